@@ -1,0 +1,51 @@
+//! Every bound of the gateway, each with its reason. What can be set in the configuration has its default here.
+
+use std::time::Duration;
+
+pub const KIB: usize = 1024;
+pub const MIB: usize = 1024 * 1024;
+
+/// One forward message. Fluentd's memory chunks are 8 MB, its file chunks up to 256 MB, Fluent Bit's about 2 MB.
+pub const MESSAGE_BYTES: usize = 64 * MIB;
+/// What a compressed chunk may inflate to, as in Fluentd's `decompression_size_limit`.
+pub const INFLATED_BYTES: usize = 256 * MIB;
+/// Nesting of one message. Fluent Bit closes at about 64, msgpack-ruby at 128.
+pub const DEPTH: usize = 64;
+/// Entries of one message: a smallest entry is 3 bytes, so a message could claim far more records than it carries text.
+pub const ENTRIES: usize = 4_000_000;
+pub const TAG_BYTES: usize = 4 * KIB;
+/// An ack id is echoed into an ack that must fit one read of the peer (Fluent Bit 512 bytes, Fluency 256).
+pub const CHUNK_ID_BYTES: usize = 256;
+pub const CONNECTIONS: usize = 10_000;
+/// No progress inside a message for so long closes the connection; an idle one is never closed.
+pub const STALL: Duration = Duration::from_secs(60);
+/// All that is read and not yet stored, over all inputs.
+pub const BYTE_BUDGET: usize = 64 * MIB;
+/// What one connection may have read and not yet stored.
+pub const WINDOW_BYTES: usize = 8 * MIB;
+/// A read asks for this much: large enough to amortise the call, small enough for thousands of connections.
+pub const READ_BYTES: usize = 256 * KIB;
+
+/// Log Service: body of one PutLogs before compression.
+pub const LOG_GROUP_BYTES: usize = 10 * MIB;
+/// Log Service: one value.
+pub const VALUE_BYTES: usize = MIB;
+/// Log Service: one key.
+pub const KEY_BYTES: usize = 128;
+/// A LogGroup is closed at this size or age, or at this many records.
+pub const GROUP_BYTES: usize = 512 * KIB;
+pub const GROUP_AGE: Duration = Duration::from_secs(1);
+pub const GROUP_RECORDS: usize = 4_096;
+
+/// An unfinished line is emitted after this long, or at this size.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+pub const JOINED_BYTES: usize = MIB;
+
+/// Destinations that placeholders may make.
+pub const MADE_DESTINATIONS: usize = 200;
+pub const DEAD_LETTER_BYTES: u64 = 256 * MIB as u64;
+/// All of the journal on disk.
+pub const JOURNAL_BYTES: u64 = 4 * 1024 * MIB as u64;
+pub const SEGMENT_BYTES: u64 = 64 * MIB as u64;
+/// Fresh entries that stay in memory so that a destination that keeps up never reads the disk.
+pub const FRESH_BYTES: usize = 24 * MIB;

@@ -1,0 +1,37 @@
+//! Sluicegate, a forwarding gateway for logs.
+//!
+//! Docker's log drivers, Fluent Bit, Fluentd and every fluent-logger send to it; it stores what it acknowledges and
+//! ships it to Alibaba Cloud Log Service, or to the Log Service it carries inside.
+//!
+//! ```text
+//! socket -> input -> Batch -> pipeline -> Fragment -> journal -> output -> PutLogs -> Log Service
+//!             ^                                          |                            (cloud, or embedded)
+//!             `------------ receipt: stored -------------'
+//! ```
+//!
+//! The house, from the roof down; a room uses only what lies below it:
+//!
+//! ```text
+//! roof     main  cli  app            wiring only
+//! doors    input        api          bytes come in | HTTP of the embedded Log Service, and operations
+//! rooms    pipeline  store  output   transform | keep here | ship
+//! cellar   journal                   durable bytes; knows no logs
+//! coins    record  wire              pure functions: no I/O, no runtime
+//! ground   config  base
+//! ```
+//!
+//! Reading order for a newcomer: [`record`] (what a log is here), [`input`] (how it comes in), [`pipeline`] (what
+//! happens to it), [`journal`] (where it is safe), [`output`] (how it leaves), [`app`] (how all is put together).
+
+pub mod api;
+pub mod app;
+pub mod base;
+pub mod cli;
+pub mod config;
+pub mod input;
+pub mod journal;
+pub mod output;
+pub mod pipeline;
+pub mod record;
+pub mod store;
+pub mod wire;

@@ -1,0 +1,179 @@
+//! The batch: the records decoded from one read, request or file block, with the bytes they point into.
+//!
+//! Keys and values are spans. A span points into the frame (the bytes as received, or as inflated) or into the arena,
+//! where everything lives that had to be made: numbers as text, nested maps as JSON, joined lines. Clearing a batch
+//! keeps its tables, so a connection that reuses one batch allocates nothing per record.
+//!
+//! ```text
+//! frame   ... a3 "log" ab "hello world" ...        arena   42 {"a":1} ...
+//!                 ^key      ^value                         ^  ^ spans with the top bit of `at` set
+//! fields  [key,value][key,value]...    records  [time, first field, count]...
+//! ```
+//!
+//! Invariant: every span of a batch was cut from its own frame or arena. Values are bytes, not text: the one UTF-8
+//! check and repair happens when a record is encoded, since senders cut inside characters.
+
+use bytes::Bytes;
+
+use super::time::Timestamp;
+
+const IN_ARENA: u32 = 1 << 31;
+
+/// Bytes of a batch: a place in its frame or in its arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    at: u32,
+    len: u32,
+}
+
+impl Span {
+    pub const EMPTY: Span = Span { at: 0, len: 0 };
+
+    /// A span of the frame. Frames are bounded far below 2 GiB by the limits of every input.
+    pub fn frame(at: usize, len: usize) -> Span {
+        debug_assert!(at + len < IN_ARENA as usize);
+        Span { at: at as u32, len: len as u32 }
+    }
+
+    pub fn arena(at: usize, len: usize) -> Span {
+        debug_assert!(at + len < IN_ARENA as usize);
+        Span { at: at as u32 | IN_ARENA, len: len as u32 }
+    }
+
+    pub fn len(self) -> usize {
+        self.len as usize
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The part of this span that starts `from` bytes in and is `len` long; cut to what there is.
+    pub fn slice(self, from: usize, len: usize) -> Span {
+        let from = (from as u32).min(self.len);
+        Span { at: self.at + from, len: (len as u32).min(self.len - from) }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub key: Span,
+    pub value: Span,
+}
+
+/// One event: its time and its fields, a run of the batch's field table.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    pub time: Timestamp,
+    pub first: u32,
+    pub count: u32,
+}
+
+impl Record {
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.first as usize..self.first as usize + self.count as usize
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub frame: Bytes,
+    pub arena: Vec<u8>,
+    pub tag: Span,
+    pub fields: Vec<Field>,
+    pub records: Vec<Record>,
+}
+
+impl Batch {
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        let (from, len) = ((span.at & !IN_ARENA) as usize, span.len());
+        if span.at & IN_ARENA == 0 { &self.frame[from..from + len] } else { &self.arena[from..from + len] }
+    }
+
+    pub fn tag(&self) -> &[u8] {
+        self.bytes(self.tag)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Forgets all records and bytes, keeps the tables.
+    pub fn clear(&mut self) {
+        self.frame = Bytes::new();
+        self.arena.clear();
+        self.tag = Span::EMPTY;
+        self.fields.clear();
+        self.records.clear();
+    }
+
+    /// Copies bytes that are not in the frame into the arena.
+    pub fn keep(&mut self, bytes: &[u8]) -> Span {
+        let at = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        Span::arena(at, bytes.len())
+    }
+
+    /// Lets `write` append made text to the arena and gives its span.
+    pub fn make(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let at = self.arena.len();
+        write(&mut self.arena);
+        Span::arena(at, self.arena.len() - at)
+    }
+
+    /// Starts a record at the end of the field table; fields pushed until the next one belong to it.
+    pub fn begin(&mut self, time: Timestamp) {
+        self.records.push(Record { time, first: self.fields.len() as u32, count: 0 });
+    }
+
+    /// Adds a field to the record begun last.
+    pub fn push(&mut self, key: Span, value: Span) {
+        self.fields.push(Field { key, value });
+        if let Some(record) = self.records.last_mut() {
+            record.count += 1;
+        }
+    }
+
+    /// Takes the record begun last back, with its fields. The arena keeps what was made for it.
+    pub fn abandon(&mut self) {
+        if let Some(record) = self.records.pop() {
+            self.fields.truncate(record.first as usize);
+        }
+    }
+
+    pub fn fields_of(&self, record: &Record) -> &[Field] {
+        &self.fields[record.range()]
+    }
+
+    /// The value of the record's last field with this key: where a sender repeats a key, the last one wins.
+    pub fn value_of(&self, record: &Record, key: &[u8]) -> Option<Span> {
+        self.fields_of(record)
+            .iter()
+            .rev()
+            .find(|field| self.bytes(field.key) == key)
+            .map(|field| field.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_find_their_bytes() {
+        let mut batch = Batch { frame: Bytes::from_static(b"\xa3log\xa2hi"), ..Batch::default() };
+        batch.begin(Timestamp::new(1, 2));
+        batch.push(Span::frame(1, 3), Span::frame(5, 2));
+        let number = batch.make(|arena| arena.extend_from_slice(b"42"));
+        let key = batch.keep(b"n");
+        batch.push(key, number);
+        let record = batch.records[0];
+        assert_eq!(batch.value_of(&record, b"log").map(|v| batch.bytes(v).to_vec()), Some(b"hi".to_vec()));
+        assert_eq!(batch.value_of(&record, b"n").map(|v| batch.bytes(v).to_vec()), Some(b"42".to_vec()));
+        assert_eq!(batch.bytes(number.slice(1, 9)), b"2");
+        batch.begin(Timestamp::new(2, 0));
+        batch.push(key, number);
+        batch.abandon();
+        assert_eq!((batch.records.len(), batch.fields.len()), (1, 2));
+    }
+}

@@ -1,0 +1,3 @@
+//! (compress)
+pub mod body;
+pub mod chunk;

@@ -1,0 +1,3 @@
+//! (loggroup)
+pub mod encode;
+pub mod walk;
