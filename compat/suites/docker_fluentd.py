@@ -258,7 +258,7 @@ def test_end_without_newline(case, engine):
 def many_lines(case, engine, total=50_000, hold=False, **options):
     """`total` numbered lines from 4 containers at once: each arrives once, and a container's query counts upwards."""
     gateway, mount, each = case.gateway(), Mount(case), total // 4
-    script = f"seq -f '%.0f of a numbered line' {each}" + (f"; {WAIT_FOR_GO}" if hold else "")
+    script = f"seq {each} | sed 's/$/ of a numbered line/'" + (f"; {WAIT_FOR_GO}" if hold else "")
     containers = {
         name: engine.run(gateway.forward, script, name=name, mount=mount.path, wait=False, log_options=options)
         for name in (f"{case.name.rpartition('/')[2][5:].replace('_', '-')}-{i}" for i in range(4))
