@@ -10,7 +10,7 @@ import contextlib
 import random
 import time
 
-from harness.docker import Engine
+from harness.docker import IMAGE, Engine
 from harness.proxy import Proxy
 from harness.wait import equal, wait_until
 
@@ -293,3 +293,14 @@ def test_many_lines_sub_second(case, engine):
 
 def test_many_lines_async(case, engine):
     many_lines(case, engine, hold=True, **{"fluentd-async": "true"})
+
+
+# --- the newcomer
+
+
+def test_newcomers_run(case, engine):
+    """Nothing configured on either side: the gateway without arguments, the driver without options, one query."""
+    gateway = case.gateway(start=False, environment={"SLUICEGATE_DATA_DIR": str(case.directory / "state")})
+    gateway.start(arguments=[])
+    engine.docker("run", "--rm", "--network=none", "--log-driver=fluentd", IMAGE, "echo", "hello from a container")
+    wait_until("the line", lambda: "hello from a container" in gateway.command("query", "container").stdout)
