@@ -64,7 +64,7 @@ class Gateway:
             "operations": {"listen": f"127.0.0.1:{port()}"},
         }
         self.config = merged(listening, config or {})
-        self.process, self.ports, self.printed = None, {}, []
+        self.process, self.ports, self.printed, self._log = None, {}, [], None
 
     # --- life
 
@@ -75,12 +75,14 @@ class Gateway:
             path = self.directory / "gateway.yaml"
             path.write_text(json.dumps(self.config, indent=1))  # JSON is YAML
             arguments = ["run", "--config", str(path)]
+        if self._log:
+            self._log.close()
         self._log = open(self.directory / "gateway.log", "ab")
         self.process = subprocess.Popen(
             [*self.wrapper, self.binary, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log, env=self.environment,
         )
-        self._reader = threading.Thread(target=self._read_lines, args=(self.process,), daemon=True)
+        self._reader = threading.Thread(target=self._read_lines, args=(self.process, self._log), daemon=True)
         self._reader.start()
         if wait:
             wait_until("the gateway is ready", self._ready_or_dead, 30, 0.02)
@@ -88,14 +90,14 @@ class Gateway:
                 raise AssertionError(f"the gateway ended with {self.process.returncode}: {self.log_text()[-600:]}")
         return self
 
-    def _read_lines(self, process):
+    def _read_lines(self, process, log):
         for raw in process.stdout:
             line = raw.decode(errors="replace").rstrip("\n")
             self.printed.append(line)
             if match := LISTENS.match(line):
                 self.ports[match[1]] = int(match[3])
-            self._log.write(raw)
-            self._log.flush()
+            log.write(raw)
+            log.flush()
 
     def _ready_or_dead(self):
         return self.process.poll() is not None or ("operations" in self.ports and self.http("/readyz")[0] == 200)
@@ -129,6 +131,9 @@ class Gateway:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
                 self.kill()
+        if self._log:
+            self._reader.join(5)
+            self._log.close()
 
     # --- ports and what is behind them
 

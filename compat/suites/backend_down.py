@@ -154,7 +154,7 @@ def test_evict_oldest(case):
     newest = max(sender.acked)
     if newest not in arrived or 0 in arrived:
         raise AssertionError(f"of 0..{newest} there are {min(arrived)}..{max(arrived)}: the oldest should have gone")
-    equal("dropped, as counted", gateway.metric("sluicegate_dropped_records_total"), len(sender.acked) - len(arrived))
+    equal("dropped, as counted", gateway.metric("sluicegate_buffer_evicted_records"), len(sender.acked) - len(arrived))
 
 
 def test_restart_during_the_outage(case):

@@ -65,7 +65,9 @@ def test_first_run_without_arguments(case):
     equal("ports", gateway.ports, {"forward": 24224, "log service": 24280, "operations": 24290})
     (proposal,) = [line.removeprefix("try: ") for line in gateway.printed if line.startswith("try: ")]
     directory = shlex.quote(str(pathlib.Path(gateway.binary).parent))
-    run = subprocess.run(["sh", "-c", f"PATH={directory}:$PATH; {proposal}"], capture_output=True, text=True, timeout=30, env=gateway.environment)
+    run = subprocess.run(
+        ["sh", "-c", f"PATH={directory}:$PATH; {proposal}"], capture_output=True, text=True, timeout=30, env=gateway.environment
+    )
     equal("exit code of the proposal", (run.returncode, run.stderr), (0, ""))
     expect_words("the proposal's answer", run.stdout, "hello")
     expect_words("the data directory is told", "\n".join(gateway.printed), str(case.directory / "state"))
