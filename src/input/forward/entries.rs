@@ -226,11 +226,9 @@ impl<'a> Sink<'a> {
             time = self.plain_time(walker)?;
         }
         self.record(walker, time, metadata)?;
-        if elements > 2 {
-            if let Err(reason) = skip_extra(walker, elements) {
-                self.abandon();
-                return Err(reason);
-            }
+        if let Err(reason) = skip_extra(walker, elements) {
+            self.abandon();
+            return Err(reason);
         }
         if let Some(group) = group {
             self.aside(b"group", self.has_group, group);
@@ -268,8 +266,8 @@ impl<'a> Sink<'a> {
     fn guess(&mut self, count: u64) -> Timestamp {
         self.tally.guessed_units += 1;
         let per_second = match count {
-            0..100_000_000_000_000 => 1_000,
-            0..100_000_000_000_000_000 => 1_000_000,
+            ..100_000_000_000_000 => 1_000,
+            100_000_000_000_000..100_000_000_000_000_000 => 1_000_000,
             _ => 1_000_000_000,
         };
         let fraction = (count % per_second) * (1_000_000_000 / per_second);

@@ -4,3 +4,6 @@ pub mod entries;
 pub mod message;
 pub mod signal;
 pub mod tally;
+
+#[cfg(test)]
+mod vectors;
