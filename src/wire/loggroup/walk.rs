@@ -108,6 +108,11 @@ impl<'a> Log<'a> {
         pairs(self.bytes, CONTENTS)
     }
 
+    /// Bytes of the log as it was encoded.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Nanoseconds since 1970. A nanosecond part of a second or more counts as its last nanosecond.
     pub fn nanoseconds(&self) -> i64 {
         i64::from(self.time) * 1_000_000_000 + i64::from(self.time_ns.unwrap_or(0).min(999_999_999))
