@@ -2,4 +2,5 @@
 //! the gateway uses.
 
 pub mod log_service;
+pub mod operations;
 pub mod server;

@@ -6,35 +6,14 @@
 //!
 //! The secret appears in no log line and in no Debug output.
 
-use std::fmt;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::StoreError;
+use crate::base::secret::Secret;
 
 pub const FILE_NAME: &str = "access-key";
-
-/// A text that must not be shown: its Debug output hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: String) -> Secret {
-        Secret(text)
-    }
-
-    /// The text itself, for signing.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
 
 #[derive(Clone, Debug)]
 pub struct AccessKey {
@@ -50,7 +29,7 @@ impl AccessKey {
             Err(StoreError::Path { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
             found => return found,
         }
-        let key = AccessKey { id: random_text("SG", 18)?, secret: Secret(random_text("", 40)?) };
+        let key = AccessKey { id: random_text("SG", 18)?, secret: Secret::new(random_text("", 40)?) };
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source| StoreError::Path { path, source }
@@ -64,7 +43,7 @@ impl AccessKey {
             .mode(0o600)
             .open(&fresh)
             .map_err(at(&fresh))?;
-        out.write_all(format!("{}\n{}\n", key.id, key.secret.0).as_bytes())
+        out.write_all(format!("{}\n{}\n", key.id, key.secret.expose()).as_bytes())
             .and_then(|()| out.sync_all())
             .map_err(at(&fresh))?;
         std::fs::rename(&fresh, &file).map_err(at(&file))?;
@@ -84,7 +63,7 @@ impl AccessKey {
         if id.contains(':') {
             return Err(bad("the id contains a colon"));
         }
-        Ok(AccessKey { id: id.to_owned(), secret: Secret(secret.to_owned()) })
+        Ok(AccessKey { id: id.to_owned(), secret: Secret::new(secret.to_owned()) })
     }
 }
 

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE, Secret};
+pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE};
 pub use catalog::{Catalog, Logstore, Project, Settings};
 pub use error::{Refused, StoreError};
 pub use pack::Pack;

@@ -78,6 +78,20 @@ pub fn split(group: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, WalkError> {
     Ok(Some((first, second)))
 }
 
+/// Makes one LogGroup of parts that [`split`] made: all their logs, and the first one's other fields once.
+pub fn merge(parts: &[Vec<u8>]) -> Result<Vec<u8>, WalkError> {
+    let mut merged = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    for (at, part) in parts.iter().enumerate() {
+        let mut fields = Fields::new(part);
+        while let Some(field) = fields.next()? {
+            if field.number == LOGS || at == 0 {
+                merged.extend_from_slice(field.whole);
+            }
+        }
+    }
+    Ok(merged)
+}
+
 fn write_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     write_tag(field, out);
     write_varint(bytes.len() as u64, out);
