@@ -4,6 +4,7 @@ pub mod entries;
 pub mod message;
 pub mod signal;
 pub mod tally;
+mod time;
 
 #[cfg(test)]
 mod vectors;
