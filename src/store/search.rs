@@ -127,14 +127,18 @@ pub(super) fn search(
     }
     let mut best: BinaryHeap<Ranked> = BinaryHeap::new();
     let mut raw = Vec::new();
-    // Behind the last pack seen: its time in the order of the scan, and its id.
-    let mut after = if search.reverse { (i64::MAX, i64::MAX) } else { (i64::MIN, i64::MIN) };
+    // The last pack seen, by both its times in the order of the index, and its id.
+    let edge = if search.reverse { i64::MAX } else { i64::MIN };
+    let mut after = (edge, edge, edge);
     'scan: loop {
         let page = next_packs(connection, logstore, search, after)?;
         let full_page = page.len() == PAGE;
         for pack in page {
-            let edge = if search.reverse { pack.last_time } else { pack.first_time };
-            after = (edge, pack.id);
+            let (edge, other) = match search.reverse {
+                true => (pack.last_time, pack.first_time),
+                false => (pack.first_time, pack.last_time),
+            };
+            after = (edge, other, pack.id);
             let is_full = best.len() >= keep;
             if let Some(worst) = best.peek().filter(|_| is_full) {
                 let beyond = if search.reverse { edge < worst.key.time } else { edge > worst.key.time };
@@ -162,23 +166,23 @@ fn next_packs(
     connection: &Connection,
     logstore: i64,
     search: &Search,
-    after: (i64, i64),
+    after: (i64, i64, i64),
 ) -> rusqlite::Result<Vec<PackRow>> {
     let text = if search.reverse {
         "SELECT id, first_time, last_time, series, sequence FROM packs
-         WHERE logstore = ?1 AND last_time >= ?2 AND first_time < ?3 AND (last_time, id) < (?4, ?5)
-           AND (?6 IS NULL OR topic = ?6)
-         ORDER BY last_time DESC, id DESC LIMIT ?7"
+         WHERE logstore = ?1 AND last_time >= ?2 AND first_time < ?3 
+           AND (last_time, first_time, id) < (?4, ?5, ?6) AND (?7 IS NULL OR topic = ?7)
+         ORDER BY last_time DESC, first_time DESC, id DESC LIMIT ?8"
     } else {
         "SELECT id, first_time, last_time, series, sequence FROM packs
-         WHERE logstore = ?1 AND first_time < ?3 AND last_time >= ?2 AND (first_time, id) > (?4, ?5)
-           AND (?6 IS NULL OR topic = ?6)
-         ORDER BY first_time, id LIMIT ?7"
+         WHERE logstore = ?1 AND first_time < ?3 AND last_time >= ?2 
+           AND (first_time, last_time, id) > (?4, ?5, ?6) AND (?7 IS NULL OR topic = ?7)
+         ORDER BY first_time, last_time, id LIMIT ?8"
     };
     let topic = search.topic.as_ref().map(|topic| topic.as_bytes());
     let mut query = connection.prepare_cached(text)?;
     let rows = query.query_map(
-        params![logstore, search.from, search.to, after.0, after.1, topic, PAGE as i64],
+        params![logstore, search.from, search.to, after.0, after.1, after.2, topic, PAGE as i64],
         |row| {
             Ok(PackRow {
                 id: row.get(0)?,

@@ -8,7 +8,7 @@ use super::answer::{Answer, Refusal};
 use super::body::{Incoming, POST_BYTES, too_large};
 use super::request::{Target, short};
 use crate::base::limits::{KIB, LOG_GROUP_BYTES};
-use crate::store::Pack;
+use crate::store::{Pack, Refused, StoreError};
 use crate::wire::compress::{BodyError, Kind, decompress};
 
 /// Bodies that inflate to less are checked on the spot; larger ones would hold up the other connections of a worker.
@@ -67,7 +67,11 @@ pub(super) async fn put(
             .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??
     };
     if !pack.is_empty() {
-        service.store.put(id, pack).await?;
+        service.store.put(id, pack).await.map_err(|error| match error {
+            // Deleted while the request was on its way; the store knows it by number only.
+            StoreError::Refused(Refused::NoLogstore(_)) => Refused::NoLogstore(logstore.to_owned()).into(),
+            other => Refusal::from(other),
+        })?;
     }
     Ok(Answer::empty())
 }

@@ -10,6 +10,7 @@ pub mod message;
 pub mod session;
 pub mod signal;
 pub mod tally;
+mod time;
 pub mod window;
 
 use std::net::SocketAddr;

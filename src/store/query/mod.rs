@@ -42,7 +42,7 @@ impl Query {
 
 /// Why a text is no search.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason} at character {position}")]
+#[error("character {position}: {reason}")]
 pub struct QueryError {
     /// Counted in characters, from 1.
     pub position: usize,

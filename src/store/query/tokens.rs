@@ -46,7 +46,7 @@ impl Word {
     pub(super) fn cut(text: &str, wildcards: bool) -> Vec<Word> {
         text.split(|c: char| c.is_ascii() && is_separator(c as u8) && !(wildcards && c == '?'))
             // A run of stars alone asks for nothing.
-            .filter(|part| !part.is_empty() && !(wildcards && part.chars().all(|c| c == '*')))
+            .filter(|part| !part.trim_start_matches(if wildcards { '*' } else { ' ' }).is_empty())
             .map(|part| if wildcards { Word::wild(part) } else { Word::literal(part) })
             .collect()
     }
@@ -90,19 +90,16 @@ impl Word {
         let mut token = Characters(token);
         let mut back: Option<(std::str::Chars<'_>, Characters<'_>)> = None;
         loop {
-            let here = (pattern.clone(), token);
             match pattern.next() {
                 Some('*') => {
                     back = Some((pattern.clone(), token));
                     continue;
                 }
-                Some(wanted) => {
-                    if token.next().is_some_and(|found| wanted == '?' || found.is(wanted)) {
-                        continue;
-                    }
+                Some(wanted) if token.next().is_some_and(|found| wanted == '?' || found.is(wanted)) => {
+                    continue;
                 }
-                None if here.1.0.is_empty() => return true,
-                None => {}
+                None if token.0.is_empty() => return true,
+                _ => {}
             }
             // Let the last star take one character more.
             let Some((after, from)) = &mut back else { return false };

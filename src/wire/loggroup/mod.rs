@@ -56,8 +56,11 @@ pub fn concatenate<'a>(
     trailer.write(out);
 }
 
+/// The two LogGroups that one was split into.
+pub type Halves = (Vec<u8>, Vec<u8>);
+
 /// Halves a LogGroup by its logs; both halves keep every other field. `None` when there is one log or none.
-pub fn split(group: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, WalkError> {
+pub fn split(group: &[u8]) -> Result<Option<Halves>, WalkError> {
     let logs = walk(group)?.log_count();
     if logs < 2 {
         return Ok(None);

@@ -119,7 +119,7 @@ impl<'a> Log<'a> {
     }
 }
 
-fn pairs<'a>(bytes: &'a [u8], number: u32) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+fn pairs(bytes: &[u8], number: u32) -> impl Iterator<Item = (&[u8], &[u8])> {
     Fields::new(bytes)
         .checked()
         .filter(move |field| field.number == number)

@@ -29,5 +29,8 @@ fuzz_target!(|input: &[u8]| {
     let chunk = Bytes::copy_from_slice(input);
     let once = inflate(&chunk, usize::MAX);
     let steps = inflate(&chunk, 77);
-    assert_eq!(once.as_ref().map(|result| result.as_ref().ok()), steps.as_ref().map(|result| result.as_ref().ok()));
+    assert_eq!(
+        once.as_ref().map(|result| result.as_ref().ok()),
+        steps.as_ref().map(|result| result.as_ref().ok())
+    );
 });
