@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use super::leaf::{Address, Endpoint, Secret};
+use super::leaf::{Address, Endpoint};
 use super::pattern::Pattern;
 use super::template::Template;
+use crate::base::secret::Secret;
 
 /// The destination that stands for the embedded Log Service.
 pub const LOCAL: &str = "local";

@@ -12,7 +12,8 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use super::errors::Faults;
-use super::leaf::{Address, Endpoint, Secret, duration_text, parse_duration, parse_size, size_text};
+use super::leaf::{Address, Endpoint, duration_text, parse_duration, parse_size, size_text};
+use crate::base::secret::Secret;
 use super::names::{check_map_key, nearest};
 use super::placeholder::{Piece, cut, fill};
 use super::source::{Tree, join};

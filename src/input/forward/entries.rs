@@ -20,7 +20,9 @@ use std::ops::Range;
 
 use super::message::Event;
 use super::tally::{Invalid, Tally};
-use crate::record::msgpack::{Token, WalkError, Walker};
+use super::time::{self, Marker};
+use crate::base::limits::INFLATED_BYTES;
+use crate::record::msgpack::{WalkError, Walker};
 use crate::record::{Batch, Field, Record, Span, Timestamp, json};
 
 /// Fields of one record: more is no log line but an attack on the table.
@@ -29,6 +31,11 @@ const RECORD_FIELDS: usize = 65_536;
 const NESTED_BYTES: usize = 16 * 1024 * 1024;
 /// A step ends when it has made so much text, or at least one record.
 const STEP_ARENA_BYTES: usize = 16 * 1024 * 1024;
+/// Text that groups may add to the records of one message: so much for any message, and so many times a message's
+/// length, as long as it stays below what a message may inflate to. Without it, a megabyte of attributes before a
+/// million empty records would be a terabyte.
+const SHARED_BYTES: usize = 8 * 1024 * 1024;
+const SHARED_TIMES: usize = 16;
 /// Spans address 2 GiB; no nested value can lead from here to there.
 const ARENA_BYTES: usize = 1 << 30;
 
@@ -54,7 +61,7 @@ impl Settings {
 pub fn decode_event(batch: &mut Batch, base: usize, event: &Event, settings: &Settings, tally: &mut Tally) {
     let mut sink = Sink::new(batch, settings, tally);
     let bytes = sink.bytes;
-    let added = sink.plain_time(&mut Walker::at(bytes, base + event.time.start)).and_then(|time| {
+    let added = sink.time(&mut Walker::at(bytes, base + event.time.start)).and_then(|time| {
         let metadata = event.metadata.as_ref().map(|place| base + place.start..base + place.end);
         sink.record(&mut Walker::at(bytes, base + event.record.start), time, metadata)
     });
@@ -86,6 +93,8 @@ pub struct Entries {
     packed: bool,
     /// Where the shared part of the group that is open stands.
     group: Option<Range<usize>>,
+    /// Bytes of shared text that records may still get.
+    shared_left: usize,
 }
 
 impl Entries {
@@ -93,12 +102,18 @@ impl Entries {
     pub fn array(batch: &Batch, place: Range<usize>) -> Self {
         let mut walker = Walker::at(&batch.frame, place.start);
         let left = walker.take_array().unwrap_or(0);
-        Entries { place: walker.position()..place.end, left, packed: false, group: None }
+        Entries::new(walker.position()..place.end, left, false)
     }
 
     /// The concatenated entries at `place`.
     pub fn packed(place: Range<usize>) -> Self {
-        Entries { place, left: usize::MAX, packed: true, group: None }
+        Entries::new(place, usize::MAX, true)
+    }
+
+    fn new(place: Range<usize>, left: usize, packed: bool) -> Self {
+        let shared_left =
+            SHARED_BYTES.saturating_add(place.len().saturating_mul(SHARED_TIMES)).min(INFLATED_BYTES);
+        Entries { place, left, packed, group: None, shared_left }
     }
 
     /// Decodes up to `at_most` records, fewer when they make much text; true when there may be more.
@@ -110,6 +125,7 @@ impl Entries {
         at_most: usize,
     ) -> bool {
         let mut sink = Sink::new(batch, settings, tally);
+        sink.shared_left = self.shared_left;
         let bytes = sink.bytes.get(..self.place.end).unwrap_or(sink.bytes);
         let mut walker = Walker::at(bytes, self.place.start);
         let arena_from = sink.arena.len();
@@ -146,6 +162,7 @@ impl Entries {
             }
         }
         self.place.start = walker.position();
+        self.shared_left = sink.shared_left;
         sink.tally.records += records as u64;
         self.left > 0 && !(self.packed && walker.is_done())
     }
@@ -179,13 +196,24 @@ struct Sink<'a> {
     /// The record decoded last has fields of these names of its own.
     has_metadata: bool,
     has_group: bool,
+    shared_left: usize,
 }
 
 impl<'a> Sink<'a> {
     #[inline]
     fn new(batch: &'a mut Batch, settings: &'a Settings, tally: &'a mut Tally) -> Self {
         let Batch { frame, arena, fields, records, .. } = batch;
-        Sink { bytes: frame, arena, fields, records, settings, tally, has_metadata: false, has_group: false }
+        Sink {
+            bytes: frame,
+            arena,
+            fields,
+            records,
+            settings,
+            tally,
+            has_metadata: false,
+            has_group: false,
+            shared_left: 0,
+        }
     }
 
     #[inline]
@@ -200,7 +228,7 @@ impl<'a> Sink<'a> {
             if walker.take_array() != Some(2) {
                 return Err(Invalid::Entry);
             }
-            if let Some(marker) = group_marker(self.bytes, walker)? {
+            if let Some(marker) = time::group_marker(self.bytes, walker)? {
                 walker.skip()?;
                 let body = walker.clone();
                 let place = walker.skip()?;
@@ -210,7 +238,7 @@ impl<'a> Sink<'a> {
                     Marker::Start => Entry::GroupStart(body.filled_map().then_some(place)),
                 });
             }
-            time = self.plain_time(walker)?;
+            time = self.time(walker)?;
             metadata = match walker.peek() {
                 Some(0x80 | 0xc0) => {
                     walker.skip()?;
@@ -223,57 +251,28 @@ impl<'a> Sink<'a> {
                 _ => return Err(Invalid::Entry),
             };
         } else {
-            time = self.plain_time(walker)?;
+            time = self.time(walker)?;
         }
         self.record(walker, time, metadata)?;
-        if elements > 2 {
-            if let Err(reason) = skip_extra(walker, elements) {
-                self.abandon();
-                return Err(reason);
-            }
+        if let Err(reason) = skip_extra(walker, elements) {
+            self.abandon();
+            return Err(reason);
         }
         if let Some(group) = group {
-            self.aside(b"group", self.has_group, group);
+            match self.shared_left.checked_sub(group.len()) {
+                Some(left) => {
+                    self.shared_left = left;
+                    self.aside(b"group", self.has_group, group);
+                }
+                None => self.tally.unshared += 1,
+            }
         }
         Ok(Entry::Record)
     }
 
-    /// The time of an event; group markers are not looked for.
     #[inline]
-    fn plain_time(&mut self, walker: &mut Walker<'_>) -> Result<Timestamp, Invalid> {
-        let received = self.settings.received;
-        match walker.next()? {
-            Token::Int(0) | Token::Nil => Ok(received),
-            Token::Int(seconds) if seconds < 100_000_000_000 || !self.settings.guess_units => {
-                Ok(Timestamp { seconds, nanos: 0 })
-            }
-            Token::Int(count) => Ok(self.guess(count.unsigned_abs())),
-            Token::Huge(count) if self.settings.guess_units => Ok(self.guess(count)),
-            Token::Ext(kind, place) => {
-                match json::event_time(kind, self.bytes.get(place).unwrap_or_default()) {
-                    Some((0, _)) => Ok(received),
-                    Some((seconds, nanos)) => Ok(Timestamp::new(i64::from(seconds), nanos)),
-                    None => Err(Invalid::Time),
-                }
-            }
-            Token::F32(0.0) | Token::F64(0.0) => Ok(received),
-            Token::F32(seconds) => Timestamp::from_float(f64::from(seconds)).ok_or(Invalid::Time),
-            Token::F64(seconds) => Timestamp::from_float(seconds).ok_or(Invalid::Time),
-            _ => Err(Invalid::Time),
-        }
-    }
-
-    /// Some loggers send milliseconds (fluent-logger-node can be told to), some finer; as seconds they would lie
-    /// thousands of years ahead.
-    fn guess(&mut self, count: u64) -> Timestamp {
-        self.tally.guessed_units += 1;
-        let per_second = match count {
-            0..100_000_000_000_000 => 1_000,
-            0..100_000_000_000_000_000 => 1_000_000,
-            _ => 1_000_000_000,
-        };
-        let fraction = (count % per_second) * (1_000_000_000 / per_second);
-        Timestamp { seconds: (count / per_second) as i64, nanos: fraction as u32 }
+    fn time(&mut self, walker: &mut Walker<'_>) -> Result<Timestamp, Invalid> {
+        time::take(self.bytes, walker, self.settings, self.tally)
     }
 
     /// Adds the record at the cursor, or leaves the batch as it was.
@@ -379,27 +378,6 @@ impl<'a> Sink<'a> {
             self.fields.truncate(record.first as usize);
         }
     }
-}
-
-#[derive(Clone, Copy)]
-enum Marker {
-    Start,
-    End,
-}
-
-/// Looks whether the time at the cursor is a group marker, and steps over it when it is: an EventTime whose seconds,
-/// read as signed, are -1 or -2. With nanoseconds it is neither a marker nor a time.
-fn group_marker(bytes: &[u8], walker: &mut Walker<'_>) -> Result<Option<Marker>, Invalid> {
-    let mut ahead = walker.clone();
-    let Ok(Token::Ext(kind, place)) = ahead.next() else { return Ok(None) };
-    let marker = match json::event_time(kind, bytes.get(place).unwrap_or_default()) {
-        Some((u32::MAX, 0)) => Marker::Start,
-        Some((0xffff_fffe, 0)) => Marker::End,
-        Some((0xffff_fffe.., _)) => return Err(Invalid::Time),
-        _ => return Ok(None),
-    };
-    *walker = ahead;
-    Ok(Some(marker))
 }
 
 /// Steps over what a longer entry has behind its record.

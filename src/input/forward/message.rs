@@ -20,6 +20,7 @@ use std::ops::Range;
 use super::tally::Invalid;
 use crate::base::limits::{CHUNK_ID_BYTES, TAG_BYTES};
 use crate::record::msgpack::{Token, WalkError, Walker};
+use crate::wire::compress::chunk::Label;
 
 /// Options of one message that we look at; a peer that sends more is no logger.
 const OPTION_KEYS: usize = 64;
@@ -65,7 +66,7 @@ pub struct Event {
 pub struct Options {
     /// Present when the peer waits for an ack.
     pub chunk: Option<Chunk>,
-    pub compressed: Compressed,
+    pub compressed: Label,
     pub signal: Signal,
     /// How many events or bytes the peer says there are; peers disagree on which, so it serves for nothing but display.
     pub size: Option<u64>,
@@ -77,16 +78,6 @@ pub struct Chunk {
     pub id: Range<usize>,
     /// Came as str (else as bin), and is echoed as such: Fluent Bit refuses an echo of another type.
     pub text: bool,
-}
-
-/// The label a peer puts on a blob; the blob's first bytes have the last word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compressed {
-    #[default]
-    Text,
-    Gzip,
-    Zstd,
-    Other,
 }
 
 /// `fluent_signal`: what the body carries.
@@ -257,10 +248,10 @@ fn options(
             (b"chunk", Token::Bin(id)) => options.chunk = Some(Chunk { id, text: false }),
             (b"compressed", Token::Str(label) | Token::Bin(label)) => {
                 options.compressed = match frame.get(label).unwrap_or_default() {
-                    b"" | b"text" => Compressed::Text,
-                    b"gzip" => Compressed::Gzip,
-                    b"zstd" => Compressed::Zstd,
-                    _ => Compressed::Other,
+                    b"" | b"text" => Label::Plain,
+                    b"gzip" => Label::Gzip,
+                    b"zstd" => Label::Zstd,
+                    _ => Label::Other,
                 };
             }
             (b"fluent_signal", Token::Int(0) | Token::Nil) => options.signal = Signal::Logs,
@@ -338,7 +329,7 @@ mod tests {
         )
         .options;
         assert_eq!(options.size, Some(2));
-        assert_eq!(options.compressed, Compressed::Gzip);
+        assert_eq!(options.compressed, Label::Gzip);
         assert_eq!(options.signal, Signal::Other(2));
         assert_eq!(options.chunk.map(|chunk| (chunk.id.len(), chunk.text)), Some((2, false)));
         for odd in [

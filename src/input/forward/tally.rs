@@ -59,6 +59,8 @@ pub struct Tally {
     pub records: u64,
     /// Integer times taken as milliseconds, microseconds or nanoseconds for their size; worth one log line a connection.
     pub guessed_units: u64,
+    /// Records kept without the attributes their group shares, because those would multiply the message too often.
+    pub unshared: u64,
     invalid: [u64; Invalid::ALL.len()],
 }
 

@@ -74,17 +74,19 @@ impl Scanner {
     /// bytes and more.
     pub fn scan(&mut self, buffer: &[u8]) -> Result<Option<usize>, ScanError> {
         let Limits { message: limit, .. } = self.limits;
+        // What lies beyond the limit cannot belong to this message.
+        let seen = &buffer[..buffer.len().min(limit)];
         let (mut at, mut left) = (self.at, self.left);
         if at == 0 {
             self.body_end = 0;
         }
         'walk: while left > 0 {
-            let Some(&marker) = buffer.get(at) else { break };
+            let Some(&marker) = seen.get(at) else { break };
             let code = WIDTH[usize::from(marker)];
             if code < SHORT {
                 at += usize::from(code);
             } else {
-                match long(code, marker, &buffer[at + 1..]) {
+                match long(code, marker, &seen[at + 1..]) {
                     Long::Bytes { header, content } => {
                         // Cannot overflow: `at` is at most the limit and some bytes, `content` a u32.
                         at = at.saturating_add(header).saturating_add(content);
@@ -119,12 +121,12 @@ impl Scanner {
                 }
             }
         }
-        if at > limit {
-            return Err(ScanError::Message { claimed: at, limit });
-        }
-        if left == 0 && at <= buffer.len() {
+        if left == 0 && at <= seen.len() {
             (self.at, self.left) = (0, 1);
             return Ok(Some(at));
+        }
+        if at > limit || (left > 0 && at.max(buffer.len()) >= limit) {
+            return Err(ScanError::Message { claimed: at.max(limit.saturating_add(1)), limit });
         }
         (self.at, self.left) = (at, left);
         Ok(None)

@@ -56,8 +56,11 @@ pub fn concatenate<'a>(
     trailer.write(out);
 }
 
+/// The two LogGroups that one was split into.
+pub type Halves = (Vec<u8>, Vec<u8>);
+
 /// Halves a LogGroup by its logs; both halves keep every other field. `None` when there is one log or none.
-pub fn split(group: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, WalkError> {
+pub fn split(group: &[u8]) -> Result<Option<Halves>, WalkError> {
     let logs = walk(group)?.log_count();
     if logs < 2 {
         return Ok(None);
@@ -76,6 +79,20 @@ pub fn split(group: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, WalkError> {
         seen += 1;
     }
     Ok(Some((first, second)))
+}
+
+/// Makes one LogGroup of parts that [`split`] made: all their logs, and the first one's other fields once.
+pub fn merge(parts: &[Vec<u8>]) -> Result<Vec<u8>, WalkError> {
+    let mut merged = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+    for (at, part) in parts.iter().enumerate() {
+        let mut fields = Fields::new(part);
+        while let Some(field) = fields.next()? {
+            if field.number == LOGS || at == 0 {
+                merged.extend_from_slice(field.whole);
+            }
+        }
+    }
+    Ok(merged)
 }
 
 fn write_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {

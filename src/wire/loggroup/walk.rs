@@ -108,13 +108,18 @@ impl<'a> Log<'a> {
         pairs(self.bytes, CONTENTS)
     }
 
+    /// Bytes of the log as it was encoded.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Nanoseconds since 1970. A nanosecond part of a second or more counts as its last nanosecond.
     pub fn nanoseconds(&self) -> i64 {
         i64::from(self.time) * 1_000_000_000 + i64::from(self.time_ns.unwrap_or(0).min(999_999_999))
     }
 }
 
-fn pairs<'a>(bytes: &'a [u8], number: u32) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+fn pairs(bytes: &[u8], number: u32) -> impl Iterator<Item = (&[u8], &[u8])> {
     Fields::new(bytes)
         .checked()
         .filter(move |field| field.number == number)

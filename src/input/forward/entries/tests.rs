@@ -228,3 +228,13 @@ fn steps_give_what_one_call_gives() {
         assert_eq!((found, tally), (records(&whole), whole_tally.clone()));
     }
 }
+
+#[test]
+fn shared_attributes_do_not_multiply_without_bound() {
+    let mut blob = b"\x92\x92\xd7\0\xff\xff\xff\xff\0\0\0\0\x80\x81\xa1r\xdb\0\x10\0\0".to_vec();
+    blob.extend(vec![b'x'; 1 << 20]);
+    blob.extend(b"\x92\x92\x01\x80\x80".repeat(100));
+    let (batch, tally) = packed(&blob, Settings::new(NOW));
+    assert_eq!((tally.records, batch.fields.len() as u64 + tally.unshared), (100, 100));
+    assert_eq!(batch.fields.len(), 24);
+}

@@ -1,0 +1,456 @@
+//! The API over a real socket: what works, and every way to be refused.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::router_at;
+use crate::api::server::serve;
+use crate::store::{AccessKey, Store};
+use crate::wire::compress::{Kind, compress, decompress};
+use crate::wire::loggroup::{Trailer, concatenate};
+use crate::wire::query::encode;
+use crate::wire::sign::{authorization_v1, content_md5};
+
+const NOW: i64 = 1_700_000_100;
+const DATE: &str = "Tue, 14 Nov 2023 22:15:00 GMT";
+
+struct Service {
+    _dir: tempfile::TempDir,
+    base: String,
+    key: AccessKey,
+    http: reqwest::Client,
+    shutdown: CancellationToken,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+struct Reply {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// `status code` of an error, or the status alone.
+    fn outcome(&self) -> String {
+        assert_eq!(self.header("x-log-requestid").len(), 24);
+        assert_eq!(self.header("x-log-time"), NOW.to_string());
+        assert!(!self.header("date").is_empty());
+        match serde_json::from_slice::<Value>(&self.body) {
+            Ok(body) if body["errorCode"].is_string() => {
+                assert!(body["errorMessage"].as_str().is_some_and(|text| !text.is_empty()));
+                format!("{} {}", self.status, body["errorCode"].as_str().unwrap())
+            }
+            _ => self.status.to_string(),
+        }
+    }
+}
+
+/// A request before it is signed; a test spoils it here.
+struct Call<'a> {
+    method: &'a str,
+    path: &'a str,
+    query: Vec<(&'a str, &'a str)>,
+    headers: Vec<(&'a str, String)>,
+    body: Vec<u8>,
+    host: &'a str,
+    key_id: Option<&'a str>,
+    secret: Option<&'a str>,
+    /// Changes the headers after signing.
+    after: fn(&mut Vec<(&'a str, String)>),
+}
+
+impl<'a> Call<'a> {
+    fn new(method: &'a str, path: &'a str) -> Call<'a> {
+        Call {
+            method,
+            path,
+            query: Vec::new(),
+            headers: vec![
+                ("date", DATE.into()),
+                ("x-log-apiversion", "0.6.0".into()),
+                ("x-log-signaturemethod", "hmac-sha1".into()),
+            ],
+            body: Vec::new(),
+            host: "demo-project.sls.local",
+            key_id: None,
+            secret: None,
+            after: |_| {},
+        }
+    }
+
+    fn body(mut self, content_type: &str, body: Vec<u8>) -> Call<'a> {
+        self.headers.push(("content-type", content_type.into()));
+        if !body.is_empty() {
+            self.headers.push(("content-md5", content_md5(&body)));
+        }
+        self.body = body;
+        self
+    }
+
+    fn json(self, value: Value) -> Call<'a> {
+        let mut call = self.body("application/json", value.to_string().into_bytes());
+        call.headers.push(("x-log-bodyrawsize", "0".into()));
+        call
+    }
+
+    fn put(raw: &[u8], kind: Kind) -> Call<'a> {
+        let mut body = Vec::new();
+        compress(kind, raw, &mut body).unwrap();
+        let mut call = Call::new("POST", "/logstores/app-log/shards/lb").body("application/x-protobuf", body);
+        call.headers.push(("x-log-bodyrawsize", raw.len().to_string()));
+        if let Some(name) = kind.header() {
+            call.headers.push(("x-log-compresstype", name.into()));
+        }
+        call
+    }
+
+    fn set(mut self, name: &'a str, value: &str) -> Call<'a> {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn without(mut self, name: &str) -> Call<'a> {
+        self.headers.retain(|(other, _)| *other != name);
+        self
+    }
+}
+
+impl Service {
+    async fn start() -> Service {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(dir.path()).unwrap());
+        store.ensure("demo-project", "app-log").await.unwrap();
+        let key = store.access_key().clone();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, router_at(store, || NOW), shutdown.clone()));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Service { _dir: dir, base, key, http, shutdown, server }
+    }
+
+    async fn call(&self, call: Call<'_>) -> Reply {
+        let plain: Vec<(&str, &str)> =
+            call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let authorization = authorization_v1(
+            call.key_id.unwrap_or(&self.key.id),
+            call.secret.unwrap_or(self.key.secret.expose()),
+            call.method,
+            call.path,
+            &call.query,
+            &plain,
+        );
+        let mut headers = call.headers.clone();
+        headers.push(("authorization", authorization));
+        (call.after)(&mut headers);
+        let mut url = format!("{}{}", self.base, call.path);
+        for (index, (name, value)) in call.query.iter().enumerate() {
+            url.push(if index == 0 { '?' } else { '&' });
+            url.push_str(name);
+            url.push('=');
+            encode(value, &mut url);
+        }
+        let method = reqwest::Method::from_bytes(call.method.as_bytes()).unwrap();
+        let mut request = self.http.request(method, url).header("host", call.host).body(call.body);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Reply { status, headers, body: answer.bytes().await.unwrap().to_vec() }
+    }
+
+    async fn outcome(&self, call: Call<'_>) -> String {
+        self.call(call).await.outcome()
+    }
+
+    async fn get_logs(&self, ask: Value) -> Reply {
+        self.call(Call::new("POST", "/logstores/app-log/logs").json(ask)).await
+    }
+
+    async fn stop(self) {
+        drop(self.http);
+        self.shutdown.cancel();
+        self.server.await.unwrap().unwrap();
+    }
+}
+
+/// Logs at these seconds, with a level and a numbered message.
+fn group(times: &[u32], pack_id: &str) -> Vec<u8> {
+    let mut logs = Vec::new();
+    for (index, time) in times.iter().enumerate() {
+        let mut log = vec![0x08];
+        let mut rest = *time;
+        while rest >= 0x80 {
+            log.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        log.push(rest as u8);
+        let level = if index % 2 == 0 { "info" } else { "error" };
+        for (key, value) in [("level", level), ("msg", &format!("hello number {index} of {pack_id}"))] {
+            log.extend([0x12, (key.len() + value.len() + 4) as u8, 0x0a, key.len() as u8]);
+            log.extend(key.as_bytes());
+            log.extend([0x12, value.len() as u8]);
+            log.extend(value.as_bytes());
+        }
+        logs.extend([0x0a, log.len() as u8]);
+        logs.extend(log);
+    }
+    let mut raw = Vec::new();
+    let trailer =
+        Trailer { topic: "web", source: "10.0.0.9", tags: &[("env", "dev"), ("__pack_id__", pack_id)] };
+    concatenate([logs.as_slice()], &trailer, &mut raw);
+    raw
+}
+
+#[tokio::test]
+async fn what_is_put_is_found() {
+    let service = Service::start().await;
+    for (number, kind) in [Kind::Lz4, Kind::Zstd, Kind::Deflate, Kind::None].into_iter().enumerate() {
+        let raw = group(&[1_700_000_000 + number as u32, 1_700_000_010], &format!("AB-{number:X}"));
+        let reply = service.call(Call::put(&raw, kind)).await;
+        assert_eq!((reply.outcome().as_str(), reply.body.len()), ("200", 0), "{kind:?}");
+    }
+    let range = json!({ "from": 1_700_000_000, "to": 1_700_000_060, "query": "*", "line": 10 });
+    let all = service.get_logs(range.clone()).await.json();
+    assert_eq!(all["meta"]["count"], 8);
+    assert_eq!(all["meta"]["progress"], "Complete");
+    assert_eq!(
+        all["data"][0],
+        json!({ "__time__": "1700000000", "__source__": "10.0.0.9", "__topic__": "web", "__tag__:env": "dev",
+                "level": "info", "msg": "hello number 0 of AB-0" })
+    );
+    let messages = |reply: &Value| -> Vec<String> {
+        reply["data"].as_array().unwrap().iter().map(|row| row["msg"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(messages(&all)[4..], (0..4).map(|n| format!("hello number 1 of AB-{n}")).collect::<Vec<_>>());
+
+    let mut ask = range.clone();
+    ask["query"] = json!("level: ERROR and not ab-2");
+    ask["reverse"] = json!(true);
+    ask["offset"] = json!(1);
+    let some = service.get_logs(ask).await.json();
+    assert_eq!(messages(&some), ["hello number 1 of AB-1", "hello number 1 of AB-0"]);
+    assert_eq!(some["meta"]["terms"][0], json!({ "key": "level", "term": "ERROR" }));
+
+    let packed = service
+        .call(Call::new("POST", "/logstores/app-log/logs").json(range).set("accept-encoding", "lz4"))
+        .await;
+    assert_eq!(packed.header("x-log-compresstype"), "lz4");
+    let (size, mut raw) = (packed.header("x-log-bodyrawsize").parse().unwrap(), Vec::new());
+    decompress(Kind::Lz4, &packed.body, size, 1 << 20, &mut raw).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&raw).unwrap()["data"], all["data"]);
+
+    let mut old = Call::new("GET", "/logstores/app-log");
+    old.query = vec![
+        ("type", "log"),
+        ("from", "1700000000"),
+        ("to", "1700000060"),
+        ("query", "hello and level: info"),
+        ("reverse", "False"),
+        ("topic", ""),
+        ("powerSql", "False"),
+    ];
+    let old = service.call(old).await;
+    assert_eq!(old.json().as_array().unwrap().len(), 4);
+    assert_eq!((old.header("x-log-progress"), old.header("x-log-count")), ("Complete", "4"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn projects_and_logstores_are_made_listed_changed_and_deleted() {
+    let service = Service::start().await;
+    let other = "other-project.sls.local";
+    let with_host = |mut call: Call<'static>| {
+        call.host = other;
+        call
+    };
+    let mut create =
+        Call::new("POST", "/").json(json!({ "projectName": "other-project", "description": "d" }));
+    create.host = "127.0.0.1";
+    assert_eq!(service.outcome(create).await, "200");
+    let again = Call::new("POST", "/").json(json!({ "projectName": "other-project" }));
+    assert_eq!(service.outcome(with_host(again)).await, "400 ProjectAlreadyExist");
+    let project = service.call(with_host(Call::new("GET", "/"))).await.json();
+    assert_eq!((&project["projectName"], &project["description"]), (&json!("other-project"), &json!("d")));
+    assert_eq!(project["createTime"].as_str().unwrap().len(), 19);
+
+    let mut list = Call::new("GET", "/");
+    list.host = "cn-local.log.local";
+    list.query = vec![("offset", "0"), ("size", "1"), ("resourceGroupId", "")];
+    let list = service.call(list).await.json();
+    assert_eq!((&list["count"], &list["total"]), (&json!(1), &json!(2)));
+    assert_eq!(list["projects"][0]["dataRedundancyType"], "LRS");
+
+    let sent = json!({ "logstoreName": "web-log", "ttl": 7, "shardCount": 2, "enable_tracking": false,
+        "autoSplit": true, "maxSplitShard": 64, "appendMeta": false, "telemetryType": "" });
+    assert_eq!(service.outcome(with_host(Call::new("POST", "/logstores").json(sent.clone()))).await, "200");
+    let again = Call::new("POST", "/logstores").json(sent);
+    assert_eq!(service.outcome(with_host(again)).await, "400 LogStoreAlreadyExist");
+    for (name, ttl, expected) in [("UPPER", 7, "LogStoreInfoInvalid"), ("fine", 0, "LogStoreInfoInvalid")] {
+        let bad = Call::new("POST", "/logstores").json(json!({ "logstoreName": name, "ttl": ttl }));
+        assert_eq!(service.outcome(with_host(bad)).await, format!("400 {expected}"));
+    }
+    let change = Call::new("PUT", "/logstores/web-log").json(json!({ "ttl": 90, "shardCount": 9 }));
+    assert_eq!(service.outcome(with_host(change)).await, "200");
+    let logstore = service.call(with_host(Call::new("GET", "/logstores/web-log"))).await.json();
+    assert_eq!((&logstore["ttl"], &logstore["shardCount"]), (&json!(90), &json!(2)));
+    assert_eq!(logstore["logstoreName"], "web-log");
+    let names = service.call(with_host(Call::new("GET", "/logstores"))).await.json();
+    assert_eq!(names, json!({ "count": 1, "total": 1, "logstores": ["web-log"] }));
+
+    let index = Call::new("GET", "/logstores/web-log/index");
+    assert_eq!(service.outcome(with_host(index)).await, "400 IndexConfigNotExist");
+    assert_eq!(service.outcome(with_host(Call::new("DELETE", "/logstores/web-log"))).await, "200");
+    assert_eq!(
+        service.outcome(with_host(Call::new("GET", "/logstores/web-log"))).await,
+        "404 LogStoreNotExist"
+    );
+    assert_eq!(service.outcome(with_host(Call::new("DELETE", "/"))).await, "200");
+    assert_eq!(service.outcome(with_host(Call::new("GET", "/"))).await, "404 ProjectNotExist");
+    let bad = Call::new("POST", "/").json(json!({ "projectName": "No" }));
+    assert_eq!(service.outcome(bad).await, "400 ParameterInvalid");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_not_the_owner_of_the_key_is_refused() {
+    let service = Service::start().await;
+    let get = || Call::new("GET", "/logstores");
+    assert_eq!(service.outcome(get()).await, "200");
+    let mut call = get();
+    call.secret = Some("guessed");
+    assert_eq!(service.outcome(call).await, "401 SignatureNotMatch");
+    let mut call = get();
+    call.key_id = Some("somebody");
+    assert_eq!(service.outcome(call).await, "401 Unauthorized");
+    let mut call = get();
+    call.after = |headers| headers.retain(|(name, _)| *name != "authorization");
+    assert_eq!(service.outcome(call).await, "400 MissingParameter");
+    let mut call = get();
+    call.after = |headers| headers.push(("x-log-added", "after signing".into()));
+    assert_eq!(service.outcome(call).await, "401 SignatureNotMatch");
+    // Added after signing by the vendor's own clients, and only for the clock.
+    let mut call = get();
+    call.after = |headers| headers.push(("x-log-date", DATE.into()));
+    assert_eq!(service.outcome(call).await, "200");
+
+    assert_eq!(
+        service.outcome(get().set("date", "Tue, 14 Nov 2023 21:59:00 GMT")).await,
+        "400 RequestTimeExpired"
+    );
+    assert_eq!(
+        service.outcome(get().set("date", "Tue, 14 Nov 2023 22:31:00 GMT")).await,
+        "400 RequestTimeExpired"
+    );
+    assert_eq!(service.outcome(get().set("date", "yesterday")).await, "400 InvalidDateFormat");
+    assert_eq!(service.outcome(get().without("date")).await, "400 MissingDate");
+    assert_eq!(
+        service.outcome(get().set("x-log-signaturemethod", "hmac-md5")).await,
+        "400 InvalidSignatureMethod"
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn bad_bodies_are_refused_whole() {
+    let service = Service::start().await;
+    let raw = group(&[1_700_000_000], "AB-0");
+    let put = |kind| Call::put(&raw, kind);
+    assert_eq!(
+        service.outcome(put(Kind::Lz4).set("content-md5", &"0".repeat(32))).await,
+        "400 PostBodyInvalid"
+    );
+    assert_eq!(service.outcome(put(Kind::Lz4).without("content-md5")).await, "400 MissingParameter");
+    for kind in [Kind::Lz4, Kind::Zstd, Kind::Deflate] {
+        for wrong in [raw.len() - 1, raw.len() + 1] {
+            let call = put(kind).set("x-log-bodyrawsize", &wrong.to_string());
+            assert_eq!(service.outcome(call).await, "400 PostBodyUncompressError", "{kind:?}");
+        }
+    }
+    let call = put(Kind::Lz4).set("x-log-bodyrawsize", "10485761");
+    assert_eq!(service.outcome(call).await, "413 PostBodyTooLarge");
+    assert_eq!(
+        service.outcome(put(Kind::Lz4).set("x-log-bodyrawsize", "many")).await,
+        "400 InvalidBodyRawSize"
+    );
+    assert_eq!(service.outcome(put(Kind::Lz4).without("x-log-bodyrawsize")).await, "400 MissingBodyRawSize");
+    assert_eq!(
+        service.outcome(put(Kind::Lz4).set("x-log-compresstype", "br")).await,
+        "400 InvalidCompressType"
+    );
+    assert_eq!(service.outcome(put(Kind::None).set("x-log-bodyrawsize", "0")).await, "200");
+    let call = put(Kind::None).set("content-type", "application/json");
+    assert_eq!(service.outcome(call).await, "400 InvalidContentType");
+    assert_eq!(service.outcome(Call::put(b"no protobuf at all", Kind::Lz4)).await, "400 PostBodyInvalid");
+    assert_eq!(service.outcome(Call::put(b"", Kind::None)).await, "200");
+
+    // Too large as it is sent: the whole body is taken in, so that the client hears the reason.
+    let huge = vec![7u8; 11 << 20];
+    assert_eq!(service.outcome(Call::put(&huge, Kind::None)).await, "413 PostBodyTooLarge");
+    let huge = vec![7u8; (10 << 20) + 1];
+    assert_eq!(service.outcome(Call::put(&huge, Kind::None)).await, "413 PostBodyTooLarge");
+
+    let mut call = put(Kind::Lz4);
+    call.path = "/logstores/no-such/shards/lb";
+    assert_eq!(service.outcome(call).await, "404 LogStoreNotExist");
+    let mut call = put(Kind::Lz4);
+    call.host = "no-such.sls.local";
+    assert_eq!(service.outcome(call).await, "404 ProjectNotExist");
+    let mut call = put(Kind::Lz4);
+    call.path = "/logstores/app-log/shards/route";
+    assert_eq!(service.outcome(call).await, "400 MissingParameter");
+    for (key, expected) in [("14d2f850ad6ea48e46e4547edbbb27e0", "200"), ("xyz", "400 ParameterInvalid")] {
+        let mut call = put(Kind::Lz4);
+        call.path = "/logstores/app-log/shards/route";
+        call.query = vec![("key", key)];
+        assert_eq!(service.outcome(call).await, expected);
+    }
+    let found = service.get_logs(json!({ "from": 0, "to": 2_000_000_000 })).await.json();
+    assert_eq!(found["meta"]["count"], 2, "of all these requests two with a log were accepted");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn bad_searches_say_what_is_wrong() {
+    let service = Service::start().await;
+    let ask = |field: &str, value: Value| {
+        let mut ask = json!({ "from": 1, "to": 2, "query": "*" });
+        ask[field] = value;
+        ask
+    };
+    for (field, value, expected) in [
+        ("from", json!(2), "400 InvalidTimeRange"),
+        ("from", json!("yesterday"), "400 ParameterInvalid"),
+        ("from", Value::Null, "400 MissingParameter"),
+        ("line", json!(101), "400 InvalidLine"),
+        ("line", json!(-1), "400 InvalidLine"),
+        ("offset", json!(-1), "400 InvalidOffset"),
+        ("query", json!("(a"), "400 InvalidQueryString"),
+        ("query", json!("* | select count(1)"), "400 NotSupported"),
+        ("line", json!(0), "200"),
+    ] {
+        assert_eq!(service.get_logs(ask(field, value.clone())).await.outcome(), expected, "{field} {value}");
+    }
+    for (method, path, expected) in [
+        ("GET", "/logstores/app-log/shards", "501 NotImplemented"),
+        ("GET", "/machinegroups", "501 NotImplemented"),
+        ("PATCH", "/logstores", "405 InvalidMethod"),
+        ("GET", "/logstores/app-log/logs", "405 InvalidMethod"),
+    ] {
+        assert_eq!(service.outcome(Call::new(method, path)).await, expected, "{method} {path}");
+    }
+    service.stop().await;
+}

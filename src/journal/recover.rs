@@ -1,0 +1,436 @@
+//! What a start finds: reads all segments, oldest first, and says what is live, sealed, torn and damaged.
+//!
+//! ```text
+//!  segment 4: snapshot | frames ... | garbage of a failed write      "good up to here" stands in a later snapshot
+//!  segment 6: snapshot | frames ...                                   a snapshot overrides what 4 said is live
+//!  segment 7: snapshot | frames ... | torn                            nobody says how far the newest one is good
+//! ```
+//!
+//! * What lies beyond the good length a later snapshot names was given up by its writer and is not looked at; a
+//!   segment that the next snapshot does not name is stale and goes.
+//! * In the newest segment, what follows the last whole frame is a torn write. So is a broken frame that is followed
+//!   by a whole one, unless that one says that the broken one had been synced: then it is damage.
+//! * Damage costs the frames it hits and no others: the search for the next whole frame goes on behind it. Of a frame
+//!   with a damaged payload the other appends are kept, its settles are not applied.
+//! * A damaged segment is set aside by the writer, once its live entries were copied forward.
+
+use super::Seal;
+use super::files::{Files, SegmentFile, read_full};
+use super::frame::{AppendOp, HEADER_BYTES, Identity, Op, SealOp, parse_ops};
+use super::handle::UNCLAIMED;
+use super::queue::{Place, Slot};
+use super::ranges::Ranges;
+use super::scan::{Frame, Scan};
+use super::state::{Segment, State};
+use super::upkeep::set_aside;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+
+/// A queue as far as it is known.
+#[derive(Default)]
+struct Queue {
+    next: u64,
+    live: BTreeMap<u64, Stored>,
+    seals: BTreeMap<(u64, u64), SealOp>,
+    /// Live according to a snapshot, and nowhere to be found.
+    missing: Ranges,
+    /// The last trailer of each stream, so that its entries share it.
+    trailers: HashMap<u64, Bytes>,
+}
+
+/// A live entry.
+struct Stored {
+    stream: u64,
+    records: u32,
+    stored_at: u64,
+    mark: Bytes,
+    trailer: Bytes,
+    len: u32,
+    place: Place,
+}
+
+/// Everything a start has to know.
+#[derive(Default)]
+pub(super) struct Recovered {
+    queues: BTreeMap<String, Queue>,
+    /// Queue numbers of the generation that is being read.
+    names: HashMap<u32, String>,
+    segments: BTreeMap<u32, Segment>,
+    pub(super) generation: u64,
+    pub(super) next_segment: u32,
+    /// Frames seen so far; the next one is numbered above.
+    last_frame: u64,
+    damaged_bytes: u64,
+    damaged_files: u64,
+}
+
+/// A segment file before it is walked.
+struct Candidate {
+    identity: Identity,
+    name: String,
+    file: Box<dyn SegmentFile>,
+    size: u64,
+    header_sound: bool,
+    /// Good lengths of older segments, from its snapshot.
+    covers: Option<BTreeMap<u32, u64>>,
+}
+
+/// Reads what the directory holds. Files that claim to be another segment are set aside.
+pub(super) fn recover(files: &dyn Files) -> io::Result<Recovered> {
+    let mut found = Recovered { next_segment: 1, ..Recovered::default() };
+    let mut candidates: BTreeMap<u32, Candidate> = BTreeMap::new();
+    let mut names = files.list()?;
+    names.retain(|name| name.ends_with(".segment"));
+    names.sort();
+    for name in names {
+        let candidate = look(files, &name)?;
+        let taken = candidate.as_ref().is_some_and(|found| candidates.contains_key(&found.identity.segment));
+        match candidate {
+            Some(candidate) if !taken => {
+                found.generation = found.generation.max(candidate.identity.generation);
+                found.next_segment = found.next_segment.max(candidate.identity.segment.saturating_add(1));
+                candidates.insert(candidate.identity.segment, candidate);
+            }
+            _ => {
+                let aside = set_aside(files, &name)?;
+                found.damaged_files += 1;
+                tracing::warn!(journal = %files.place().display(), %name, %aside, "not a segment, or one that is here twice; set aside");
+            }
+        }
+    }
+    // From the newest to the oldest: the nearest newer snapshot says whether a segment counts, and how far.
+    let mut covers: Option<BTreeMap<u32, u64>> = None;
+    let mut good = BTreeMap::new();
+    for (number, candidate) in candidates.iter_mut().rev() {
+        let stale = covers.as_ref().is_some_and(|covers| !covers.contains_key(number));
+        if !stale {
+            good.insert(*number, covers.as_ref().and_then(|covers| covers.get(number)).copied());
+            if candidate.covers.is_some() {
+                covers = candidate.covers.take();
+            }
+        }
+    }
+    for (number, candidate) in candidates {
+        let damaged = match good.get(&number) {
+            Some(good) => found.walk(files, &candidate, *good),
+            None => false,
+        };
+        let segment = Segment {
+            name: candidate.name,
+            good: good.get(&number).copied().flatten().unwrap_or(candidate.size).min(candidate.size),
+            written: candidate.size,
+            live: 0,
+            live_bytes: 0,
+            damaged,
+            stuck: false,
+        };
+        found.damaged_files += u64::from(damaged);
+        found.segments.insert(number, segment);
+    }
+    Ok(found)
+}
+
+fn look(files: &dyn Files, name: &str) -> io::Result<Option<Candidate>> {
+    let file = files.open(name)?;
+    let size = file.size()?;
+    let mut header = [0; HEADER_BYTES as usize];
+    // What cannot be read is damage, and the name says what the header would.
+    let _ = read_full(&*file, &mut header, 0);
+    let sound = Identity::from_header(&header);
+    let Some(identity) = sound.or_else(|| Identity::from_name(name)) else { return Ok(None) };
+    let mut scan = Scan::new(&*file, size, identity.seed());
+    let covers = scan.frame(HEADER_BYTES).and_then(|frame| covered(&frame.ops));
+    Ok(Some(Candidate { identity, name: name.to_owned(), size, header_sound: sound.is_some(), covers, file }))
+}
+
+/// What a snapshot says about older segments.
+fn covered(ops: &[u8]) -> Option<BTreeMap<u32, u64>> {
+    let ops = parse_ops(ops)?;
+    let good = ops.iter().filter_map(|op| match op {
+        Op::Segment { number, good } => Some((*number, *good)),
+        _ => None,
+    });
+    ops.first().is_some_and(|op| *op == Op::Snapshot).then(|| good.collect())
+}
+
+impl Recovered {
+    pub(super) fn next_frame(&self) -> u64 {
+        self.last_frame.saturating_add(1)
+    }
+
+    /// Reads one segment up to `good`, or to the end of what is whole. Says whether it is damaged.
+    fn walk(&mut self, files: &dyn Files, from: &Candidate, good: Option<u64>) -> bool {
+        let place = files.place().display();
+        let limit = good.map_or(from.size, |good| good.min(from.size));
+        let before = self.last_frame;
+        let mut scan = Scan::new(&*from.file, limit, from.identity.seed());
+        let number = from.identity.segment;
+        let mut damaged = 0;
+        let mut at = HEADER_BYTES;
+        // Where the broken part starts that is being skipped, and the frames in it whose ops are sound.
+        let mut hole: Option<u64> = None;
+        let mut suspects: Vec<Frame> = Vec::new();
+        while at < limit {
+            match scan.frame(at) {
+                Some(frame) if frame.is_whole() => {
+                    if let Some(start) = hole.take() {
+                        if good.is_some() || frame.head.durable > self.last_frame {
+                            tracing::warn!(journal = %place, segment = %from.name, at = start, bytes = at - start, "damaged");
+                            damaged += at - start;
+                            suspects.drain(..).for_each(|suspect| self.apply(number, &suspect));
+                        }
+                        suspects.clear();
+                    }
+                    at += frame.head.total();
+                    self.apply(number, &frame);
+                }
+                Some(frame) => {
+                    hole.get_or_insert(at);
+                    at += frame.head.total();
+                    suspects.push(frame);
+                }
+                None => {
+                    hole.get_or_insert(at);
+                    match scan.search(at + 1, self.last_frame) {
+                        Some(next) => at = next,
+                        None => break,
+                    }
+                }
+            }
+        }
+        let missing = good.map_or(0, |good| good.saturating_sub(from.size));
+        let tail = hole.map_or(0, |start| limit - start);
+        let empty = self.last_frame == before;
+        if good.is_some() || scan.unreadable {
+            damaged += tail + missing;
+            suspects.iter().for_each(|suspect| self.apply(number, suspect));
+        } else if tail > 0 {
+            tracing::info!(journal = %place, segment = %from.name, bytes = tail, "the last write was cut short");
+        }
+        let no_header = !from.header_sound && (good.is_some() || !empty);
+        // A newest segment in which nothing is whole was being made, or is destroyed; its bytes are kept if there are.
+        let destroyed = empty && from.size > 0 && !self.is_blank(from);
+        if damaged > 0 || no_header || destroyed || scan.unreadable {
+            self.damaged_bytes += damaged.max(if no_header { HEADER_BYTES } else { 0 });
+            tracing::warn!(journal = %place, segment = %from.name, bytes = damaged, "the segment is damaged; it will be set aside");
+            return true;
+        }
+        false
+    }
+
+    fn is_blank(&self, from: &Candidate) -> bool {
+        let mut scan = Scan::new(&*from.file, from.size, 0);
+        let mut at = if from.header_sound { HEADER_BYTES } else { 0 };
+        while at < from.size {
+            let count = (from.size - at).min(1 << 20);
+            match scan.bytes(at, count as usize) {
+                Some(bytes) if bytes.iter().all(|byte| *byte == 0) => at += count,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn apply(&mut self, segment: u32, frame: &Frame) {
+        let Some(ops) = parse_ops(&frame.ops) else { return };
+        let whole = frame.is_whole();
+        self.last_frame = self.last_frame.max(frame.head.number);
+        let mut payloads = frame.payloads.iter();
+        let mut listed: Option<BTreeSet<String>> = None;
+        for op in ops {
+            match op {
+                Op::Append(append) => {
+                    let Some((offset, sound)) = payloads.next() else { return };
+                    if *sound {
+                        self.append(&append, Place { segment, offset: *offset, crc: append.crc });
+                    }
+                }
+                Op::Settle { queue, ranges } if whole => self.queue(queue).settle(&ranges),
+                Op::Settle { .. } => {}
+                Op::Seal(seal) => {
+                    self.queue(seal.queue).seals.insert((seal.first, seal.stream), seal);
+                }
+                Op::Queue { number, name } => {
+                    self.names.insert(number, name.to_owned());
+                }
+                Op::Snapshot => {
+                    listed = Some(BTreeSet::new());
+                    self.names.clear();
+                    self.queues.values_mut().for_each(|queue| queue.seals.clear());
+                }
+                Op::Live { queue, next, ranges } => {
+                    let name = self.name(queue);
+                    let queue = self.queues.entry(name.clone()).or_default();
+                    queue.keep(next, ranges);
+                    if let Some(listed) = &mut listed {
+                        listed.insert(name);
+                    }
+                }
+                Op::Segment { .. } => {}
+            }
+        }
+        if let Some(listed) = listed {
+            self.queues.retain(|name, _| listed.contains(name));
+        }
+    }
+
+    /// The name of a numbered queue, also when the frame that named it is lost.
+    fn name(&self, number: u32) -> String {
+        let unnamed = || format!("unnamed-{}-{number}", self.generation);
+        self.names.get(&number).cloned().unwrap_or_else(unnamed)
+    }
+
+    fn queue(&mut self, number: u32) -> &mut Queue {
+        let name = self.name(number);
+        self.queues.entry(name).or_default()
+    }
+
+    fn append(&mut self, op: &AppendOp<'_>, place: Place) {
+        let queue = self.queue(op.queue);
+        let trailer = match queue.trailers.get(&op.stream) {
+            Some(trailer) if trailer == op.trailer => trailer.clone(),
+            _ => {
+                let trailer = Bytes::copy_from_slice(op.trailer);
+                queue.trailers.insert(op.stream, trailer.clone());
+                trailer
+            }
+        };
+        let stored = Stored {
+            stream: op.stream,
+            records: op.records,
+            stored_at: op.stored_at,
+            mark: Bytes::copy_from_slice(op.mark),
+            trailer,
+            len: op.len,
+            place,
+        };
+        queue.next = queue.next.max(op.index.saturating_add(1));
+        queue.missing.remove(op.index, op.index);
+        queue.live.insert(op.index, stored);
+    }
+
+    /// Puts everything live into the state; the segments first, for they are counted.
+    pub(super) fn fill(self, state: &mut State) {
+        state.segments = self.segments;
+        state.damaged_bytes = self.damaged_bytes;
+        state.damaged_files = self.damaged_files;
+        for (name, found) in self.queues {
+            let lost = found.missing.count();
+            if lost > 0 {
+                tracing::error!(queue = %name, entries = lost, "entries are missing: a segment was lost or damaged");
+                state.lost_entries += lost;
+            }
+            if found.live.is_empty() {
+                continue;
+            }
+            let id = state.define(&name, UNCLAIMED);
+            for (index, stored) in found.live {
+                let Some(queue) = state.queue_mut(id) else { continue };
+                let stream = queue.stream(stored.stream, &stored.trailer);
+                let slot = Slot::recovered(stream, stored.mark, stored.place, stored.len)
+                    .with(stored.records, stored.stored_at);
+                state.recovered_entry(id, index, slot);
+            }
+            let Some(queue) = state.queue_mut(id) else { continue };
+            queue.next = queue.next.max(found.next);
+            for op in found.seals.into_values() {
+                let seal = Seal {
+                    queue: id,
+                    stream: op.stream,
+                    sequence: op.sequence,
+                    first: op.first,
+                    last: op.last,
+                };
+                // A seal whose entries are settled is done; of one that lost some, the rest is cut anew.
+                queue.seal(&seal, Some(op.entries));
+            }
+        }
+    }
+}
+
+impl Queue {
+    fn settle(&mut self, ranges: &Ranges) {
+        for (first, last) in ranges.iter() {
+            let gone: Vec<u64> = self.live.range(first..=last).map(|(index, _)| *index).collect();
+            gone.iter().for_each(|index| {
+                self.live.remove(index);
+            });
+            self.missing.remove(first, last);
+        }
+    }
+
+    /// What a snapshot says: exactly these are live.
+    fn keep(&mut self, next: u64, ranges: Ranges) {
+        self.next = self.next.max(next);
+        self.live.retain(|index, _| ranges.contains(*index));
+        self.missing = ranges;
+        for index in self.live.keys() {
+            self.missing.remove(*index, *index);
+        }
+    }
+}
+
+/// A file of bytes, so that a fuzzer can hand in what no disk holds.
+struct Loose(Vec<u8>);
+
+impl SegmentFile for Loose {
+    fn write_some(&self, _: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read_some(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+        let rest = usize::try_from(at).ok().and_then(|at| self.0.get(at..)).unwrap_or_default();
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+}
+
+/// How many entries a start would find live in a directory that holds these segments alone, oldest first. The
+/// checksums of bare frames can be put right before, which lets a fuzzer past them.
+pub fn survey(segments: &[&[u8]]) -> usize {
+    struct Shelf<'a>(&'a [&'a [u8]]);
+    impl Files for Shelf<'_> {
+        fn create(&self, _: &str) -> io::Result<Box<dyn SegmentFile>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
+            let number = Identity::from_name(name).map_or(0, |identity| identity.segment as usize);
+            let bytes = self.0.get(number.wrapping_sub(1)).ok_or(io::ErrorKind::NotFound)?;
+            Ok(Box::new(Loose(bytes.to_vec())))
+        }
+        fn list(&self) -> io::Result<Vec<String>> {
+            let identity = |segment| Identity { segment, generation: 1, salt: 0 };
+            Ok((1..=self.0.len() as u32).map(|number| identity(number).name()).collect())
+        }
+        fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+        fn remove(&self, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+        fn sync_dir(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn space(&self) -> io::Result<super::Space> {
+            Ok(super::Space { available: 0, total: 0 })
+        }
+        fn place(&self) -> &std::path::Path {
+            std::path::Path::new("memory")
+        }
+    }
+    let mut state = State::default();
+    if let Ok(found) = recover(&Shelf(segments)) {
+        found.fill(&mut state);
+    }
+    state.queues.iter().map(|queue| queue.slots.len()).sum()
+}
