@@ -11,8 +11,7 @@
 //! The meaning is that of `Fluent::GlobMatchPattern`: a `*` also stands inside a part (`web*`), and a `**` right behind
 //! a dot takes that dot with it when nothing follows. All patterns of a route become one regular expression whose time is
 //! linear in the tag, since the tag comes from the network; matching allocates nothing. Stricter than Fluentd: an
-//! unclosed brace is an error, and `/regex/` is refused (field conditions take those). Tags that are empty or begin with
-//! a dot, which no Fluentd sends, may be told apart from it by patterns such as `*.**.`.
+//! unclosed brace is an error, and `/regex/` is refused (field conditions take those).
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -57,6 +56,8 @@ impl Pattern {
         let regex = RegexBuilder::new(&source)
             .unicode(false)
             .dot_matches_new_line(true)
+            // Makes `(?m:$)` mean: here a part ends.
+            .line_terminator(b'.')
             .build()
             .map_err(|_| "is too large a pattern".to_owned())?;
         Ok(Pattern { text: patterns.join(" "), matcher: Matcher::Regex(regex) })
@@ -93,20 +94,15 @@ fn translate(pattern: &str, out: &mut String) -> Result<(), String> {
             _ => (false, rest),
         };
         if let Some(after) = stars.strip_prefix("**") {
-            rest = match (after.strip_prefix('.'), dotted) {
-                (Some(after), true) => {
-                    out.push_str(r"\.(?:.*\.)?");
-                    after
-                }
-                (Some(after), false) => {
+            if dotted {
+                out.push_str("(?m:$)");
+            }
+            rest = match after.strip_prefix('.') {
+                Some(after) => {
                     out.push_str(r"(?:.*\.|\A)");
                     after
                 }
-                (None, true) => {
-                    out.push_str(r"(?:\..*|\z)");
-                    after
-                }
-                (None, false) => {
+                None => {
                     out.push_str(".*");
                     after
                 }
@@ -218,6 +214,7 @@ mod tests {
         check("a.{b,**}.d", &["a.b.d", "a.x.y.d"], &["a.b.e"]);
         check("{a.,b.}**", &["a.", "a.x", "b.x.y"], &["a", "b"]);
         check("{a,{b,c}x}.d", &["a.d", "bx.d", "cx.d"], &["b.d", "ax.d"]);
+        check("a.**{.b,c}", &["a.b", "a.x.b", "a.c", "a.xc"], &["ab", "ac", "a"]);
         check("{,web}1", &["1", "web1"], &["web"]);
         check("a{b,c*}d", &["abd", "acd", "acxxd"], &["ad", "ac.d"]);
     }
@@ -271,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn matching_agrees_with_the_naive_one(pattern in "[ab.]{0,2}(\\*{1,2}[ab.]{0,2}){0,3}", tag in "[ab][ab.]{0,6}") {
+        fn matching_agrees_with_the_naive_one(pattern in "[ab.]{0,2}(\\*{1,2}[ab.]{0,2}){0,3}", tag in "[ab.]{0,7}") {
             if let Ok(parsed) = Pattern::parse(&pattern) {
                 prop_assert_eq!(parsed.matches(tag.as_bytes()), naive(pattern.as_bytes(), tag.as_bytes(), true), "{} {}", pattern, tag);
             }

@@ -150,8 +150,6 @@ fn any_yaml() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn no_yaml_panics(text in any_yaml()) {
         let _ = from_text(&text, &[HOME]);
