@@ -4,7 +4,7 @@
 //! container_id    64 hex digits, constant per stream
 //! container_name  "/" + name, constant per stream
 //! source          stdout, one in sixteen stderr
-//! log             about 210 bytes of service log, ends in " n=" and the record's number in the whole run
+//! log             about 200 bytes of service log, ends in " n=" and the record's number in the whole run
 //! ```
 //!
 //! The four fields come in a random order, as Docker's do (it walks a Go map). The number at the end makes every text
@@ -33,7 +33,6 @@ const PATHS: [&str; 6] = [
     "payments/intents",
     "sessions/refresh",
 ];
-const AGENTS: [&str; 3] = ["okhttp/4.12.0", "Mozilla/5.0", "curl/8.14.1"];
 const NAMES: [&str; 8] = ["orders", "stock", "payments", "search", "users", "basket", "mailer", "edge"];
 
 /// All records of one container, which is one connection of the load.
@@ -103,8 +102,8 @@ impl Stream {
         line.text.clear();
         let _ = write!(
             line.text,
-            "{:02}:{:02}:{:02}.{:03} {} [http-exec-{}] {} - trace={:016x} {} /api/v2/{}/{} status={} took={}us \
-             client=10.{}.{}.7 agent={} sent={} n={:08}",
+            "{:02}:{:02}:{:02}.{:03} {} [http-exec-{}] {} - {} /api/v2/{}/{} status={} took={}us \
+             trace={:016x}{:016x} tenant=default region=eu n={:08}",
             line.seconds / 3_600 % 24,
             line.seconds / 60 % 60,
             line.seconds % 60,
@@ -112,16 +111,13 @@ impl Stream {
             random.pick(&LEVELS),
             bits % 8 + 1,
             random.pick(&CLASSES),
-            bits,
             random.pick(&METHODS),
             random.pick(&PATHS),
             random.below(1_000_000),
             if bits.is_multiple_of(11) { 404 } else { 200 },
             random.below(90_000) + 150,
-            bits >> 8 & 15,
-            bits >> 16 & 255,
-            random.pick(&AGENTS),
-            random.below(60_000),
+            bits,
+            random.next(),
             line.number,
         );
         true

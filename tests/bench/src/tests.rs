@@ -147,7 +147,7 @@ fn run(mode: Mode, acks: bool, window: usize, burst: usize) {
     assert_eq!(outcome.messages, messages);
     assert_eq!(outcome.latencies.len() as u64, if acks { messages } else { 0 });
     let bytes = outcome.bytes / 5_003;
-    assert!((330..400).contains(&bytes), "{bytes} bytes a record");
+    assert!((325..395).contains(&bytes), "{bytes} bytes a record");
 }
 
 #[test]
