@@ -41,6 +41,7 @@ use crate::{
     msgpack::Mode,
     run::{Row, SinkProcess},
     subject::Subject,
+    yardstick::Yardstick,
 };
 
 const LOAD: [&str; 7] = ["records", "connections", "seed", "entries", "window", "burst", "mode"];
@@ -152,7 +153,7 @@ fn bench(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
         "data       {} on {file_system}, fdatasync of 4 KiB p50 {sync} us",
         bench.scratch.path.display()
     );
-    let yardstick = yardstick::measure(sample.records, sample.connections, sample.seed);
+    let mut yardstick = Yardstick::new(sample.records, sample.connections, sample.seed);
     println!(
         "load       {} records on {} connections, {:.0} bytes each as Log, {:.1} MB in all; LZ4 ratio {:.2} in 512 KiB",
         sample.records,
@@ -161,20 +162,14 @@ fn bench(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
         yardstick.raw_bytes as f64 / 1e6,
         yardstick.ratio()
     );
-    println!(
-        "yardstick  {:.3} CPU s to LZ4 them ({:.3} to {:.3} in five passes, {:.0} MB/s)",
-        yardstick.cpu_seconds,
-        yardstick.fastest,
-        yardstick.slowest,
-        yardstick.raw_bytes as f64 / 1e6 / yardstick.cpu_seconds
-    );
+    println!("{}", yardstick.line());
 
     let fluent_bit = subject::on_path("fluent-bit").filter(|_| !args.has("no-peers"));
     match &fluent_bit {
         Some(path) => println!("peer       {}", path.display()),
         None => {
             // Whether the reference seconds and this machine's yardstick go together shows in their quotient.
-            let yards = |seconds: f64| seconds / yardstick.cpu_seconds * sample.records as f64 / 1e6;
+            let yards = |seconds: f64| seconds / yardstick.cpu_seconds() * sample.records as f64 / 1e6;
             println!(
                 "peer       fluent-bit is not on PATH or not wanted. Reference for 1,000,000 records (5.1.1, 2 cores, no \
                  fsync):\n           packed 2.8 CPU s, 1.2 s wall; message 4.6 CPU s; peak 290 MB. In yardsticks of this \
@@ -199,6 +194,7 @@ fn bench(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
                     eprintln!("{what}: {error}");
                 }
             }
+            yardstick.measure();
         }
     }
     table::print(&rows, &yardstick);

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, sync_channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -95,9 +95,17 @@ impl Running {
 
     /// The next line of its stdout.
     pub fn line(&mut self, patience: Duration) -> Result<String, Box<dyn Error>> {
-        self.lines.recv_timeout(patience).map_err(|_| match self.child.try_wait() {
-            Ok(Some(status)) => format!("{} ended: {status}", self.name).into(),
-            _ => format!("{} said nothing for {} s", self.name, patience.as_secs()).into(),
+        self.lines.recv_timeout(patience).map_err(|why| match why {
+            RecvTimeoutError::Timeout => {
+                format!("{} said nothing for {} s", self.name, patience.as_secs()).into()
+            }
+            RecvTimeoutError::Disconnected => {
+                // Its stdout closes a little before its end can be seen.
+                thread::sleep(Duration::from_millis(100));
+                let status =
+                    self.ended().map_or("its output is closed".to_owned(), |status| status.to_string());
+                format!("{} ended: {status}", self.name).into()
+            }
         })
     }
 

@@ -108,12 +108,9 @@ pub fn row(
         if let Some(status) = generator.ended()
             && !finished
         {
-            return Err(format!("the load generator ended: {status}\n{}", subject.last_words()).into());
+            return Err(subject.explain(format!("the load generator ended: {status}").into()));
         }
-        if let Some(status) = subject.process.ended() {
-            return Err(format!("{} ended: {status}\n{}", subject.process.name, subject.last_words()).into());
-        }
-        let now = subject.delivered()?;
+        let now = subject.delivered().map_err(|error| subject.explain(error))?;
         if now > delivered {
             (delivered, moved) = (now, Instant::now());
         }

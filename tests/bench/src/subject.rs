@@ -37,26 +37,30 @@ impl Subject {
         }
     }
 
-    /// The end of what it logged, for errors.
-    pub fn last_words(&self) -> String {
+    /// An error with what the subject has to say about it: that it ended, and the end of its log.
+    pub fn explain(&mut self, error: Box<dyn Error>) -> Box<dyn Error> {
+        // Its connections break a little before its end can be seen.
+        let until = Instant::now() + Duration::from_secs(1);
+        let mut ended = self.process.ended();
+        while ended.is_none() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(10));
+            ended = self.process.ended();
+        }
+        let end = ended.map_or(String::new(), |status| format!("; {} ended: {status}", self.process.name));
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(10)..].join("\n")
+        format!("{error}{end}\n{}", lines[lines.len().saturating_sub(10)..].join("\n")).into()
     }
 
     fn until_ready(&mut self, path: &str) -> Result<(), Box<dyn Error>> {
         let until = Instant::now() + START;
         loop {
-            match http::get(self.operations, path, Duration::from_secs(1)) {
-                Ok((200, _)) => return Ok(()),
-                other => {
-                    let ended =
-                        self.process.ended().map(|status| format!("{} ended: {status}", self.process.name));
-                    if ended.is_some() || Instant::now() > until {
-                        let why = ended.unwrap_or_else(|| format!("not ready: {path} gives {other:?}"));
-                        return Err(format!("{why}\n{}", self.last_words()).into());
-                    }
-                }
+            let answer = http::get(self.operations, path, Duration::from_secs(1));
+            if matches!(answer, Ok((200, _))) {
+                return Ok(());
+            }
+            if self.process.ended().is_some() || Instant::now() > until {
+                return Err(self.explain(format!("not ready: {path} gives {answer:?}").into()));
             }
             thread::sleep(Duration::from_millis(20));
         }

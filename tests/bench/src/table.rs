@@ -10,8 +10,9 @@ fn target(mode: &str) -> f64 {
 }
 
 pub fn print(rows: &[Row], yardstick: &Yardstick) {
+    println!("\n{}", yardstick.line());
     println!(
-        "\n{:<11} {:<8} {:<4} {:>10} {:>7} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7}",
+        "{:<11} {:<8} {:<4} {:>10} {:>7} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7}",
         "subject",
         "mode",
         "acks",
@@ -43,7 +44,7 @@ pub fn print(rows: &[Row], yardstick: &Yardstick) {
             if row.acks { "on" } else { "off" },
             row.delivered as f64 / row.wall_seconds,
             row.cpu_seconds,
-            format!("{:.1}x", row.cpu_seconds / yardstick.cpu_seconds),
+            format!("{:.1}x", row.cpu_seconds / yardstick.cpu_seconds()),
             if ours { format!("{:.1}x", target(row.mode)) } else { "-".to_owned() },
             row.wall_seconds,
             row.idle_megabytes,
