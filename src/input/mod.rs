@@ -1,1 +1,2 @@
 //! (input)
+pub mod forward;

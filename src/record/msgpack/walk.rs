@@ -134,6 +134,11 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// The next value is a map that is not empty. The cursor stays.
+    pub fn filled_map(&self) -> bool {
+        self.clone().take_map().is_some_and(|pairs| pairs > 0)
+    }
+
     /// Reads one token. Of an array or map this is the header; its elements are the tokens that follow.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Token, WalkError> {
