@@ -9,6 +9,8 @@
 //! README.md tells what is measured and how to read it.
 
 mod args;
+#[cfg(feature = "counts")]
+mod counts;
 mod disk;
 mod http;
 mod load;
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
     let mut words = std::env::args().skip(1).peekable();
     let done = match words.peek().map(String::as_str) {
         Some("load") => load(words.skip(1)),
+        #[cfg(feature = "counts")]
+        Some("count") => count(words.skip(1)),
         Some("sink") => Args::read(words.skip(1), &[], &["keep"])
             .map_err(Into::into)
             .and_then(|args| Ok(sink::main(args.has("keep"))?)),
@@ -79,6 +83,13 @@ fn load(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
     let mode = Mode::parse(mode).ok_or("--mode is packed or message")?;
     let to = args.parse("to")?.ok_or("--to ADDR is wanted")?;
     load::main(&Load { to, ..load_of(&args, mode, args.has("acks"))? })
+}
+
+#[cfg(feature = "counts")]
+fn count(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
+    let args = Args::read(words, &["part", "mode", "records"], &[])?;
+    let mode = args.text("mode").and_then(Mode::parse).ok_or("--mode is packed or message")?;
+    counts::main(args.text("part").unwrap_or_default(), mode, args.count("records", 10_000)?)
 }
 
 /// The load that the flags describe; its address is filled in later.
