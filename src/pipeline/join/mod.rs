@@ -166,11 +166,10 @@ impl Joiner {
                 self.duplicates.increment(1);
                 continue;
             }
-            if lines.open.get(&key).is_some_and(|line| !line.continues_with(&piece)) {
-                if let Some(line) = lines.take(&key) {
+            if lines.open.get(&key).is_some_and(|line| !line.continues_with(&piece))
+                && let Some(line) = lines.take(&key) {
                     self.end(&mut lines, line, batch, &mut absorbed);
                 }
-            }
             let tag = batch.tag().to_vec();
             if self.add(settings, &mut lines, origin, &tag, piece, None) {
                 if let Some(line) = lines.take(&key) {
