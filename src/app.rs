@@ -16,10 +16,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::api::{self, operations};
-use crate::base::{host, limits};
+use crate::base::host;
 use crate::config::plan::{InputKind, Plan};
 use crate::input::budget::Budget;
 use crate::input::forward::Forward;
@@ -81,7 +80,12 @@ impl Gateway {
                 store.ensure(&settings.project, &settings.logstore).await?;
                 let router = api::log_service::router(store.clone());
                 service.tasks.spawn(api::server::serve(listener, router, service.draining.clone()));
-                status.set_log_service(address, &settings.project, &settings.logstore, dir.join(crate::store::ACCESS_KEY_FILE));
+                status.set_log_service(
+                    address,
+                    &settings.project,
+                    &settings.logstore,
+                    dir.join(crate::store::ACCESS_KEY_FILE),
+                );
                 Some((store, address))
             }
             None => None,
@@ -90,8 +94,7 @@ impl Gateway {
 
         let letters = DeadLetters::open(&plan.data_dir.join("refused"), plan.limits.dead_letter_bytes)
             .with_context(|| format!("cannot use {}", plan.data_dir.join("refused").display()))?;
-        let shipping =
-            Arc::new(Shipping::new(plan.clone(), journal.clone(), Arc::new(letters), store, status.clone()));
+        let shipping = Arc::new(Shipping::new(journal.clone(), Arc::new(letters), store, status.clone()));
         let (destinations, announced) = Destinations::new(&plan, journal.clone());
         ticks.tasks.spawn(start_senders(shipping.clone(), announced, ticks.draining.clone()));
 
@@ -112,7 +115,12 @@ impl Gateway {
         for input in &plan.inputs {
             match &input.kind {
                 InputKind::Forward(settings) => {
-                    let forward = Arc::new(Forward::new(&input.name, settings.clone(), plan.records.nil, intake.clone()));
+                    let forward = Arc::new(Forward::new(
+                        &input.name,
+                        settings.clone(),
+                        plan.records.nil,
+                        intake.clone(),
+                    ));
                     for address in &settings.listen {
                         let key = format!("inputs.{}.listen", input.name);
                         let listener = bind(&key, &address.to_string()).await?;
@@ -195,7 +203,8 @@ fn instance(dir: &Path) -> Result<String> {
             let mut random = [0u8; 16];
             getrandom::fill(&mut random).context("the system gives no random bytes")?;
             let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            std::fs::write(&path, format!("{text}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+            std::fs::write(&path, format!("{text}\n"))
+                .with_context(|| format!("cannot write {}", path.display()))?;
             Ok(text)
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -228,10 +237,3 @@ async fn tick(pipeline: Arc<Pipeline>, status: Arc<Status>, stop: CancellationTo
         }
     }
 }
-
-/// The tasks that ship.
-pub(crate) fn tracker() -> TaskTracker {
-    TaskTracker::new()
-}
-
-const _: () = assert!(limits::GROUP_BYTES < limits::LOG_GROUP_BYTES);

@@ -24,7 +24,7 @@ const STARTING: u8 = 0;
 const RUNNING: u8 = 1;
 const DRAINING: u8 = 2;
 
-pub struct Status {
+pub(super) struct Status {
     plan: Arc<Plan>,
     journal: Journal,
     metrics: Option<PrometheusHandle>,
@@ -54,7 +54,7 @@ struct Gauges {
 }
 
 impl Status {
-    pub fn new(plan: Arc<Plan>, journal: Journal, metrics: Option<PrometheusHandle>) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, journal: Journal, metrics: Option<PrometheusHandle>) -> Self {
         Status {
             plan,
             journal,
@@ -66,7 +66,11 @@ impl Status {
                 disk_bytes: gauge("sluicegate_journal_disk_bytes", "Bytes of all journal segments.", &[]),
                 segments: gauge("sluicegate_journal_segments", "Journal segment files.", &[]),
                 budget_used: gauge("sluicegate_byte_budget_used", "Bytes read and not yet stored.", &[]),
-                sync_seconds: gauge("sluicegate_journal_last_sync_seconds", "How long the last fdatasync took.", &[]),
+                sync_seconds: gauge(
+                    "sluicegate_journal_last_sync_seconds",
+                    "How long the last fdatasync took.",
+                    &[],
+                ),
             },
         }
     }
@@ -75,38 +79,44 @@ impl Status {
         self.parts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub fn set_ready(&self) {
+    pub(super) fn set_ready(&self) {
         self.phase.store(RUNNING, Ordering::Release);
     }
 
-    pub fn set_draining(&self) {
+    pub(super) fn set_draining(&self) {
         self.phase.store(DRAINING, Ordering::Release);
     }
 
-    pub fn set_intake(&self, intake: Arc<Intake>) {
+    pub(super) fn set_intake(&self, intake: Arc<Intake>) {
         self.parts().intake = Some(intake);
     }
 
-    pub fn set_orphans(&self, orphans: Vec<String>) {
+    pub(super) fn set_orphans(&self, orphans: Vec<String>) {
         for queue in &orphans {
             tracing::warn!(queue, "stored records wait for a destination that is no longer configured");
         }
         self.parts().orphans = orphans;
     }
 
-    pub fn add_input(&self, name: &str, address: SocketAddr, forward: &Arc<Forward>) {
+    pub(super) fn add_input(&self, name: &str, address: SocketAddr, forward: &Arc<Forward>) {
         self.parts().inputs.push((name.to_owned(), address, forward.clone()));
     }
 
-    pub fn add_destination(&self, label: &str, delivery: Arc<Delivery>) {
+    pub(super) fn add_destination(&self, label: &str, delivery: Arc<Delivery>) {
         self.parts().destinations.push((label.to_owned(), delivery));
     }
 
-    pub fn add_broken(&self, label: &str, problem: String) {
+    pub(super) fn add_broken(&self, label: &str, problem: String) {
         self.parts().broken.push((label.to_owned(), problem));
     }
 
-    pub fn set_log_service(&self, address: SocketAddr, project: &str, logstore: &str, key_file: PathBuf) {
+    pub(super) fn set_log_service(
+        &self,
+        address: SocketAddr,
+        project: &str,
+        logstore: &str,
+        key_file: PathBuf,
+    ) {
         self.parts().log_service = Some(json!({
             "address": address.to_string(),
             "project": project,
@@ -116,7 +126,7 @@ impl Status {
     }
 
     /// Called every few seconds: gauges, and the watch over the journal.
-    pub fn upkeep(&self) {
+    pub(super) fn upkeep(&self) {
         let stats = self.journal.stats();
         self.watch(&stats);
         self.gauges.disk_bytes.set(stats.disk_bytes as f64);
@@ -127,13 +137,18 @@ impl Status {
         }
         for queue in &stats.queues {
             let labels = [("queue", queue.name.as_str())];
-            gauge("sluicegate_buffer_bytes", "Bytes stored and not yet delivered.", &labels).set(queue.live_bytes as f64);
+            gauge("sluicegate_buffer_bytes", "Bytes stored and not yet delivered.", &labels)
+                .set(queue.live_bytes as f64);
             gauge("sluicegate_buffer_age_seconds", "Age of the oldest entry that is not delivered.", &labels)
                 .set(queue.oldest.map(|age| age.as_secs_f64()).unwrap_or(0.0));
             gauge("sluicegate_buffer_blocked", "Connections that wait for room in this buffer.", &labels)
                 .set(queue.blocked as f64);
-            gauge("sluicegate_buffer_evicted_records", "Records dropped because the buffer was full.", &labels)
-                .set(queue.evicted.records as f64);
+            gauge(
+                "sluicegate_buffer_evicted_records",
+                "Records dropped because the buffer was full.",
+                &labels,
+            )
+            .set(queue.evicted.records as f64);
         }
         if let Some(metrics) = &self.metrics {
             metrics.run_upkeep();
@@ -193,7 +208,8 @@ impl Report for Status {
             problems.push(format!("{label}: {problem}"));
         }
         for queue in &parts.orphans {
-            problems.push(format!("{queue}: stored records wait for a destination that is no longer configured"));
+            problems
+                .push(format!("{queue}: stored records wait for a destination that is no longer configured"));
         }
         let destinations: Vec<Value> = stats
             .queues
@@ -205,7 +221,10 @@ impl Report for Status {
                     problems.push(format!("{}: {trouble}", queue.name));
                 }
                 if queue.blocked > 0 {
-                    problems.push(format!("{}: {} connections wait for room in its buffer", queue.name, queue.blocked));
+                    problems.push(format!(
+                        "{}: {} connections wait for room in its buffer",
+                        queue.name, queue.blocked
+                    ));
                 }
                 json!({
                     "name": queue.name,

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::report::Status;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::gauge;
-use crate::config::plan::{Compression, Plan, Target};
+use crate::config::plan::{Compression, Target};
 use crate::journal::Journal;
 use crate::output::credentials::{AccessKey, Credentials};
 use crate::output::deliver::{Delivery, DeliveryMetrics};
@@ -19,8 +19,7 @@ use crate::pipeline::destinations::Destination;
 use crate::store::Store;
 use crate::wire::compress::Kind;
 
-pub struct Shipping {
-    plan: Arc<Plan>,
+pub(super) struct Shipping {
     journal: Journal,
     letters: Arc<DeadLetters>,
     store: Option<(Arc<Store>, std::net::SocketAddr)>,
@@ -31,15 +30,13 @@ pub struct Shipping {
 }
 
 impl Shipping {
-    pub fn new(
-        plan: Arc<Plan>,
+    pub(super) fn new(
         journal: Journal,
         letters: Arc<DeadLetters>,
         store: Option<(Arc<Store>, std::net::SocketAddr)>,
         status: Arc<Status>,
     ) -> Self {
         Shipping {
-            plan,
             journal,
             letters,
             store,
@@ -51,7 +48,7 @@ impl Shipping {
     }
 
     /// Starts the sender of a destination. One that cannot be started says so in `status` and keeps its records.
-    pub async fn start(&self, destination: Arc<Destination>) {
+    pub(super) async fn start(&self, destination: Arc<Destination>) {
         let label = destination.label();
         let client = match self.client(&destination).await {
             Ok(client) => client,
@@ -71,7 +68,8 @@ impl Shipping {
             batch_age: plan.batch_age,
             in_flight: plan.in_flight,
         };
-        let flying = gauge("sluicegate_requests_in_flight", "PutLogs requests in flight.", &[("destination", &label)]);
+        let flying =
+            gauge("sluicegate_requests_in_flight", "PutLogs requests in flight.", &[("destination", &label)]);
         let sender = Sender::new(outbox, delivery, flying);
         let task = self.tasks.spawn(sender.run(self.stop.clone()));
         self.aborts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(task.abort_handle());
@@ -108,16 +106,18 @@ impl Shipping {
                 };
                 let credentials = Credentials::Static(Arc::new(key));
                 let connect = cloud.connect.as_ref().map(|address| address.to_string());
-                Ok(Client::new(&cloud.endpoint.to_string(), &plan.project, connect.as_deref(), credentials, timeout)?)
+                Ok(Client::new(
+                    &cloud.endpoint.to_string(),
+                    &plan.project,
+                    connect.as_deref(),
+                    credentials,
+                    timeout,
+                )?)
             }
             (Target::Embedded, Some((store, address))) => {
                 store.ensure(&plan.project, &destination.logstore).await?;
                 let own = store.access_key();
-                let key = AccessKey {
-                    id: own.id.clone(),
-                    secret: own.secret.clone(),
-                    security_token: None,
-                };
+                let key = AccessKey { id: own.id.clone(), secret: own.secret.clone(), security_token: None };
                 let credentials = Credentials::Static(Arc::new(key));
                 Ok(Client::new(&format!("http://{address}"), &plan.project, None, credentials, timeout)?)
             }
@@ -126,7 +126,7 @@ impl Shipping {
     }
 
     /// Lets every sender deliver what is stored until `deadline`, then ends them.
-    pub async fn stop(&self, deadline: tokio::time::Instant) {
+    pub(super) async fn stop(&self, deadline: tokio::time::Instant) {
         self.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {

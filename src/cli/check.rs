@@ -20,7 +20,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn execute(self) -> Result<ExitCode> {
-        match config::load(Some(&self.file), std::env::vars(), &Flags { data_dir: None }) {
+        match config::load(Some(&self.file), super::variables(), &Flags { data_dir: None }) {
             Ok(plan) if self.print => {
                 say(plan.effective().trim_end());
                 Ok(ExitCode::SUCCESS)

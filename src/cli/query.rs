@@ -93,7 +93,11 @@ impl Query {
         }
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let print = |record: &Map<String, Value>| {
-            if self.json { say(&Value::Object(record.clone()).to_string()) } else { say(&line(record, colour)) }
+            if self.json {
+                say(&Value::Object(record.clone()).to_string())
+            } else {
+                say(&line(record, colour))
+            }
         };
         let mut seen = std::collections::HashSet::new();
         let mut offset = 0;
@@ -138,7 +142,9 @@ impl Query {
         let (Some(address), Some(project), Some(logstore), Some(file)) =
             (text("address"), text("project"), text("logstore"), text("access_key_file"))
         else {
-            bail!("this gateway runs without the embedded Log Service; name its configuration with --config FILE to query the cloud");
+            bail!(
+                "this gateway runs without the embedded Log Service; name its configuration with --config FILE to query the cloud"
+            );
         };
         let key = read_key(Path::new(&file))?;
         let client = Client::new(&format!("http://{address}"), &project, None, key, TIMEOUT)?;
@@ -146,7 +152,7 @@ impl Query {
     }
 
     fn configured(&self, file: &Path) -> Result<(Client, String)> {
-        let plan = config::load(Some(file), std::env::vars(), &Flags { data_dir: None })
+        let plan = config::load(Some(file), super::variables(), &Flags { data_dir: None })
             .map_err(|errors| anyhow::anyhow!("{errors}"))?;
         let destination = match &self.destination {
             Some(name) => plan
@@ -157,7 +163,10 @@ impl Query {
             None => &plan.destinations[plan.default_destination],
         };
         let Target::Cloud(cloud) = &destination.target else {
-            bail!("destination {} is the embedded Log Service; leave --config out to query it", destination.name);
+            bail!(
+                "destination {} is the embedded Log Service; leave --config out to query it",
+                destination.name
+            );
         };
         let key = AccessKey {
             id: cloud.access_key_id.clone(),
@@ -209,7 +218,8 @@ async fn get_logs(
     offset: usize,
     line: usize,
 ) -> Result<Vec<Map<String, Value>>> {
-    let body = json!({ "from": from, "to": to, "query": query, "line": line, "offset": offset, "reverse": false });
+    let body =
+        json!({ "from": from, "to": to, "query": query, "line": line, "offset": offset, "reverse": false });
     let body = Bytes::from(serde_json::to_vec(&body)?);
     let size = body.len();
     let path = format!("/logstores/{logstore}/logs");
@@ -220,7 +230,8 @@ async fn get_logs(
             let error = answer.error();
             bail!("{}: {} (HTTP {})", error.code, error.message, answer.status);
         }
-        let answer: Answer = serde_json::from_slice(&answer.body).context("the answer is not one of GetLogs")?;
+        let answer: Answer =
+            serde_json::from_slice(&answer.body).context("the answer is not one of GetLogs")?;
         if answer.meta.progress == "Complete" {
             return Ok(answer.data);
         }
@@ -251,8 +262,9 @@ fn parse_time(text: &str) -> Result<i64> {
     if let Ok(seconds) = text.parse::<i64>() {
         return Ok(seconds);
     }
-    let time: Timestamp =
-        text.parse().with_context(|| format!("{text:?} is no time; write -15m, Unix seconds or 2026-11-23T10:00:00Z"))?;
+    let time: Timestamp = text
+        .parse()
+        .with_context(|| format!("{text:?} is no time; write -15m, Unix seconds or 2026-11-23T10:00:00Z"))?;
     Ok(time.as_second())
 }
 
@@ -277,7 +289,9 @@ fn line(record: &Map<String, Value>, colour: bool) -> String {
         out.push_str(&if text("source") == Some("stderr") { paint("31", log) } else { harmless(log) });
     }
     for (key, value) in record {
-        if key.starts_with("__") || matches!(key.as_str(), "log" | "container_name" | "container_id" | "source") {
+        if key.starts_with("__")
+            || matches!(key.as_str(), "log" | "container_name" | "container_id" | "source")
+        {
             continue;
         }
         out.push(' ');
@@ -308,7 +322,8 @@ mod tests {
 
     #[test]
     fn escape_sequences_in_logs_stay_harmless() {
-        let record = json!({ "__time__": "1700000000", "log": "\x1b[2Jgone", "container_name": "/web", "k": "v" });
+        let record =
+            json!({ "__time__": "1700000000", "log": "\x1b[2Jgone", "container_name": "/web", "k": "v" });
         let Value::Object(record) = record else { return };
         assert_eq!(line(&record, false), "2023-11-14T22:13:20.000Z web \u{fffd}[2Jgone k=v");
         assert!(!line(&record, true).contains("\x1b[2J"));

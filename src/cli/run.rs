@@ -25,9 +25,18 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn execute(self) -> Result<ExitCode> {
-        let filter = EnvFilter::try_from_env("SLUICEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,sluicegate=info"));
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
-        let plan = match config::load(self.config.as_deref(), std::env::vars(), &Flags { data_dir: self.data_dir }) {
+        let filter = EnvFilter::try_from_env("SLUICEGATE_LOG")
+            .unwrap_or_else(|_| EnvFilter::new("warn,sluicegate=info"));
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .init();
+        let plan = match config::load(
+            self.config.as_deref(),
+            super::variables(),
+            &Flags { data_dir: self.data_dir },
+        ) {
             Ok(plan) => plan,
             Err(errors) => {
                 complain(&errors.to_string());

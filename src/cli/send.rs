@@ -53,8 +53,8 @@ impl Send {
     pub(super) fn execute(self) -> Result<ExitCode> {
         let mut records = Vec::new();
         for (index, text) in self.json.iter().enumerate() {
-            let record: Value =
-                serde_json::from_str(text).with_context(|| format!("record {} is not JSON: {text}", index + 1))?;
+            let record: Value = serde_json::from_str(text)
+                .with_context(|| format!("record {} is not JSON: {text}", index + 1))?;
             if !record.is_object() {
                 bail!("record {} is not a JSON object: {text}", index + 1);
             }
@@ -68,7 +68,8 @@ impl Send {
         let lines = stdin_lines();
         let mut total = 0;
         while let Some(batch) = next_batch(&lines) {
-            let records: Vec<Value> = batch.into_iter().map(|line| serde_json::json!({ "log": line })).collect();
+            let records: Vec<Value> =
+                batch.into_iter().map(|line| serde_json::json!({ "log": line })).collect();
             self.send(&mut connection, &records)?;
             total += records.len();
         }
@@ -83,8 +84,9 @@ impl Send {
             .with_context(|| format!("--to {}: not an address", self.to))?
             .next()
             .with_context(|| format!("--to {}: no such host", self.to))?;
-        let connection = TcpStream::connect(address)
-            .with_context(|| format!("nothing accepts records on {}; is the gateway running there?", self.to))?;
+        let connection = TcpStream::connect(address).with_context(|| {
+            format!("nothing accepts records on {}; is the gateway running there?", self.to)
+        })?;
         connection.set_read_timeout(Some(ACK_WAIT))?;
         connection.set_nodelay(true)?;
         Ok(connection)
@@ -106,7 +108,9 @@ impl Send {
         let mut message = vec![0x93];
         rmp_serde::encode::write(&mut message, &self.tag)?;
         message.push(0xc6);
-        message.extend_from_slice(&u32::try_from(entries.len()).context("too much for one message")?.to_be_bytes());
+        message.extend_from_slice(
+            &u32::try_from(entries.len()).context("too much for one message")?.to_be_bytes(),
+        );
         message.extend_from_slice(&entries);
         rmp_serde::encode::write_named(&mut message, &options)?;
         connection.write_all(&message).with_context(|| format!("{} closed the connection", self.to))?;

@@ -38,7 +38,8 @@ pub(super) async fn fetch(operations: &str) -> Result<Value> {
         format!("no gateway answers on {operations}; is it running? Its operations port is printed when it starts (--operations ADDR)")
     })?;
     let body = answer.bytes().await?;
-    serde_json::from_slice(&body).with_context(|| format!("what answers on {operations} is not Sluicegate's operations port"))
+    serde_json::from_slice(&body)
+        .with_context(|| format!("what answers on {operations} is not Sluicegate's operations port"))
 }
 
 fn print(status: &Value) {
@@ -55,7 +56,8 @@ fn print(status: &Value) {
         say(&format!("  input        {} on {}", text(&input["name"]), text(&input["listen"])));
     }
     for destination in status["destinations"].as_array().into_iter().flatten() {
-        let age = destination["oldest_seconds"].as_u64().map(|age| format!(", oldest {age} s")).unwrap_or_default();
+        let age =
+            destination["oldest_seconds"].as_u64().map(|age| format!(", oldest {age} s")).unwrap_or_default();
         say(&format!(
             "  buffer       {}: {} bytes in {} entries{age}",
             text(&destination["name"]),
@@ -63,7 +65,10 @@ fn print(status: &Value) {
             destination["buffered_entries"],
         ));
     }
-    say(&format!("  journal      {} bytes in {} segments", status["journal"]["disk_bytes"], status["journal"]["segments"]));
+    say(&format!(
+        "  journal      {} bytes in {} segments",
+        status["journal"]["disk_bytes"], status["journal"]["segments"]
+    ));
     for problem in status["problems"].as_array().into_iter().flatten() {
         say(&format!("  problem      {}", text(problem)));
     }

@@ -240,6 +240,7 @@ impl fmt::Display for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::secret::Secret;
 
     #[test]
     fn sizes_are_exact_and_errors_say_what_to_write() {

@@ -9,17 +9,17 @@
 //! the variable that set it) and what would be right. Values stay text until a leaf types them, so that a password
 //! `0123` never becomes 123. Secrets come from `${env:NAME}` or `${file:/path}` and are never printed.
 //!
-//! Reading order: [`plan`] (what the program uses), `raw` (what may be typed), [`load`] (how one becomes the other).
+//! Reading order: [`plan`] (what the program uses), `raw` (what may be typed), [`load()`] (how one becomes the other).
 
 pub mod data_dir;
-pub mod errors;
 pub mod leaf;
-pub mod load;
 pub mod names;
 pub mod pattern;
 pub mod plan;
 pub mod template;
 
+mod errors;
+mod load;
 mod placeholder;
 mod print;
 mod raw;
@@ -29,6 +29,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use errors::ConfigErrors;
+pub use errors::{ConfigErrors, Fault, Place};
 pub use load::{Flags, load};
 pub use plan::Plan;

@@ -56,6 +56,8 @@ impl Pattern {
         let regex = RegexBuilder::new(&source)
             .unicode(false)
             .dot_matches_new_line(true)
+            // Makes `(?m:$)` mean: here a part ends.
+            .line_terminator(b'.')
             .build()
             .map_err(|_| "is too large a pattern".to_owned())?;
         Ok(Pattern { text: patterns.join(" "), matcher: Matcher::Regex(regex) })
@@ -92,20 +94,15 @@ fn translate(pattern: &str, out: &mut String) -> Result<(), String> {
             _ => (false, rest),
         };
         if let Some(after) = stars.strip_prefix("**") {
-            rest = match (after.strip_prefix('.'), dotted) {
-                (Some(after), true) => {
-                    out.push_str(r"\.(?:.*\.)?");
-                    after
-                }
-                (Some(after), false) => {
+            if dotted {
+                out.push_str("(?m:$)");
+            }
+            rest = match after.strip_prefix('.') {
+                Some(after) => {
                     out.push_str(r"(?:.*\.|\A)");
                     after
                 }
-                (None, true) => {
-                    out.push_str(r"(?:\..*|\z)");
-                    after
-                }
-                (None, false) => {
+                None => {
                     out.push_str(".*");
                     after
                 }
@@ -217,6 +214,7 @@ mod tests {
         check("a.{b,**}.d", &["a.b.d", "a.x.y.d"], &["a.b.e"]);
         check("{a.,b.}**", &["a.", "a.x", "b.x.y"], &["a", "b"]);
         check("{a,{b,c}x}.d", &["a.d", "bx.d", "cx.d"], &["b.d", "ax.d"]);
+        check("a.**{.b,c}", &["a.b", "a.x.b", "a.c", "a.xc"], &["ab", "ac", "a"]);
         check("{,web}1", &["1", "web1"], &["web"]);
         check("a{b,c*}d", &["abd", "acd", "acxxd"], &["ad", "ac.d"]);
     }

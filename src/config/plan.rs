@@ -236,6 +236,17 @@ pub struct OperationsPlan {
     pub listen: Address,
 }
 
+impl Condition {
+    /// Whether it holds for the value of its field, if the record has that field.
+    pub fn holds(&self, value: Option<&[u8]>) -> bool {
+        match (self, value) {
+            (Condition::Equals(text), Some(value)) => text.as_bytes() == value,
+            (Condition::Regex(regex), Some(value)) => regex.is_match(value),
+            (_, None) => false,
+        }
+    }
+}
+
 impl Plan {
     /// The buffer of a destination.
     pub fn buffer_of(&self, destination: &DestinationPlan) -> Option<&BufferPlan> {

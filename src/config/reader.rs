@@ -13,11 +13,11 @@ use config::{Value, ValueKind};
 
 use super::errors::Faults;
 use super::leaf::{Address, Endpoint, duration_text, parse_duration, parse_size, size_text};
-use crate::base::secret::Secret;
 use super::names::{check_map_key, nearest};
 use super::placeholder::{Piece, cut, fill};
 use super::source::{Tree, join};
 use super::template::Template;
+use crate::base::secret::Secret;
 
 /// What reading needs besides the tree.
 #[derive(Debug)]

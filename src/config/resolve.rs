@@ -245,8 +245,10 @@ fn routes(
                 find(name, destinations).map_err(|what| faults.key(&key, what)).ok()
             }
         };
-        if let Some(Err(what)) = route.logstore.as_ref().and_then(Template::as_constant).map(logstore_name) {
-            faults.key(&format!("{}.logstore", route.path), what);
+        if let Some(name) = route.logstore.as_ref().and_then(Template::as_constant)
+            && let Err(what) = logstore_name(name)
+        {
+            faults.key(&format!("{}.logstore", route.path), format!("`{name}` {what}"));
         }
         for (index, step) in route.processors.iter().enumerate() {
             if let Step::Rename(pairs) = step {

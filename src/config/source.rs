@@ -50,6 +50,8 @@ pub(super) fn read_file(path: &Path, faults: &Faults) -> Option<Tree> {
 
 /// Parses YAML into a tree; faults are collected.
 pub(super) fn parse(text: &str, faults: &Faults) -> Option<Tree> {
+    // Some editors put a byte order mark first; it is no part of the first key.
+    let text = text.trim_start_matches('\u{feff}');
     if let Some(line) = text.lines().position(|line| opened(line) > OPENED_IN_A_LINE) {
         faults.whole_file(format!("line {} opens too many lists and maps at once", line + 1));
         return None;

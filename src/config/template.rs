@@ -21,7 +21,7 @@ pub struct Template {
 enum Part {
     Literal(String),
     Tag { default: Option<String> },
-    TagPart { index: i32, default: Option<String> },
+    TagAt { index: i32, default: Option<String> },
     Record { key: String, default: Option<String> },
 }
 
@@ -60,7 +60,7 @@ impl Template {
             let (found, default) = match part {
                 Part::Literal(text) => (Some(text.as_bytes()), &None),
                 Part::Tag { default } => (Some(tag), default),
-                Part::TagPart { index, default } => (tag_part(tag, *index), default),
+                Part::TagAt { index, default } => (tag_part(tag, *index), default),
                 Part::Record { key, default } => (field(key.as_bytes()), default),
             };
             match (found, default) {
@@ -100,7 +100,7 @@ impl Template {
                     continue;
                 }
                 Part::Tag { default } => ("tag".to_owned(), default),
-                Part::TagPart { index, default } => (format!("tag[{index}]"), default),
+                Part::TagAt { index, default } => (format!("tag[{index}]"), default),
                 Part::Record { key, default } => (format!("record.{key}"), default),
             };
             text.push_str("${");
@@ -128,7 +128,7 @@ impl Part {
             let index = index
                 .parse()
                 .map_err(|_| format!("has ${{{inner}}}; a part of the tag is ${{tag[0]}} or ${{tag[-1]}}"))?;
-            return Ok(Part::TagPart { index, default });
+            return Ok(Part::TagAt { index, default });
         }
         match name.strip_prefix("record.") {
             Some(key) if !key.is_empty() => Ok(Part::Record { key: key.to_owned(), default }),

@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::journal::Receipt;
 use crate::pipeline::Pipeline;
 use crate::pipeline::join::JoinSettings;
 use crate::pipeline::lane::Lane;
-use crate::journal::Receipt;
 use crate::record::Batch;
 use budget::Budget;
 

@@ -73,8 +73,10 @@ impl Client {
         let bad = |why: &str| ClientError::Endpoint { endpoint: endpoint.to_owned(), why: why.to_owned() };
         let url = reqwest::Url::parse(endpoint).map_err(|error| bad(&error.to_string()))?;
         let host = url.host_str().ok_or_else(|| bad("it names no host"))?;
-        let is_address = host.parse::<std::net::Ipv4Addr>().is_ok() || host.starts_with('[') || host == "localhost";
-        let name = if is_address || project.is_empty() { host.to_owned() } else { format!("{project}.{host}") };
+        let is_address =
+            host.parse::<std::net::Ipv4Addr>().is_ok() || host.starts_with('[') || host == "localhost";
+        let name =
+            if is_address || project.is_empty() { host.to_owned() } else { format!("{project}.{host}") };
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         let mut builder = reqwest::Client::builder()
             .timeout(timeout)
@@ -138,7 +140,8 @@ impl Client {
             headers.push(("x-acs-security-token", token.expose()));
         }
         headers.extend_from_slice(extra);
-        let authorization = sign::authorization_v1(&key.id, key.secret.expose(), method, path, query, &headers);
+        let authorization =
+            sign::authorization_v1(&key.id, key.secret.expose(), method, path, query, &headers);
 
         let mut url = format!("{}{path}", self.base);
         for (index, (name, value)) in query.iter().enumerate() {

@@ -108,7 +108,9 @@ impl Coalescer {
 
     /// Closes the oldest group, to make room.
     pub fn close_oldest(&mut self, closed: &mut impl Extend<Group>) {
-        if let Some(stream) = self.open.iter().min_by_key(|(_, group)| group.opened).map(|(stream, _)| *stream) {
+        if let Some(stream) =
+            self.open.iter().min_by_key(|(_, group)| group.opened).map(|(stream, _)| *stream)
+        {
             closed.extend(self.close(stream));
         }
     }

@@ -51,11 +51,17 @@ impl DeliveryMetrics {
         let make = |name, help| counter(name, help, &[("destination", destination)]);
         DeliveryMetrics {
             delivered_records: make("sluicegate_delivered_records_total", "Records accepted by Log Service."),
-            delivered_bytes: make("sluicegate_delivered_bytes_total", "LogGroup bytes accepted, before compression."),
+            delivered_bytes: make(
+                "sluicegate_delivered_bytes_total",
+                "LogGroup bytes accepted, before compression.",
+            ),
             sent_bytes: make("sluicegate_sent_bytes_total", "Body bytes sent, after compression."),
             requests: make("sluicegate_requests_total", "PutLogs requests sent."),
             retried: make("sluicegate_retried_total", "PutLogs requests that were sent again."),
-            refused: make("sluicegate_refused_records_total", "Records refused for good, kept as dead letters."),
+            refused: make(
+                "sluicegate_refused_records_total",
+                "Records refused for good, kept as dead letters.",
+            ),
         }
     }
 }
@@ -197,7 +203,11 @@ impl Delivery {
 
     fn judge(&self, answer: &Answer) -> (Verdict, String, String) {
         let Some(request_id) = answer.request_id.clone() else {
-            let what = format!("{}: HTTP {} without x-log-requestid, so something before Log Service answered", self.client.base(), answer.status);
+            let what = format!(
+                "{}: HTTP {} without x-log-requestid, so something before Log Service answered",
+                self.client.base(),
+                answer.status
+            );
             return (Verdict::RetrySoon, what, String::new());
         };
         let ServiceError { code, message } = answer.error();
@@ -207,7 +217,11 @@ impl Delivery {
             Verdict::Configuration => "; check project, logstore and rights of this destination",
             _ => "",
         };
-        (verdict, format!("HTTP {} {code}: {message}{hint} (request {request_id})", answer.status), request_id)
+        (
+            verdict,
+            format!("HTTP {} {code}: {message}{hint} (request {request_id})", answer.status),
+            request_id,
+        )
     }
 
     fn complain(&self, problem: String) {

@@ -82,14 +82,19 @@ impl DeadLetters {
     pub fn write(&self, refusal: &Refusal<'_>, group: &[u8]) -> io::Result<PathBuf> {
         let mut state = self.lock();
         state.number += 1;
-        let safe: String =
-            refusal.destination.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        let safe: String = refusal
+            .destination
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
+            .collect();
         let name = format!("{:012}-{:06}-{safe}.loggroup", Timestamp::now().seconds, state.number);
         let path = self.dir.join(&name);
         let mut head = serde_json::to_vec(refusal)?;
         head.push(b'\n');
         let len = (head.len() + group.len()) as u64;
-        while !state.files.is_empty() && state.files.iter().map(|(_, len)| len).sum::<u64>() + len > self.max_bytes {
+        while !state.files.is_empty()
+            && state.files.iter().map(|(_, len)| len).sum::<u64>() + len > self.max_bytes
+        {
             let (oldest, _) = state.files.remove(0);
             self.evicted.increment(1);
             tracing::warn!(file = %oldest, "a dead-letter file is removed to make room: limits.dead_letter_bytes is reached");
@@ -119,12 +124,15 @@ mod tests {
     fn keeps_the_newest_within_the_bound() {
         let dir = tempfile::tempdir().unwrap();
         let letters = DeadLetters::open(dir.path(), 1_000).unwrap();
-        let refusal = Refusal { destination: "cloud/app log", reason: "PostBodyInvalid", request_id: "R", records: 1 };
+        let refusal =
+            Refusal { destination: "cloud/app log", reason: "PostBodyInvalid", request_id: "R", records: 1 };
         let paths: Vec<_> = (0..5).map(|_| letters.write(&refusal, &[7; 300]).unwrap()).collect();
         assert!(letters.used() <= 1_000);
         assert!(!paths[0].exists() && paths[4].exists());
         let text = fs::read(&paths[4]).unwrap();
-        assert!(text.starts_with(br#"{"destination":"cloud/app log","reason":"PostBodyInvalid","request_id":"R","records":1}"#));
+        assert!(text.starts_with(
+            br#"{"destination":"cloud/app log","reason":"PostBodyInvalid","request_id":"R","records":1}"#
+        ));
         assert_eq!(DeadLetters::open(dir.path(), 1_000).unwrap().count(), letters.count());
     }
 }

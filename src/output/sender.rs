@@ -123,7 +123,8 @@ impl Sender {
                     (sequence, Some(receipt))
                 }
             };
-            let (journal, delivery, flying) = (self.outbox.journal.clone(), self.delivery.clone(), self.flying.clone());
+            let (journal, delivery, flying) =
+                (self.outbox.journal.clone(), self.delivery.clone(), self.flying.clone());
             let queue = self.outbox.queue;
             self.flights.spawn(async move {
                 flying.increment(1.0);

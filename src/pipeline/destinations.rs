@@ -75,7 +75,9 @@ impl Destinations {
         let plans: Vec<_> = plan
             .destinations
             .iter()
-            .map(|destination| (Arc::new(destination.clone()), queue_options(&plan.buffers[destination.buffer])))
+            .map(|destination| {
+                (Arc::new(destination.clone()), queue_options(&plan.buffers[destination.buffer]))
+            })
             .collect();
         let room = plans.len() + limits::MADE_DESTINATIONS + 64;
         let (announce, announced) = mpsc::channel(room);
@@ -129,7 +131,8 @@ impl Destinations {
         }
         let (settings, options) = &self.plans[plan];
         let queue = self.journal.queue(&queue_name(&settings.name, logstore), *options);
-        let destination = Arc::new(Destination { plan: settings.clone(), logstore: logstore.to_owned(), queue });
+        let destination =
+            Arc::new(Destination { plan: settings.clone(), logstore: logstore.to_owned(), queue });
         table.by_name.insert((plan, logstore.to_owned()), destination.clone());
         // The channel holds more than can ever be made; a closed one means that the gateway is stopping.
         let _ = self.announce.try_send(destination.clone());

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Pipeline;
 use super::destinations::Destination;
 use super::route::Router;
 use super::stream::{Identity, Origin, Stream};
-use super::Pipeline;
 use crate::base::limits;
 use crate::record::{Batch, Record};
 use crate::wire::loggroup::encode;
@@ -84,7 +84,8 @@ impl Lane {
     /// The route of a record and the outlet it leads to.
     pub(super) fn route(&mut self, pipeline: &Pipeline, batch: &Batch, record: &Record) -> (usize, usize) {
         if !self.tags.contains_key(batch.tag()) {
-            let candidates = pipeline.router.candidates(batch.tag()).into_iter().map(|route| (route, None)).collect();
+            let candidates =
+                pipeline.router.candidates(batch.tag()).into_iter().map(|route| (route, None)).collect();
             self.tags.insert(batch.tag().into(), TagRoutes { candidates });
         }
         let router: &Router = &pipeline.router;
@@ -99,11 +100,10 @@ impl Lane {
             return (route, outlet);
         }
         let outlet = self.find_outlet(pipeline, route, batch, record);
-        if router.route(route).is_fixed_by_tag() {
-            if let Some(tag) = self.tags.get_mut(batch.tag()) {
+        if router.route(route).is_fixed_by_tag()
+            && let Some(tag) = self.tags.get_mut(batch.tag()) {
                 tag.candidates[at].1 = Some(outlet);
             }
-        }
         (route, outlet)
     }
 
@@ -134,7 +134,14 @@ impl Lane {
     }
 
     /// Writes one tidied record behind the others of its stream.
-    pub(super) fn write(&mut self, identity: &Identity, batch: &Batch, record: &Record, outlet: usize, time: (u32, u32)) {
+    pub(super) fn write(
+        &mut self,
+        identity: &Identity,
+        batch: &Batch,
+        record: &Record,
+        outlet: usize,
+        time: (u32, u32),
+    ) {
         let mut contents = 0;
         let mut container: &[u8] = b"";
         for field in batch.fields_of(record) {
@@ -145,13 +152,21 @@ impl Lane {
         }
         let len = encode::log_len(time.0, contents);
         let fragment = self.fragment(identity, outlet, container, len, batch);
-        let pairs = batch.fields_of(record).iter().map(|field| (batch.bytes(field.key), batch.bytes(field.value)));
+        let pairs =
+            batch.fields_of(record).iter().map(|field| (batch.bytes(field.key), batch.bytes(field.value)));
         encode::put_log(&mut fragment.payload, time.0, time.1, contents, pairs);
         fragment.records += 1;
     }
 
     /// The open fragment of a stream, with room for `len` bytes more.
-    fn fragment(&mut self, identity: &Identity, outlet: usize, container: &[u8], len: usize, batch: &Batch) -> &mut Fragment {
+    fn fragment(
+        &mut self,
+        identity: &Identity,
+        outlet: usize,
+        container: &[u8],
+        len: usize,
+        batch: &Batch,
+    ) -> &mut Fragment {
         let reusable = |fragment: &Fragment| {
             fragment.outlet == outlet
                 && *fragment.container == *container
@@ -163,7 +178,8 @@ impl Lane {
         }
         let slots = &mut self.outlets[outlet];
         if !slots.streams.contains_key(container) {
-            let stream = Stream::new(identity, &self.origin, container, &slots.topic, slots.destination.clone());
+            let stream =
+                Stream::new(identity, &self.origin, container, &slots.topic, slots.destination.clone());
             slots.streams.insert(container.into(), StreamSlot { stream: Arc::new(stream), open: None });
             self.streams += 1;
         }
@@ -172,7 +188,9 @@ impl Lane {
         let mut stream = None;
         if let Some(slot) = slots.streams.get_mut(container) {
             match slot.open {
-                Some(open) if self.open[open].payload.len() + len <= limits::GROUP_BYTES.max(len) => at = open,
+                Some(open) if self.open[open].payload.len() + len <= limits::GROUP_BYTES.max(len) => {
+                    at = open
+                }
                 _ => {
                     slot.open = Some(next);
                     stream = Some(slot.stream.clone());

@@ -91,7 +91,12 @@ impl Pipeline {
     }
 
     /// The commit a batch becomes, and the room it needs in each queue. `None` when nothing is left to store.
-    fn encode(&self, lane: &mut Lane, batch: &mut Batch, settles: &[u64]) -> (Option<Commit>, Vec<(QueueId, u64)>) {
+    fn encode(
+        &self,
+        lane: &mut Lane,
+        batch: &mut Batch,
+        settles: &[u64],
+    ) -> (Option<Commit>, Vec<(QueueId, u64)>) {
         lane.trim();
         let now = Timestamp::now();
         for at in 0..batch.records.len() {
@@ -141,7 +146,11 @@ impl Pipeline {
             return fragment.trailer();
         }
         let mut trailer = fragment.trailer().to_vec();
-        crate::wire::loggroup::encode::put_tag(&mut trailer, b"__receive_time__", now.seconds.to_string().as_bytes());
+        crate::wire::loggroup::encode::put_tag(
+            &mut trailer,
+            b"__receive_time__",
+            now.seconds.to_string().as_bytes(),
+        );
         Bytes::from(trailer)
     }
 }

@@ -12,7 +12,11 @@ pub fn apply(steps: &[Step], batch: &mut Batch, record: usize, scratch: &mut Vec
                 for (key, template) in fields {
                     let current = batch.records[record];
                     scratch.clear();
-                    template.render(batch.tag(), |name| batch.value_of(&current, name).map(|v| batch.bytes(v)), scratch);
+                    template.render(
+                        batch.tag(),
+                        |name| batch.value_of(&current, name).map(|v| batch.bytes(v)),
+                        scratch,
+                    );
                     batch.retain(record, |name| name != key.as_bytes());
                     let key = batch.keep(key.as_bytes());
                     let value = batch.keep(scratch);

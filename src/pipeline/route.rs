@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 
+use crate::config::names::clean_logstore_name;
 use crate::config::pattern::Pattern;
 use crate::config::plan::{Condition, Plan, Step};
-use crate::config::names::clean_logstore_name;
 use crate::config::template::Template;
 use crate::record::{Batch, Record};
 
@@ -75,10 +75,7 @@ impl Route {
     /// Whether all field conditions hold.
     pub fn takes(&self, batch: &Batch, record: &Record) -> bool {
         self.conditions.iter().all(|(key, condition)| {
-            batch.value_of(record, key.as_bytes()).is_some_and(|value| match condition {
-                Condition::Equals(text) => batch.bytes(value) == text.as_bytes(),
-                Condition::Regex(regex) => regex.is_match(batch.bytes(value)),
-            })
+            condition.holds(batch.value_of(record, key.as_bytes()).map(|value| batch.bytes(value)))
         })
     }
 
@@ -89,7 +86,11 @@ impl Route {
 
     /// The topic of a record, cut to what an index can hold of it.
     pub fn topic(&self, batch: &Batch, record: &Record, out: &mut Vec<u8>) {
-        self.topic.render(batch.tag(), |key| batch.value_of(record, key).map(|value| batch.bytes(value)), out);
+        self.topic.render(
+            batch.tag(),
+            |key| batch.value_of(record, key).map(|value| batch.bytes(value)),
+            out,
+        );
         if let Cow::Owned(text) = String::from_utf8_lossy(out) {
             *out = text.into_bytes();
         }
@@ -99,7 +100,11 @@ impl Route {
     pub fn logstore(&self, batch: &Batch, record: &Record, scratch: &mut Vec<u8>) -> Option<String> {
         let template = self.logstore.as_ref()?;
         scratch.clear();
-        template.render(batch.tag(), |key| batch.value_of(record, key).map(|value| batch.bytes(value)), scratch);
+        template.render(
+            batch.tag(),
+            |key| batch.value_of(record, key).map(|value| batch.bytes(value)),
+            scratch,
+        );
         let mut name = String::new();
         clean_logstore_name(scratch, &mut name);
         Some(name)

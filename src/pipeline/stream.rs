@@ -64,8 +64,14 @@ impl Stream {
 
         let mut hash = Md5::new();
         let label = destination.label();
-        let parts =
-            [identity.instance.as_bytes(), origin.input.as_bytes(), origin.peer.as_bytes(), container, label.as_bytes(), &trailer];
+        let parts = [
+            identity.instance.as_bytes(),
+            origin.input.as_bytes(),
+            origin.peer.as_bytes(),
+            container,
+            label.as_bytes(),
+            &trailer,
+        ];
         for part in parts {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);

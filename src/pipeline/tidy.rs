@@ -26,9 +26,11 @@ pub struct Tidy {
 impl Tidy {
     pub fn new(out_of_range: OutOfRange) -> Self {
         let changed = |what| {
-            counter("sluicegate_records_changed_total", "Records changed to fit Log Service, by what was done.", &[(
-                "change", what,
-            )])
+            counter(
+                "sluicegate_records_changed_total",
+                "Records changed to fit Log Service, by what was done.",
+                &[("change", what)],
+            )
         };
         Tidy {
             out_of_range,
@@ -98,8 +100,9 @@ impl Tidy {
             _ => {
                 self.moved.increment(1);
                 let key = batch.keep(b"__original_time__");
-                let value =
-                    batch.make(|arena| arena.extend_from_slice(format!("{}.{:09}", time.seconds, time.nanos).as_bytes()));
+                let value = batch.make(|arena| {
+                    arena.extend_from_slice(format!("{}.{:09}", time.seconds, time.nanos).as_bytes())
+                });
                 batch.extend(record, key, value);
                 (now.seconds.clamp(0, i64::from(u32::MAX)) as u32, now.nanos)
             }

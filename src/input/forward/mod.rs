@@ -60,16 +60,18 @@ impl Forward {
     pub fn new(name: &str, plan: ForwardPlan, nil: Nil, intake: Arc<Intake>) -> Self {
         let labels = [("input", name)];
         let closed = |reason| {
-            counter("sluicegate_input_closed_total", "Connections closed for a fault of the peer, by reason.", &[
-                ("input", name),
-                ("reason", reason),
-            ])
+            counter(
+                "sluicegate_input_closed_total",
+                "Connections closed for a fault of the peer, by reason.",
+                &[("input", name), ("reason", reason)],
+            )
         };
         let dropped = Invalid::ALL.map(|reason| {
-            counter("sluicegate_dropped_records_total", "Events that cannot be kept, by reason.", &[
-                ("input", name),
-                ("reason", reason.name()),
-            ])
+            counter(
+                "sluicegate_dropped_records_total",
+                "Events that cannot be kept, by reason.",
+                &[("input", name), ("reason", reason.name())],
+            )
         });
         let metrics = Metrics {
             received_bytes: counter("sluicegate_received_bytes_total", "Bytes read from peers.", &labels),
@@ -105,11 +107,7 @@ impl Forward {
     }
 
     fn scan_limits(&self) -> Limits {
-        Limits {
-            message: self.plan.max_message,
-            depth: self.plan.max_depth,
-            elements: limits::ENTRIES,
-        }
+        Limits { message: self.plan.max_message, depth: self.plan.max_depth, elements: limits::ENTRIES }
     }
 
     /// Accepts on one address until the input drains.
@@ -139,10 +137,18 @@ impl Forward {
         let Err(error) = Session::new(self.clone(), reader, writer, origin).run(stop).await else { return };
         match error {
             // A peer that goes away is its own business.
-            SessionError::Read(error) => tracing::debug!(input = %self.name, %peer, "connection lost: {error}"),
-            SessionError::Window(error) => tracing::debug!(input = %self.name, %peer, "connection closed: {error}"),
+            SessionError::Read(error) => {
+                tracing::debug!(input = %self.name, %peer, "connection lost: {error}")
+            }
+            SessionError::Window(error) => {
+                tracing::debug!(input = %self.name, %peer, "connection closed: {error}")
+            }
             error => {
-                let kind = if matches!(error, SessionError::Foreign(_)) { &self.metrics.foreign } else { &self.metrics.broken };
+                let kind = if matches!(error, SessionError::Foreign(_)) {
+                    &self.metrics.foreign
+                } else {
+                    &self.metrics.broken
+                };
                 kind.increment(1);
                 if let Some(more) = self.faults.allow() {
                     tracing::warn!(input = %self.name, %peer, more, "connection closed: {error}");
@@ -161,8 +167,11 @@ impl Forward {
             counter.increment(tally.dropped(reason));
         }
         if let Some(more) = self.invalid.allow() {
-            let reasons: Vec<&str> =
-                Invalid::ALL.into_iter().filter(|reason| tally.dropped(*reason) > 0).map(Invalid::name).collect();
+            let reasons: Vec<&str> = Invalid::ALL
+                .into_iter()
+                .filter(|reason| tally.dropped(*reason) > 0)
+                .map(Invalid::name)
+                .collect();
             tracing::warn!(input = %self.name, peer = %origin.peer, more, events = tally.dropped_in_all(),
                 "events that cannot be kept were dropped and acknowledged, since sending them again would not help: {}",
                 reasons.join(", "));

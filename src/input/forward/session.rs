@@ -80,7 +80,8 @@ pub struct Session<R, W> {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     pub fn new(forward: Arc<Forward>, reader: R, writer: W, origin: Origin) -> Self {
         let metrics = &forward.metrics;
-        let window = Window::new(writer, forward.plan.window, metrics.acks.clone(), metrics.ack_latency.clone());
+        let window =
+            Window::new(writer, forward.plan.window, metrics.acks.clone(), metrics.ack_latency.clone());
         Session {
             grant: forward.intake.budget.empty_grant(),
             scanner: Scanner::new(forward.scan_limits()),
@@ -225,7 +226,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Ok(scanned?)
     }
 
-    async fn take_message(&mut self, region: &Bytes, start: usize, end: usize, since: Instant) -> Result<(), SessionError> {
+    async fn take_message(
+        &mut self,
+        region: &Bytes,
+        start: usize,
+        end: usize,
+        since: Instant,
+    ) -> Result<(), SessionError> {
         let frame = &region[start..end];
         let Frame::Message(message) = message::open(frame)? else { return Ok(()) };
         let mut tally = Tally::default();
@@ -247,7 +254,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     ) -> Result<(), SessionError> {
         let frame = &region[start..end];
         let tag = &frame[message.tag.clone()];
-        let settings = entries::Settings { drop_nil: self.forward.drop_nil, ..entries::Settings::new(Timestamp::now()) };
+        let settings =
+            entries::Settings { drop_nil: self.forward.drop_nil, ..entries::Settings::new(Timestamp::now()) };
         if let (Body::Event(event), Signal::Logs) = (&message.body, message.options.signal) {
             if self.batch.frame.is_empty() || self.batch.tag() != tag {
                 self.flush(since).await?;

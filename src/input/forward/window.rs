@@ -66,7 +66,15 @@ impl<W: AsyncWrite + Unpin> Window<W> {
     }
 
     /// Adds what was just handed to the journal: its receipt, the permits for `bytes`, and `count` encoded acks.
-    pub fn push(&mut self, receipt: Receipt, grant: Grant, bytes: usize, acks: Vec<u8>, count: u64, since: Instant) {
+    pub fn push(
+        &mut self,
+        receipt: Receipt,
+        grant: Grant,
+        bytes: usize,
+        acks: Vec<u8>,
+        count: u64,
+        since: Instant,
+    ) {
         self.bytes += bytes;
         // Without acks only the newest receipt matters: an older one resolves before it.
         if acks.is_empty()

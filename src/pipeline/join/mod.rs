@@ -91,9 +91,21 @@ impl Joiner {
             open: AtomicUsize::new(0),
             lines: Mutex::default(),
             joined: counter("sluicegate_join_lines_total", "Lines joined from pieces.", &[]),
-            unfinished: counter("sluicegate_join_unfinished_total", "Lines emitted without their last piece.", &[]),
-            duplicates: counter("sluicegate_join_duplicates_total", "Pieces received again and not used.", &[]),
-            cut: counter("sluicegate_join_cut_total", "Lines longer than the longest allowed, cut and marked.", &[]),
+            unfinished: counter(
+                "sluicegate_join_unfinished_total",
+                "Lines emitted without their last piece.",
+                &[],
+            ),
+            duplicates: counter(
+                "sluicegate_join_duplicates_total",
+                "Pieces received again and not used.",
+                &[],
+            ),
+            cut: counter(
+                "sluicegate_join_cut_total",
+                "Lines longer than the longest allowed, cut and marked.",
+                &[],
+            ),
             waiting: gauge("sluicegate_join_open_lines", "Lines that wait for more pieces.", &[]),
         };
         joiner.take_back();
@@ -119,7 +131,10 @@ impl Joiner {
                         self.add(&settings, &mut lines, &origin, &tag, piece, Some(entry.index));
                     }
                     None => {
-                        tracing::error!(index = entry.index, "a stored piece of a line cannot be read and is dropped");
+                        tracing::error!(
+                            index = entry.index,
+                            "a stored piece of a line cannot be read and is dropped"
+                        );
                         self.journal.settle(self.queue, [entry.index]);
                     }
                 }
@@ -151,11 +166,10 @@ impl Joiner {
                 self.duplicates.increment(1);
                 continue;
             }
-            if lines.open.get(&key).is_some_and(|line| !line.continues_with(&piece)) {
-                if let Some(line) = lines.take(&key) {
+            if lines.open.get(&key).is_some_and(|line| !line.continues_with(&piece))
+                && let Some(line) = lines.take(&key) {
                     self.end(&mut lines, line, batch, &mut absorbed);
                 }
-            }
             let tag = batch.tag().to_vec();
             if self.add(settings, &mut lines, origin, &tag, piece, None) {
                 if let Some(line) = lines.take(&key) {
@@ -182,7 +196,8 @@ impl Joiner {
         stored: Option<u64>,
     ) -> bool {
         let until = Instant::now() + settings.timeout;
-        let line = lines.open.entry(piece.stream.clone()).or_insert_with(|| Line::new(origin, tag, &piece, until));
+        let line =
+            lines.open.entry(piece.stream.clone()).or_insert_with(|| Line::new(origin, tag, &piece, until));
         let before = line.bytes();
         if !line.add(piece, stored, settings.max_line, until) {
             self.duplicates.increment(1);
@@ -205,7 +220,11 @@ impl Joiner {
     }
 
     fn tally(&self, line: &Line) {
-        if line.is_whole() { self.joined.increment(1) } else { self.unfinished.increment(1) }
+        if line.is_whole() {
+            self.joined.increment(1)
+        } else {
+            self.unfinished.increment(1)
+        }
         if line.is_cut() {
             self.cut.increment(1);
         }
@@ -243,7 +262,9 @@ impl Joiner {
 
     fn make_room(&self, lines: &mut Lines) {
         while lines.bytes > OPEN_BYTES || lines.open.len() > OPEN_LINES {
-            let Some(oldest) = lines.open.iter().min_by_key(|(_, line)| line.until).map(|(key, _)| key.clone()) else {
+            let Some(oldest) =
+                lines.open.iter().min_by_key(|(_, line)| line.until).map(|(key, _)| key.clone())
+            else {
                 return;
             };
             if let Some(line) = lines.take(&oldest) {
@@ -293,7 +314,9 @@ impl Lines {
     }
 
     fn is_finished(&self, piece: &Piece) -> bool {
-        !self.finished.is_empty() && piece.has_id() && self.finished.contains(&finger(&piece.stream, &piece.id))
+        !self.finished.is_empty()
+            && piece.has_id()
+            && self.finished.contains(&finger(&piece.stream, &piece.id))
     }
 
     fn remember(&mut self, line: &Line) {

@@ -35,33 +35,43 @@ pub struct Piece {
 }
 
 /// Whether the record says of itself that it is a piece.
-pub fn is_piece(batch: &Batch, record: &Record) -> bool {
+pub(super) fn is_piece(batch: &Batch, record: &Record) -> bool {
     batch.fields_of(record).iter().any(|field| {
-        field.key.len() == 15 && batch.bytes(field.key) == b"partial_message" && batch.bytes(field.value) == b"true"
+        field.key.len() == 15
+            && batch.bytes(field.key) == b"partial_message"
+            && batch.bytes(field.value) == b"true"
     })
 }
 
 /// The container and output a whole line belongs to, where it names them.
-pub fn stream_of(batch: &Batch, record: &Record) -> Option<StreamKey> {
+pub(super) fn stream_of(batch: &Batch, record: &Record) -> Option<StreamKey> {
     let value = |key: &[u8]| batch.value_of(record, key).map(|value| batch.bytes(value).to_vec());
     Some(StreamKey { container: value(b"container_id")?, source: value(b"source")? })
 }
 
 impl Piece {
-    pub fn from_record(batch: &Batch, record: &Record) -> Piece {
-        let value = |key: &[u8]| batch.value_of(record, key).map(|value| batch.bytes(value)).unwrap_or_default();
+    pub(super) fn from_record(batch: &Batch, record: &Record) -> Piece {
+        let value =
+            |key: &[u8]| batch.value_of(record, key).map(|value| batch.bytes(value)).unwrap_or_default();
         let given = value(b"partial_id");
         let id = if given.is_empty() {
             [record.time.seconds.to_le_bytes().as_slice(), &record.time.nanos.to_le_bytes()].concat()
         } else {
             given.to_vec()
         };
-        let ordinal = std::str::from_utf8(value(b"partial_ordinal")).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let ordinal = std::str::from_utf8(value(b"partial_ordinal"))
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         let is_other = |key: &[u8]| {
-            key != b"log" && !matches!(key, b"partial_message" | b"partial_id" | b"partial_ordinal" | b"partial_last")
+            key != b"log"
+                && !matches!(key, b"partial_message" | b"partial_id" | b"partial_ordinal" | b"partial_last")
         };
         Piece {
-            stream: StreamKey { container: value(b"container_id").to_vec(), source: value(b"source").to_vec() },
+            stream: StreamKey {
+                container: value(b"container_id").to_vec(),
+                source: value(b"source").to_vec(),
+            },
             has_id: !given.is_empty(),
             id,
             ordinal,
@@ -78,11 +88,11 @@ impl Piece {
         }
     }
 
-    pub fn has_id(&self) -> bool {
+    pub(super) fn has_id(&self) -> bool {
         self.has_id
     }
 
-    pub fn to_stored(&self, origin: &Origin, tag: &[u8]) -> Vec<u8> {
+    pub(super) fn to_stored(&self, origin: &Origin, tag: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.text.len() + 512);
         out.push(VERSION);
         out.push(if self.last { LAST } else { 0 } | if self.has_id { HAS_ID } else { 0 });
@@ -90,8 +100,15 @@ impl Piece {
         out.extend_from_slice(&self.time.seconds.to_le_bytes());
         out.extend_from_slice(&self.time.nanos.to_le_bytes());
         let stream = &self.stream;
-        let parts: [&[u8]; 7] =
-            [origin.input.as_bytes(), origin.peer.as_bytes(), tag, &stream.container, &stream.source, &self.id, &self.text];
+        let parts: [&[u8]; 7] = [
+            origin.input.as_bytes(),
+            origin.peer.as_bytes(),
+            tag,
+            &stream.container,
+            &stream.source,
+            &self.id,
+            &self.text,
+        ];
         let pairs = self.fields.iter().flat_map(|(key, value)| [key.as_slice(), value.as_slice()]);
         for part in parts.into_iter().chain(pairs) {
             out.extend_from_slice(&(part.len() as u32).to_le_bytes());
@@ -101,7 +118,7 @@ impl Piece {
     }
 
     /// Reads what [`Piece::to_stored`] wrote: where the piece came from, its tag, and itself.
-    pub fn from_stored(bytes: &[u8]) -> Option<(Origin, Vec<u8>, Piece)> {
+    pub(super) fn from_stored(bytes: &[u8]) -> Option<(Origin, Vec<u8>, Piece)> {
         let mut rest = bytes;
         let [version, flags] = take::<2>(&mut rest)?;
         if version != VERSION {
