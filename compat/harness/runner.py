@@ -88,7 +88,7 @@ def missing_peers(module, work):
 class Run:
     def __init__(self, arguments):
         self.arguments = arguments
-        self.work = pathlib.Path(arguments.work)
+        self.work = pathlib.Path(arguments.work).resolve()
         self.rows = []  # (suite, passed, failed, seconds)
         self.failed = []  # (test, reason)
 
@@ -124,7 +124,7 @@ class Run:
                     function(case) if shared is None else function(case, shared)
             except (Exception, TimeLimit) as error:
                 reason = f"{type(error).__name__}: {error}"
-                traceback.print_exc()
+                traceback.print_exc(limit=-3)
         try:
             case.close()
         except Exception as error:
