@@ -150,11 +150,13 @@ def test_evict_oldest(case):
     sender.finish()
     service.up()
     wait_until("the buffer is empty", lambda: buffered(gateway) == 0, 90)
-    arrived = {int(r["number"]) for r in service.records()}
-    newest = max(sender.acked)
-    if newest not in arrived or 0 in arrived:
-        raise AssertionError(f"of 0..{newest} there are {min(arrived)}..{max(arrived)}: the oldest should have gone")
-    equal("dropped, as counted", gateway.metric("sluicegate_buffer_evicted_records"), len(sender.acked) - len(arrived))
+    arrived, evicted = {int(r["number"]) for r in service.records()}, gateway.metric("sluicegate_buffer_evicted_records")
+    missing = sorted(sender.acked - arrived)
+    equal("dropped records, as counted", evicted, len(missing))
+    # what is in a request at that moment stays, so that the gap has islands; behind it lies about a quota of the newest
+    newest = [number for number in sender.acked if not missing or number > missing[-1]]
+    if not missing or len(newest) < 500:
+        raise AssertionError(f"{len(missing)} of {len(sender.acked)} records are gone, {len(newest)} of the newest are there")
 
 
 def test_restart_during_the_outage(case):
