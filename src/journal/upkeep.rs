@@ -35,6 +35,7 @@ struct Moving {
 impl Writer {
     /// Says whether there is more to do at once.
     pub(super) fn upkeep(&mut self, idle: bool) -> Result<bool, Failure> {
+        self.retire()?;
         let pressed = {
             let mut state = self.shared.lock();
             if state.closing {
@@ -42,7 +43,6 @@ impl Writer {
             }
             std::mem::take(&mut state.pressed)
         };
-        self.retire()?;
         if self.copying.is_none() {
             self.choose(pressed);
         }
