@@ -34,6 +34,8 @@ mod upkeep;
 mod writer;
 
 #[cfg(test)]
+mod disasters;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod model;

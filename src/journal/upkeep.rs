@@ -71,8 +71,8 @@ impl Writer {
     /// Deletes segments without live entries, and sets damaged ones aside.
     ///
     /// The settles that emptied them are made durable before, so that a start never misses entries it has read about.
-    /// While nothing can be written they go without: then space is what is missing, and a later start at worst
-    /// reports entries as lost that were delivered.
+    /// While the disk is full they go without, since space is what is missing; a crash then may make the next start
+    /// report entries as lost that were delivered.
     pub(super) fn retire(&mut self) -> Result<(), Failure> {
         let (gone, lazy) = {
             let mut state = self.shared.lock();
