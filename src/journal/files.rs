@@ -112,7 +112,7 @@ impl DiskFiles {
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             File::open(parent).and_then(|parent| parent.sync_all()).map_err(unusable)?;
         }
-        Ok(DiskFiles { dir: dir.to_owned(), handle, lock: lock })
+        Ok(DiskFiles { dir: dir.to_owned(), handle, lock })
     }
 }
 

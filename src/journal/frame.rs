@@ -64,10 +64,8 @@ impl Identity {
             &self.generation.to_le_bytes(),
             &self.salt.to_le_bytes(),
         ];
-        let mut at = 0;
-        for byte in fields.into_iter().flatten() {
-            bytes[at] = *byte;
-            at += 1;
+        for (to, byte) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
+            *to = *byte;
         }
         let crc = crc32c::crc32c(&bytes[..28]);
         bytes[28..].copy_from_slice(&crc.to_le_bytes());

@@ -225,12 +225,13 @@ impl Recovered {
         } else if tail > 0 {
             tracing::info!(journal = %place, segment = %from.name, bytes = tail, "the last write was cut short");
         }
-        if !from.header_sound && (known.is_some() || !empty) {
+        let unmade = known.is_none_or(|known| known.good <= HEADER_BYTES);
+        if !from.header_sound && !(unmade && empty) {
             damaged += HEADER_BYTES;
         }
         self.damaged_bytes += damaged;
-        // A newest segment in which nothing is whole was being made, or is destroyed: its bytes are kept.
-        let destroyed = known.is_none() && empty && !self.is_blank(from);
+        // A segment in which nothing was ever whole was being made, or is destroyed: its bytes are kept.
+        let destroyed = unmade && empty && !self.is_blank(from);
         let aside = damaged > 0 || destroyed || scan.unreadable;
         if aside {
             tracing::warn!(journal = %place, segment = %from.name, bytes = damaged, "damaged; will be set aside");
