@@ -31,7 +31,7 @@ pub use error::{Refused, StoreError};
 pub use pack::Pack;
 pub use search::{ANSWER_BYTES, Found, OFFSET, Row, Search};
 
-use crate::base::metrics::{Counter, Histogram, counter, histogram};
+use crate::base::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use crate::record::Timestamp;
 use catalog::ChangeError;
 use writer::{Answer, Job, Writer};
@@ -65,6 +65,8 @@ struct Metrics {
     raw_bytes: Counter,
     packed_bytes: Counter,
     failed: Counter,
+    odd_times: Counter,
+    file_bytes: Gauge,
     put_seconds: Histogram,
 }
 
@@ -89,6 +91,16 @@ impl Metrics {
             failed: counter(
                 "sluicegate_store_failed_commits_total",
                 "Transactions that could not be stored",
+                &[],
+            ),
+            odd_times: counter(
+                "sluicegate_store_odd_times_total",
+                "Logs stored whose time is more than 7 days before or 15 minutes after their arrival",
+                &[],
+            ),
+            file_bytes: gauge(
+                "sluicegate_store_file_bytes",
+                "Size of the embedded Log Service's database",
                 &[],
             ),
             put_seconds: histogram(

@@ -454,3 +454,82 @@ async fn bad_searches_say_what_is_wrong() {
     }
     service.stop().await;
 }
+
+/// Forms of requests that no client library of ours writes, sent as they are.
+#[tokio::test]
+async fn requests_of_all_forms_are_understood() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let service = Service::start().await;
+    let address = service.base.strip_prefix("http://").unwrap();
+    let (id, secret) = (service.key.id.as_str(), service.key.secret.expose());
+    let body = json!({ "from": 1, "to": 2, "line": 10 }).to_string();
+    let (half, rest) = body.split_at(10);
+    let md5 = content_md5(body.as_bytes());
+    let signed = [("Date", DATE), ("Content-Type", "application/json"), ("Content-MD5", &md5)];
+    let post = authorization_v1(id, secret, "POST", "/logstores/app-log/logs", &[], &signed);
+    let get =
+        authorization_v1(id, secret, "GET", "/logstores", &[("offset", "0"), ("size", "100")], &signed[..1]);
+    let bare = authorization_v1(
+        id,
+        secret,
+        "GET",
+        "/logstores",
+        &[],
+        &[("Date", DATE), ("X-Log-Project", "demo-project")],
+    );
+    let requests = [
+        // Through a proxy variable: the authority of the target wins over Host.
+        format!(
+            "GET http://demo-project.cn-local.log.local:80/logstores?offset=0&size=100 HTTP/1.1\r\nHost: x.y.z\r\n\
+             Date: {DATE}\r\nAuthorization: {get}\r\nx-log-date: {DATE}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        ),
+        // No project in the host, but named in a header; an empty query; an empty Content-MD5.
+        format!(
+            "GET /logstores? HTTP/1.1\r\nhost: 127.0.0.1\r\ndate: {DATE}\r\nx-log-project: demo-project\r\n\
+             content-md5:\r\nauthorization: {bare}\r\nconnection: close\r\n\r\n"
+        ),
+        // In chunks, after a question whether to send.
+        format!(
+            "POST /logstores/app-log/logs HTTP/1.1\r\nHost: demo-project.sls.local\r\nDate: {DATE}\r\n\
+             Content-Type: application/json\r\nContent-MD5: {md5}\r\nAuthorization: {post}\r\n\
+             Expect: 100-continue\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+             {:x}\r\n{half}\r\n{:x}\r\n{rest}\r\n0\r\n\r\n",
+            half.len(),
+            rest.len()
+        ),
+    ];
+    for request in requests {
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        let answer = answer.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&answer);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{request}\n{answer}");
+        assert!(answer.contains("app-log") || answer.contains("\"count\":0"), "{answer}");
+    }
+    service.stop().await;
+}
+
+/// Every request recorded from an unmodified client finds its call or is refused as one that comes later.
+#[test]
+fn recorded_requests_find_their_calls() {
+    use super::request::Target;
+    let mut known = 0;
+    for name in ["python-put", "python-query", "python-store", "cli", "rust", "node"] {
+        for line in std::fs::read_to_string(format!("tests/data/sls/{name}.jsonl")).unwrap().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let mut words = line["request_line"].as_str().unwrap().split(' ');
+            let mut request =
+                axum::http::Request::builder().method(words.next().unwrap()).uri(words.next().unwrap());
+            for pair in line["headers"].as_array().unwrap() {
+                request = request.header(pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
+            }
+            let target = Target::of(&request.body(()).unwrap().into_parts().0).unwrap();
+            match target.call() {
+                Ok(_) => known += 1,
+                Err(refusal) => assert_eq!(refusal.code(), "NotImplemented", "{line}"),
+            }
+        }
+    }
+    assert!(known >= 35, "{known}");
+}
