@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::catalog::Catalog;
 use super::pack::{Pack, compression_number};
 use super::{Metrics, Refused, StoreError};
+use crate::base::log_limit::LogLimit;
 use crate::record::Timestamp;
 
 /// Packs of one transaction: enough to share a sync, few enough to answer soon.
@@ -22,6 +23,8 @@ const GATHER_BYTES: usize = 32 << 20;
 /// Packs erased between two looks at the channel.
 const ERASE_PACKS: usize = 32;
 const IDLE: Duration = Duration::from_millis(500);
+
+static FAILED: LogLimit = LogLimit::new(Duration::from_secs(30));
 
 pub(super) type Answer = oneshot::Sender<Result<(), StoreError>>;
 /// A change of the catalog, which runs in a transaction of its own and answers for itself.
@@ -127,7 +130,10 @@ impl Writer {
         })();
         if let Err(error) = &written {
             self.metrics.failed.increment(1);
-            tracing::error!(%error, packs = waiting.len(), "the embedded Log Service could not store packs");
+            if let Some(suppressed) = FAILED.allow() {
+                let packs = waiting.len();
+                tracing::error!(%error, packs, suppressed, "the embedded Log Service could not store packs");
+            }
         }
         self.measure_file();
         let took = started.elapsed().as_secs_f64();
