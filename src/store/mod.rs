@@ -21,6 +21,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -47,6 +48,7 @@ pub struct Store {
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<std::thread::JoinHandle<()>>,
     readers: Arc<Readers>,
+    metrics: Metrics,
     // Held as long as the store: one gateway per directory.
     _lock: std::fs::File,
 }
@@ -68,6 +70,7 @@ struct Metrics {
     odd_times: Counter,
     file_bytes: Gauge,
     put_seconds: Histogram,
+    search_seconds: Histogram,
 }
 
 impl Metrics {
@@ -108,6 +111,11 @@ impl Metrics {
                 "Time from the writer taking a LogGroup up to its commit",
                 &[],
             ),
+            search_seconds: histogram(
+                "sluicegate_store_search_seconds",
+                "Time of one search, waiting for its turn included",
+                &[],
+            ),
         }
     }
 
@@ -134,8 +142,9 @@ impl Store {
         let catalog = Catalog::load(&connection).map_err(|source| StoreError::database(&file, source))?;
         let catalog = Arc::new(RwLock::new(catalog));
         let (jobs, waiting) = mpsc::channel(WAITING);
+        let metrics = Metrics::new();
         let writer =
-            Writer { file: file.clone(), connection, catalog: catalog.clone(), metrics: Metrics::new() };
+            Writer { file: file.clone(), connection, catalog: catalog.clone(), metrics: metrics.clone() };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(waiting))
@@ -147,7 +156,16 @@ impl Store {
             idle: Mutex::new(Vec::new()),
             permits: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
         });
-        Ok(Store { file, key, catalog, jobs: Some(jobs), writer: Some(thread), readers, _lock: lock })
+        Ok(Store {
+            file,
+            key,
+            catalog,
+            jobs: Some(jobs),
+            writer: Some(thread),
+            readers,
+            metrics,
+            _lock: lock,
+        })
     }
 
     pub fn access_key(&self) -> &AccessKey {
@@ -179,6 +197,7 @@ impl Store {
                 self.0.store(true, Ordering::Relaxed);
             }
         }
+        let started = Instant::now();
         let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let readers = self.readers.clone();
         let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
@@ -189,6 +208,7 @@ impl Store {
         });
         let found = scan.await.unwrap_or(Err(StoreError::Stopped));
         drop(stop);
+        self.metrics.search_seconds.record(started.elapsed().as_secs_f64());
         found
     }
 
