@@ -232,7 +232,7 @@ async fn tick(pipeline: Arc<Pipeline>, status: Arc<Status>, stop: CancellationTo
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = joins.tick() => pipeline.store_overdue(Instant::now()).await,
+            _ = joins.tick() => pipeline.store_overdue(Instant::now()),
             _ = upkeep.tick() => status.upkeep(),
         }
     }

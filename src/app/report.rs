@@ -159,7 +159,7 @@ impl Status {
     fn watch(&self, stats: &Stats) -> Option<Duration> {
         let mut parts = self.parts();
         let now = Instant::now();
-        if stats.waiting == 0 {
+        if self.journal.last_receipt().is_stored() {
             parts.journal_moved = None;
             return None;
         }

@@ -65,6 +65,11 @@ impl Grant {
         Grant { permits: self.permits.clone(), bytes, overdraft: self.overdraft.take() }
     }
 
+    /// Lets another connection go beyond the budget.
+    pub fn leave_overdraft(&mut self) {
+        self.overdraft = None;
+    }
+
     /// Gives back what is above `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         if self.bytes > bytes {

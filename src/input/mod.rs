@@ -41,6 +41,12 @@ impl Intake {
         receipt
     }
 
+    /// Waits until the buffers this lane wrote to last have room again. A connection whose destination blocks is not
+    /// read, so it holds none of the budget that others need.
+    pub async fn ready(&self, lane: &Lane) {
+        self.pipeline.ready(lane).await;
+    }
+
     pub fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
     }

@@ -12,7 +12,7 @@
 //!          4 queue     number, name
 //!          5 snapshot  (what earlier segments said about queues and seals is void from here)
 //!          6 live      queue, next index, ranges
-//!          7 segment   number, good length
+//!          7 segment   number, good length, bytes within it that a torn write had broken
 //! ranges   count, then per range: distance from the end of the one before, length - 1
 //! ```
 //!
@@ -64,10 +64,8 @@ impl Identity {
             &self.generation.to_le_bytes(),
             &self.salt.to_le_bytes(),
         ];
-        let mut at = 0;
-        for byte in fields.into_iter().flatten() {
-            bytes[at] = *byte;
-            at += 1;
+        for (to, byte) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
+            *to = *byte;
         }
         let crc = crc32c::crc32c(&bytes[..28]);
         bytes[28..].copy_from_slice(&crc.to_le_bytes());
@@ -122,7 +120,7 @@ pub(super) enum Op<'a> {
     Queue { number: u32, name: &'a str },
     Snapshot,
     Live { queue: u32, next: u64, ranges: Ranges },
-    Segment { number: u32, good: u64 },
+    Segment { number: u32, good: u64, broken: u64 },
 }
 
 /// Frames on their way into one vectored write.
@@ -232,10 +230,11 @@ impl Batch {
         put_ranges(&mut self.scratch, ranges.ranges() as u64, ranges.iter());
     }
 
-    pub(super) fn segment(&mut self, number: u32, good: u64) {
+    pub(super) fn segment(&mut self, number: u32, good: u64, broken: u64) {
         self.scratch.push(7);
         put(&mut self.scratch, number.into());
         put(&mut self.scratch, good);
+        put(&mut self.scratch, broken);
     }
 
     /// Closes the frame: lengths, checksum, and the payloads behind the ops.
@@ -338,7 +337,7 @@ pub(super) fn parse_ops(ops: &[u8]) -> Option<Vec<Op<'_>>> {
             4 => Op::Queue { number: rest.small()?, name: std::str::from_utf8(rest.prefixed()?).ok()? },
             5 => Op::Snapshot,
             6 => Op::Live { queue: rest.small()?, next: rest.varint()?, ranges: rest.ranges()? },
-            7 => Op::Segment { number: rest.small()?, good: rest.varint()? },
+            7 => Op::Segment { number: rest.small()?, good: rest.varint()?, broken: rest.varint()? },
             _ => return None,
         });
     }

@@ -33,6 +33,13 @@ mod state;
 mod upkeep;
 mod writer;
 
+#[cfg(test)]
+mod disasters;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod model;
+
 pub use files::{DirectoryError, DiskFiles, Files, SegmentFile, Space};
 pub use handle::{Journal, OpenError, ReadError};
 pub use queue::Evicted;

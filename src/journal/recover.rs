@@ -65,6 +65,19 @@ pub(super) struct Recovered {
     damaged_files: u64,
 }
 
+/// How far a segment counts.
+#[derive(Clone, Copy)]
+struct Extent {
+    good: u64,
+    /// Bytes before that a torn write broke: nobody misses them.
+    broken: u64,
+}
+
+struct Walked {
+    damaged: bool,
+    extent: Extent,
+}
+
 /// A segment file before it is walked.
 struct Candidate {
     identity: Identity,
@@ -73,7 +86,7 @@ struct Candidate {
     size: u64,
     header_sound: bool,
     /// Good lengths of older segments, from its snapshot.
-    covers: Option<BTreeMap<u32, u64>>,
+    covers: Option<BTreeMap<u32, Extent>>,
 }
 
 /// Reads what the directory holds. Files that claim to be another segment are set aside.
@@ -100,7 +113,7 @@ pub(super) fn recover(files: &dyn Files) -> io::Result<Recovered> {
         }
     }
     // From the newest to the oldest: the nearest newer snapshot says whether a segment counts, and how far.
-    let mut covers: Option<BTreeMap<u32, u64>> = None;
+    let mut covers: Option<BTreeMap<u32, Extent>> = None;
     let mut good = BTreeMap::new();
     for (number, candidate) in candidates.iter_mut().rev() {
         let stale = covers.as_ref().is_some_and(|covers| !covers.contains_key(number));
@@ -112,20 +125,19 @@ pub(super) fn recover(files: &dyn Files) -> io::Result<Recovered> {
         }
     }
     for (number, candidate) in candidates {
-        let damaged = match good.get(&number) {
-            Some(good) => found.walk(files, &candidate, *good),
-            None => false,
-        };
+        let stale = Walked { damaged: false, extent: Extent { good: candidate.size, broken: 0 } };
+        let walked = good.get(&number).map_or(stale, |known| found.walk(files, &candidate, *known));
         let segment = Segment {
             name: candidate.name,
-            good: good.get(&number).copied().flatten().unwrap_or(candidate.size).min(candidate.size),
+            good: walked.extent.good,
             written: candidate.size,
+            broken: walked.extent.broken,
             live: 0,
             live_bytes: 0,
-            damaged,
+            damaged: walked.damaged,
             stuck: false,
         };
-        found.damaged_files += u64::from(damaged);
+        found.damaged_files += u64::from(walked.damaged);
         found.segments.insert(number, segment);
     }
     Ok(found)
@@ -145,10 +157,10 @@ fn look(files: &dyn Files, name: &str) -> io::Result<Option<Candidate>> {
 }
 
 /// What a snapshot says about older segments.
-fn covered(ops: &[u8]) -> Option<BTreeMap<u32, u64>> {
+fn covered(ops: &[u8]) -> Option<BTreeMap<u32, Extent>> {
     let ops = parse_ops(ops)?;
     let good = ops.iter().filter_map(|op| match op {
-        Op::Segment { number, good } => Some((*number, *good)),
+        Op::Segment { number, good, broken } => Some((*number, Extent { good: *good, broken: *broken })),
         _ => None,
     });
     ops.first().is_some_and(|op| *op == Op::Snapshot).then(|| good.collect())
@@ -159,14 +171,15 @@ impl Recovered {
         self.last_frame.saturating_add(1)
     }
 
-    /// Reads one segment up to `good`, or to the end of what is whole. Says whether it is damaged.
-    fn walk(&mut self, files: &dyn Files, from: &Candidate, good: Option<u64>) -> bool {
+    /// Reads one segment, up to its good length if a later snapshot knows it.
+    fn walk(&mut self, files: &dyn Files, from: &Candidate, known: Option<Extent>) -> Walked {
         let place = files.place().display();
-        let limit = good.map_or(from.size, |good| good.min(from.size));
+        let limit = known.map_or(from.size, |known| known.good.min(from.size));
         let before = self.last_frame;
         let mut scan = Scan::new(&*from.file, limit, from.identity.seed());
         let number = from.identity.segment;
-        let mut damaged = 0;
+        // Bytes of broken places, and those of them that had been synced.
+        let (mut broken, mut damaged) = (0, 0);
         let mut at = HEADER_BYTES;
         // Where the broken part starts that is being skipped, and the frames in it whose ops are sound.
         let mut hole: Option<u64> = None;
@@ -175,10 +188,13 @@ impl Recovered {
             match scan.frame(at) {
                 Some(frame) if frame.is_whole() => {
                     if let Some(start) = hole.take() {
-                        if good.is_some() || frame.head.durable > self.last_frame {
-                            tracing::warn!(journal = %place, segment = %from.name, at = start, bytes = at - start, "damaged");
+                        broken += at - start;
+                        if frame.head.durable > self.last_frame {
                             damaged += at - start;
-                            suspects.drain(..).for_each(|suspect| self.apply(number, &suspect));
+                        }
+                        if known.is_some() || frame.head.durable > self.last_frame {
+                            // What a torn write left of them is void by the next snapshot.
+                            suspects.iter().for_each(|suspect| self.apply(number, suspect));
                         }
                         suspects.clear();
                     }
@@ -199,24 +215,28 @@ impl Recovered {
                 }
             }
         }
-        let missing = good.map_or(0, |good| good.saturating_sub(from.size));
         let tail = hole.map_or(0, |start| limit - start);
         let empty = self.last_frame == before;
-        if good.is_some() || scan.unreadable {
-            damaged += tail + missing;
+        if let Some(known) = known {
+            // All of it was synced, but for what was known to be broken.
+            broken += tail + known.good.saturating_sub(from.size);
+            damaged = broken.saturating_sub(known.broken);
             suspects.iter().for_each(|suspect| self.apply(number, suspect));
         } else if tail > 0 {
             tracing::info!(journal = %place, segment = %from.name, bytes = tail, "the last write was cut short");
         }
-        let no_header = !from.header_sound && (good.is_some() || !empty);
-        // A newest segment in which nothing is whole was being made, or is destroyed; its bytes are kept if there are.
-        let destroyed = empty && from.size > 0 && !self.is_blank(from);
-        if damaged > 0 || no_header || destroyed || scan.unreadable {
-            self.damaged_bytes += damaged.max(if no_header { HEADER_BYTES } else { 0 });
-            tracing::warn!(journal = %place, segment = %from.name, bytes = damaged, "the segment is damaged; it will be set aside");
-            return true;
+        let unmade = known.is_none_or(|known| known.good <= HEADER_BYTES);
+        if !from.header_sound && !(unmade && empty) {
+            damaged += HEADER_BYTES;
         }
-        false
+        self.damaged_bytes += damaged;
+        // A segment in which nothing was ever whole was being made, or is destroyed: its bytes are kept.
+        let destroyed = unmade && empty && !self.is_blank(from);
+        let aside = damaged > 0 || destroyed || scan.unreadable;
+        if aside {
+            tracing::warn!(journal = %place, segment = %from.name, bytes = damaged, "damaged; will be set aside");
+        }
+        Walked { damaged: aside, extent: Extent { good: limit - tail, broken } }
     }
 
     fn is_blank(&self, from: &Candidate) -> bool {

@@ -47,8 +47,16 @@ impl Writer {
         self.durable_frame = self.next_frame;
         self.next_frame += 1;
         let mut state = self.shared.lock();
-        let segment =
-            Segment { name, good: len, written: len, live: 0, live_bytes: 0, damaged: false, stuck: false };
+        let segment = Segment {
+            name,
+            good: len,
+            written: len,
+            live: 0,
+            live_bytes: 0,
+            broken: 0,
+            damaged: false,
+            stuck: false,
+        };
         state.segments.insert(identity.segment, segment);
         self.head = Some(Head { identity, file, len, named, dirty: false });
         self.newest = identity.segment;
@@ -61,7 +69,9 @@ fn encode(batch: &mut Batch, state: &mut State) -> usize {
     batch.snapshot();
     for (number, segment) in &state.segments {
         if segment.live > 0 || segment.damaged {
-            batch.segment(*number, segment.good);
+            // What is still to be set aside has to be found damaged again.
+            let broken = if segment.damaged { 0 } else { segment.broken };
+            batch.segment(*number, segment.good, broken);
         }
     }
     for queue in &mut state.queues {

@@ -28,6 +28,8 @@ pub(super) struct Segment {
     /// Everything up to here is synced and whole.
     pub(super) good: u64,
     pub(super) written: u64,
+    /// Bytes of the good part that a torn write had broken before anything in them was promised.
+    pub(super) broken: u64,
     /// Entries and about how many bytes of them are live.
     pub(super) live: u64,
     pub(super) live_bytes: u64,

@@ -35,6 +35,7 @@ struct Moving {
 impl Writer {
     /// Says whether there is more to do at once.
     pub(super) fn upkeep(&mut self, idle: bool) -> Result<bool, Failure> {
+        self.retire()?;
         let pressed = {
             let mut state = self.shared.lock();
             if state.closing {
@@ -42,7 +43,6 @@ impl Writer {
             }
             std::mem::take(&mut state.pressed)
         };
-        self.retire()?;
         if self.copying.is_none() {
             self.choose(pressed);
         }
@@ -71,8 +71,8 @@ impl Writer {
     /// Deletes segments without live entries, and sets damaged ones aside.
     ///
     /// The settles that emptied them are made durable before, so that a start never misses entries it has read about.
-    /// While nothing can be written they go without: then space is what is missing, and a later start at worst
-    /// reports entries as lost that were delivered.
+    /// While the disk is full they go without, since space is what is missing; a crash then may make the next start
+    /// report entries as lost that were delivered.
     pub(super) fn retire(&mut self) -> Result<(), Failure> {
         let (gone, lazy) = {
             let mut state = self.shared.lock();

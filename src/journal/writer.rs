@@ -66,6 +66,8 @@ pub(super) struct Writer {
     pub(super) newest: u32,
     pub(super) batch: Batch,
     pub(super) copying: Option<Copying>,
+    /// The last failure was for want of space.
+    full: bool,
     /// Commits that were taken and are not stored yet.
     taken: Vec<Waiting>,
     backoff: Backoff,
@@ -103,6 +105,7 @@ impl Writer {
             newest: 0,
             batch: Batch::default(),
             copying: None,
+            full: false,
             taken: Vec::new(),
             backoff: Backoff::new(Duration::from_millis(10), Duration::from_secs(5)),
             log: LogLimit::new(Duration::from_secs(10)),
@@ -129,8 +132,10 @@ impl Writer {
         let limit = self.shared.segment_bytes();
         match &self.head {
             None => {
-                // What is settled may go without a write, and its space may be what is missing.
-                self.retire()?;
+                // What is settled may go without a write, when its space is what is missing.
+                if self.full {
+                    self.retire()?;
+                }
                 self.open_segment()?;
             }
             Some(head) if head.len >= limit && self.has_work() => self.open_segment()?,
@@ -157,9 +162,11 @@ impl Writer {
     fn failed(&mut self, failure: &Failure) -> Next {
         self.head = None;
         self.copying = None;
+        let kind = failure.error.kind();
+        self.full = matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         self.meters.failures.increment(1);
         let wait = self.backoff.next_wait();
-        let advice = match failure.error.kind() {
+        let advice = match kind {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on this file system",
             io::ErrorKind::PermissionDenied => "let the gateway's user write there",
             io::ErrorKind::ReadOnlyFilesystem => "mount it writable",

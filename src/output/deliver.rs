@@ -74,6 +74,7 @@ enum Outcome {
 }
 
 struct Fault {
+    is_about_the_clock: bool,
     reason: String,
     request_id: String,
 }
@@ -155,7 +156,11 @@ impl Delivery {
     async fn send(&self, group: &[u8]) -> Outcome {
         let mut packed = Vec::new();
         if let Err(error) = body::compress(self.compression, group, &mut packed) {
-            return Outcome::Refused(Fault { reason: error.to_string(), request_id: String::new() });
+            return Outcome::Refused(Fault {
+                is_about_the_clock: false,
+                reason: error.to_string(),
+                request_id: String::new(),
+            });
         }
         let packed = Bytes::from(packed);
         let path = format!("/logstores/{}/shards/lb", self.logstore);
@@ -178,7 +183,11 @@ impl Delivery {
                 Ok(answer) => self.judge(&answer),
                 Err(error) => (Verdict::RetrySoon, error.to_string(), String::new()),
             };
-            let fault = Fault { reason: problem.clone(), request_id };
+            let fault = Fault {
+                is_about_the_clock: problem.contains("RequestTime"),
+                reason: problem.clone(),
+                request_id,
+            };
             let wait = match verdict {
                 Verdict::Split => return Outcome::Halve(fault),
                 Verdict::Refuse => return Outcome::Refused(fault),
@@ -187,10 +196,12 @@ impl Delivery {
                     unknown += 1;
                     soon.next_wait()
                 }
-                Verdict::RetryNow if at_once < 1 => {
+                // The clock is corrected by now; times that the service does not take stay what they are.
+                Verdict::RetryNow if at_once == 0 && fault.is_about_the_clock => {
                     at_once += 1;
                     Duration::ZERO
                 }
+                Verdict::RetryNow if !fault.is_about_the_clock => return Outcome::Refused(fault),
                 Verdict::RetryNow | Verdict::RetrySoon => soon.next_wait(),
                 Verdict::Throttle => long.next_wait(),
                 Verdict::Credentials | Verdict::Configuration => slow.next_wait(),

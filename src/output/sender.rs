@@ -21,6 +21,9 @@ use crate::base::metrics::Gauge;
 use crate::journal::{Commit, Entry, Journal, QueueId, Receipt, Seal};
 use crate::wire::loggroup::encode;
 
+/// Entries leased at once: enough for groups of many streams to fill, and the rest can still be evicted.
+const HELD_BYTES: usize = 8 * limits::MIB;
+
 /// What a sender ships from.
 pub struct Outbox {
     pub journal: Journal,
@@ -63,7 +66,7 @@ impl Sender {
     /// by then stays in the journal.
     pub async fn run(mut self, stop: CancellationToken) {
         self.take_back();
-        let most = self.outbox.batch_bytes * (self.outbox.in_flight + 2);
+        let most = (self.outbox.batch_bytes * (self.outbox.in_flight + 2)).max(HELD_BYTES);
         loop {
             let stopping = stop.is_cancelled();
             if stopping {
@@ -81,7 +84,7 @@ impl Sender {
                 () = sleep_until(next_due) => self.coalescer.due(Instant::now(), false, &mut self.ready),
                 () = stop.cancelled(), if !stopping => {}
             }
-            if self.held >= most && self.ready.is_empty() && self.flights.is_empty() {
+            while self.held >= most && self.ready.len() < self.outbox.in_flight && self.coalescer.bytes() > 0 {
                 self.coalescer.close_oldest(&mut self.ready);
             }
         }

@@ -13,6 +13,7 @@ use super::destinations::Destination;
 use super::route::Router;
 use super::stream::{Identity, Origin, Stream};
 use crate::base::limits;
+use crate::journal::QueueId;
 use crate::record::{Batch, Record};
 use crate::wire::loggroup::encode;
 
@@ -21,6 +22,8 @@ const REMEMBERED: usize = 4_096;
 
 pub struct Lane {
     pub origin: Origin,
+    /// Room the last batch needed, by queue.
+    pub(super) last_need: Vec<(QueueId, u64)>,
     tags: HashMap<Box<[u8]>, TagRoutes>,
     outlets: Vec<Outlet>,
     by_record: HashMap<Box<[u8]>, usize>,
@@ -65,6 +68,7 @@ impl Lane {
     pub fn new(origin: Origin) -> Self {
         Lane {
             origin,
+            last_need: Vec::new(),
             tags: HashMap::new(),
             outlets: Vec::new(),
             by_record: HashMap::new(),

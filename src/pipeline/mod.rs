@@ -71,11 +71,20 @@ impl Pipeline {
             None => return absorbed.stored.take().unwrap_or_else(|| self.journal.last_receipt()),
         };
         self.journal.admit(&need).await;
+        lane.last_need = need;
         self.journal.submit(commit).receipt
     }
 
-    /// Emits the lines whose time is up. Called by a timer.
-    pub async fn store_overdue(&self, now: Instant) {
+    /// Waits until there is room for another batch like the lane's last one.
+    pub async fn ready(&self, lane: &Lane) {
+        if !lane.last_need.is_empty() {
+            self.journal.admit(&lane.last_need).await;
+        }
+    }
+
+    /// Emits the lines whose time is up. Called by a timer, which a full buffer must not hold: lines are bounded, and
+    /// their pieces leave the journal with the same commit.
+    pub fn store_overdue(&self, now: Instant) {
         let Some(joiner) = &self.joiner else { return };
         let mut batch = Batch::default();
         for line in joiner.overdue(now) {
@@ -83,8 +92,7 @@ impl Pipeline {
             batch.tag = batch.keep(&line.tag);
             line.write(&mut batch);
             let mut lane = Lane::new(line.origin.clone());
-            if let (Some(commit), need) = self.encode(&mut lane, &mut batch, &line.stored) {
-                self.journal.admit(&need).await;
+            if let (Some(commit), _) = self.encode(&mut lane, &mut batch, &line.stored) {
                 self.journal.submit(commit);
             }
         }

@@ -21,6 +21,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -31,7 +32,7 @@ pub use error::{Refused, StoreError};
 pub use pack::Pack;
 pub use search::{ANSWER_BYTES, Found, OFFSET, Row, Search};
 
-use crate::base::metrics::{Counter, Histogram, counter, histogram};
+use crate::base::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use crate::record::Timestamp;
 use catalog::ChangeError;
 use writer::{Answer, Job, Writer};
@@ -47,6 +48,7 @@ pub struct Store {
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<std::thread::JoinHandle<()>>,
     readers: Arc<Readers>,
+    metrics: Metrics,
     // Held as long as the store: one gateway per directory.
     _lock: std::fs::File,
 }
@@ -65,7 +67,10 @@ struct Metrics {
     raw_bytes: Counter,
     packed_bytes: Counter,
     failed: Counter,
+    odd_times: Counter,
+    file_bytes: Gauge,
     put_seconds: Histogram,
+    search_seconds: Histogram,
 }
 
 impl Metrics {
@@ -91,9 +96,24 @@ impl Metrics {
                 "Transactions that could not be stored",
                 &[],
             ),
+            odd_times: counter(
+                "sluicegate_store_odd_times_total",
+                "Logs stored whose time is more than 7 days before or 15 minutes after their arrival",
+                &[],
+            ),
+            file_bytes: gauge(
+                "sluicegate_store_file_bytes",
+                "Size of the embedded Log Service's database",
+                &[],
+            ),
             put_seconds: histogram(
                 "sluicegate_store_put_seconds",
                 "Time from the writer taking a LogGroup up to its commit",
+                &[],
+            ),
+            search_seconds: histogram(
+                "sluicegate_store_search_seconds",
+                "Time of one search, waiting for its turn included",
                 &[],
             ),
         }
@@ -122,8 +142,9 @@ impl Store {
         let catalog = Catalog::load(&connection).map_err(|source| StoreError::database(&file, source))?;
         let catalog = Arc::new(RwLock::new(catalog));
         let (jobs, waiting) = mpsc::channel(WAITING);
+        let metrics = Metrics::new();
         let writer =
-            Writer { file: file.clone(), connection, catalog: catalog.clone(), metrics: Metrics::new() };
+            Writer { file: file.clone(), connection, catalog: catalog.clone(), metrics: metrics.clone() };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(waiting))
@@ -135,7 +156,16 @@ impl Store {
             idle: Mutex::new(Vec::new()),
             permits: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
         });
-        Ok(Store { file, key, catalog, jobs: Some(jobs), writer: Some(thread), readers, _lock: lock })
+        Ok(Store {
+            file,
+            key,
+            catalog,
+            jobs: Some(jobs),
+            writer: Some(thread),
+            readers,
+            metrics,
+            _lock: lock,
+        })
     }
 
     pub fn access_key(&self) -> &AccessKey {
@@ -167,6 +197,7 @@ impl Store {
                 self.0.store(true, Ordering::Relaxed);
             }
         }
+        let started = Instant::now();
         let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let readers = self.readers.clone();
         let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
@@ -177,6 +208,7 @@ impl Store {
         });
         let found = scan.await.unwrap_or(Err(StoreError::Stopped));
         drop(stop);
+        self.metrics.search_seconds.record(started.elapsed().as_secs_f64());
         found
     }
 

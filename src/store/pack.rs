@@ -5,8 +5,13 @@
 
 use bytes::Bytes;
 
+use crate::record::Timestamp;
 use crate::wire::compress::Kind;
 use crate::wire::loggroup::{Group, WalkError, walk};
+
+/// Seconds around now that the cloud once accepted: 7 days back, 15 minutes ahead.
+const BEHIND: i64 = 7 * 24 * 3600;
+const AHEAD: i64 = 15 * 60;
 
 pub(crate) const PACK_ID: &[u8] = b"__pack_id__";
 
@@ -23,15 +28,20 @@ pub struct Pack {
     pub(super) sequence: i64,
     pub(super) topic: Vec<u8>,
     pub(super) source: Vec<u8>,
+    /// Logs whose time is far from now. They are kept like all others, and counted.
+    pub(super) odd_times: u64,
 }
 
 impl Pack {
     /// A pack of a body and the LogGroup it inflates to. A LogGroup without logs is a pack of none.
     pub fn new(body: Bytes, kind: Kind, raw: &[u8]) -> Result<Pack, WalkError> {
         let group = walk(raw)?;
-        let (mut first_time, mut last_time) = (i64::MAX, 0);
+        let (mut first_time, mut last_time, mut odd_times) = (i64::MAX, 0, 0);
+        let now = Timestamp::now().seconds;
         for log in group.logs() {
             let time = log.nanoseconds();
+            let age = now - i64::from(log.time);
+            odd_times += u64::from(!(-AHEAD..=BEHIND).contains(&age));
             first_time = first_time.min(time);
             last_time = last_time.max(time);
         }
@@ -47,6 +57,7 @@ impl Pack {
             sequence,
             topic: group.topic.to_vec(),
             source: group.source.to_vec(),
+            odd_times,
         })
     }
 
@@ -101,6 +112,7 @@ mod tests {
     fn knows_its_times_and_its_place() {
         let known = pack("0A-B-1f");
         assert_eq!((known.first_time, known.last_time, known.logs), (5_000_000_002, 7_000_000_000, 2));
+        assert_eq!(known.odd_times, 2);
         assert_eq!((known.series.as_slice(), known.sequence), (b"0A-B".as_slice(), 31));
         for odd in ["AB", "AB-", "AB-xyz", "AB--5", "AB-ffffffffffffffff"] {
             let known = pack(odd);

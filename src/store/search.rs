@@ -22,7 +22,7 @@ use crate::wire::loggroup::walk;
 /// Rows a page may lie behind the start.
 pub const OFFSET: usize = 1_000_000;
 /// Logs of one answer, as they were encoded; a page that would be larger ends early.
-pub const ANSWER_BYTES: usize = 32 << 20;
+pub const ANSWER_BYTES: usize = 16 << 20;
 /// Packs looked up in the index at once.
 const PAGE: usize = 64;
 

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::catalog::Catalog;
 use super::pack::{Pack, compression_number};
 use super::{Metrics, Refused, StoreError};
+use crate::base::log_limit::LogLimit;
 use crate::record::Timestamp;
 
 /// Packs of one transaction: enough to share a sync, few enough to answer soon.
@@ -22,6 +23,8 @@ const GATHER_BYTES: usize = 32 << 20;
 /// Packs erased between two looks at the channel.
 const ERASE_PACKS: usize = 32;
 const IDLE: Duration = Duration::from_millis(500);
+
+static FAILED: LogLimit = LogLimit::new(Duration::from_secs(30));
 
 pub(super) type Answer = oneshot::Sender<Result<(), StoreError>>;
 /// A change of the catalog, which runs in a transaction of its own and answers for itself.
@@ -45,6 +48,7 @@ struct Waiting {
     logs: usize,
     raw: usize,
     packed: usize,
+    odd_times: u64,
 }
 
 impl Writer {
@@ -105,7 +109,8 @@ impl Writer {
             while let Some((logstore, pack, answer)) = next.take() {
                 bytes += pack.body.len();
                 let (logs, raw, packed) = (pack.logs, pack.raw_size, pack.body.len());
-                waiting.push(Waiting { answer, outcome: Ok(()), logs, raw, packed });
+                let odd_times = pack.odd_times;
+                waiting.push(Waiting { answer, outcome: Ok(()), logs, raw, packed, odd_times });
                 if catalog.is_live(logstore) {
                     insert(&transaction, logstore, &pack)?;
                 } else if let Some(last) = waiting.last_mut() {
@@ -125,8 +130,12 @@ impl Writer {
         })();
         if let Err(error) = &written {
             self.metrics.failed.increment(1);
-            tracing::error!(%error, packs = waiting.len(), "the embedded Log Service could not store packs");
+            if let Some(suppressed) = FAILED.allow() {
+                let packs = waiting.len();
+                tracing::error!(%error, packs, suppressed, "the embedded Log Service could not store packs");
+            }
         }
+        self.measure_file();
         let took = started.elapsed().as_secs_f64();
         for mut one in waiting {
             if let Err(error) = &written {
@@ -134,12 +143,20 @@ impl Writer {
             }
             if one.outcome.is_ok() {
                 self.metrics.stored(one.logs, one.raw, one.packed);
+                self.metrics.odd_times.increment(one.odd_times);
                 self.metrics.put_seconds.record(took);
             }
             // A client that has gone away needs no answer.
             let _ = one.answer.send(one.outcome);
         }
         change
+    }
+
+    fn measure_file(&self) {
+        let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        if let (Ok(pages), Ok(size)) = (pragma("page_count"), pragma("page_size")) {
+            self.metrics.file_bytes.set((pages * size) as f64);
+        }
     }
 
     /// Erases some packs of logstores that are no more; `false` when there are none left.

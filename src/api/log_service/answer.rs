@@ -1,12 +1,18 @@
 //! Answers: 200 with a body, or an error of the table in [`crate::wire::errors`] as
 //! `{"errorCode":"...","errorMessage":"..."}`. Both carry a request id and the server's clock.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
+use crate::base::log_limit::LogLimit;
 use crate::store::{Refused, StoreError};
 use crate::wire::errors;
+
+/// A store in trouble fails every request in the same way.
+static FAILED: LogLimit = LogLimit::new(Duration::from_secs(30));
 
 /// A successful answer: status 200.
 #[derive(Debug, Default)]
@@ -117,7 +123,9 @@ impl From<StoreError> for Refusal {
             StoreError::Stopped => Refusal::new("ServerBusy", "the server is stopping"),
             StoreError::Full { .. } => Refusal::new("ServerBusy", error.to_string()),
             other => {
-                tracing::error!(error = %other, "the embedded Log Service failed");
+                if let Some(suppressed) = FAILED.allow() {
+                    tracing::error!(error = %other, suppressed, "the embedded Log Service failed");
+                }
                 Refusal::new("InternalServerError", other.to_string())
             }
         }

@@ -1,219 +1,12 @@
 //! The API over a real socket: what works, and every way to be refused.
 
-use std::sync::Arc;
+mod harness;
 
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use super::router_at;
-use crate::api::server::serve;
-use crate::store::{AccessKey, Store};
-use crate::wire::compress::{Kind, compress, decompress};
-use crate::wire::loggroup::{Trailer, concatenate};
-use crate::wire::query::encode;
+use crate::wire::compress::{Kind, decompress};
 use crate::wire::sign::{authorization_v1, content_md5};
-
-const NOW: i64 = 1_700_000_100;
-const DATE: &str = "Tue, 14 Nov 2023 22:15:00 GMT";
-
-struct Service {
-    _dir: tempfile::TempDir,
-    base: String,
-    key: AccessKey,
-    http: reqwest::Client,
-    shutdown: CancellationToken,
-    server: tokio::task::JoinHandle<std::io::Result<()>>,
-}
-
-struct Reply {
-    status: u16,
-    headers: reqwest::header::HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Reply {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// `status code` of an error, or the status alone.
-    fn outcome(&self) -> String {
-        assert_eq!(self.header("x-log-requestid").len(), 24);
-        assert_eq!(self.header("x-log-time"), NOW.to_string());
-        assert!(!self.header("date").is_empty());
-        match serde_json::from_slice::<Value>(&self.body) {
-            Ok(body) if body["errorCode"].is_string() => {
-                assert!(body["errorMessage"].as_str().is_some_and(|text| !text.is_empty()));
-                format!("{} {}", self.status, body["errorCode"].as_str().unwrap())
-            }
-            _ => self.status.to_string(),
-        }
-    }
-}
-
-/// A request before it is signed; a test spoils it here.
-struct Call<'a> {
-    method: &'a str,
-    path: &'a str,
-    query: Vec<(&'a str, &'a str)>,
-    headers: Vec<(&'a str, String)>,
-    body: Vec<u8>,
-    host: &'a str,
-    key_id: Option<&'a str>,
-    secret: Option<&'a str>,
-    /// Changes the headers after signing.
-    after: fn(&mut Vec<(&'a str, String)>),
-}
-
-impl<'a> Call<'a> {
-    fn new(method: &'a str, path: &'a str) -> Call<'a> {
-        Call {
-            method,
-            path,
-            query: Vec::new(),
-            headers: vec![
-                ("date", DATE.into()),
-                ("x-log-apiversion", "0.6.0".into()),
-                ("x-log-signaturemethod", "hmac-sha1".into()),
-            ],
-            body: Vec::new(),
-            host: "demo-project.sls.local",
-            key_id: None,
-            secret: None,
-            after: |_| {},
-        }
-    }
-
-    fn body(mut self, content_type: &str, body: Vec<u8>) -> Call<'a> {
-        self.headers.push(("content-type", content_type.into()));
-        if !body.is_empty() {
-            self.headers.push(("content-md5", content_md5(&body)));
-        }
-        self.body = body;
-        self
-    }
-
-    fn json(self, value: Value) -> Call<'a> {
-        let mut call = self.body("application/json", value.to_string().into_bytes());
-        call.headers.push(("x-log-bodyrawsize", "0".into()));
-        call
-    }
-
-    fn put(raw: &[u8], kind: Kind) -> Call<'a> {
-        let mut body = Vec::new();
-        compress(kind, raw, &mut body).unwrap();
-        let mut call = Call::new("POST", "/logstores/app-log/shards/lb").body("application/x-protobuf", body);
-        call.headers.push(("x-log-bodyrawsize", raw.len().to_string()));
-        if let Some(name) = kind.header() {
-            call.headers.push(("x-log-compresstype", name.into()));
-        }
-        call
-    }
-
-    fn set(mut self, name: &'a str, value: &str) -> Call<'a> {
-        self.headers.retain(|(other, _)| *other != name);
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    fn without(mut self, name: &str) -> Call<'a> {
-        self.headers.retain(|(other, _)| *other != name);
-        self
-    }
-}
-
-impl Service {
-    async fn start() -> Service {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(dir.path()).unwrap());
-        store.ensure("demo-project", "app-log").await.unwrap();
-        let key = store.access_key().clone();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, router_at(store, || NOW), shutdown.clone()));
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Service { _dir: dir, base, key, http, shutdown, server }
-    }
-
-    async fn call(&self, call: Call<'_>) -> Reply {
-        let plain: Vec<(&str, &str)> =
-            call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let authorization = authorization_v1(
-            call.key_id.unwrap_or(&self.key.id),
-            call.secret.unwrap_or(self.key.secret.expose()),
-            call.method,
-            call.path,
-            &call.query,
-            &plain,
-        );
-        let mut headers = call.headers.clone();
-        headers.push(("authorization", authorization));
-        (call.after)(&mut headers);
-        let mut url = format!("{}{}", self.base, call.path);
-        for (index, (name, value)) in call.query.iter().enumerate() {
-            url.push(if index == 0 { '?' } else { '&' });
-            url.push_str(name);
-            url.push('=');
-            encode(value, &mut url);
-        }
-        let method = reqwest::Method::from_bytes(call.method.as_bytes()).unwrap();
-        let mut request = self.http.request(method, url).header("host", call.host).body(call.body);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        Reply { status, headers, body: answer.bytes().await.unwrap().to_vec() }
-    }
-
-    async fn outcome(&self, call: Call<'_>) -> String {
-        self.call(call).await.outcome()
-    }
-
-    async fn get_logs(&self, ask: Value) -> Reply {
-        self.call(Call::new("POST", "/logstores/app-log/logs").json(ask)).await
-    }
-
-    async fn stop(self) {
-        drop(self.http);
-        self.shutdown.cancel();
-        self.server.await.unwrap().unwrap();
-    }
-}
-
-/// Logs at these seconds, with a level and a numbered message.
-fn group(times: &[u32], pack_id: &str) -> Vec<u8> {
-    let mut logs = Vec::new();
-    for (index, time) in times.iter().enumerate() {
-        let mut log = vec![0x08];
-        let mut rest = *time;
-        while rest >= 0x80 {
-            log.push(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        log.push(rest as u8);
-        let level = if index % 2 == 0 { "info" } else { "error" };
-        for (key, value) in [("level", level), ("msg", &format!("hello number {index} of {pack_id}"))] {
-            log.extend([0x12, (key.len() + value.len() + 4) as u8, 0x0a, key.len() as u8]);
-            log.extend(key.as_bytes());
-            log.extend([0x12, value.len() as u8]);
-            log.extend(value.as_bytes());
-        }
-        logs.extend([0x0a, log.len() as u8]);
-        logs.extend(log);
-    }
-    let mut raw = Vec::new();
-    let trailer =
-        Trailer { topic: "web", source: "10.0.0.9", tags: &[("env", "dev"), ("__pack_id__", pack_id)] };
-    concatenate([logs.as_slice()], &trailer, &mut raw);
-    raw
-}
+use harness::{Call, DATE, Service, group};
 
 #[tokio::test]
 async fn what_is_put_is_found() {
@@ -453,4 +246,83 @@ async fn bad_searches_say_what_is_wrong() {
         assert_eq!(service.outcome(Call::new(method, path)).await, expected, "{method} {path}");
     }
     service.stop().await;
+}
+
+/// Forms of requests that no client library of ours writes, sent as they are.
+#[tokio::test]
+async fn requests_of_all_forms_are_understood() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let service = Service::start().await;
+    let address = service.base.strip_prefix("http://").unwrap();
+    let (id, secret) = (service.key.id.as_str(), service.key.secret.expose());
+    let body = json!({ "from": 1, "to": 2, "line": 10 }).to_string();
+    let (half, rest) = body.split_at(10);
+    let md5 = content_md5(body.as_bytes());
+    let signed = [("Date", DATE), ("Content-Type", "application/json"), ("Content-MD5", &md5)];
+    let post = authorization_v1(id, secret, "POST", "/logstores/app-log/logs", &[], &signed);
+    let get =
+        authorization_v1(id, secret, "GET", "/logstores", &[("offset", "0"), ("size", "100")], &signed[..1]);
+    let bare = authorization_v1(
+        id,
+        secret,
+        "GET",
+        "/logstores",
+        &[],
+        &[("Date", DATE), ("X-Log-Project", "demo-project")],
+    );
+    let requests = [
+        // Through a proxy variable: the authority of the target wins over Host.
+        format!(
+            "GET http://demo-project.cn-local.log.local:80/logstores?offset=0&size=100 HTTP/1.1\r\nHost: x.y.z\r\n\
+             Date: {DATE}\r\nAuthorization: {get}\r\nx-log-date: {DATE}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        ),
+        // No project in the host, but named in a header; an empty query; an empty Content-MD5.
+        format!(
+            "GET /logstores? HTTP/1.1\r\nhost: 127.0.0.1\r\ndate: {DATE}\r\nx-log-project: demo-project\r\n\
+             content-md5:\r\nauthorization: {bare}\r\nconnection: close\r\n\r\n"
+        ),
+        // In chunks, after a question whether to send.
+        format!(
+            "POST /logstores/app-log/logs HTTP/1.1\r\nHost: demo-project.sls.local\r\nDate: {DATE}\r\n\
+             Content-Type: application/json\r\nContent-MD5: {md5}\r\nAuthorization: {post}\r\n\
+             Expect: 100-continue\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n\
+             {:x}\r\n{half}\r\n{:x}\r\n{rest}\r\n0\r\n\r\n",
+            half.len(),
+            rest.len()
+        ),
+    ];
+    for request in requests {
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        let answer = answer.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&answer);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{request}\n{answer}");
+        assert!(answer.contains("app-log") || answer.contains("\"count\":0"), "{answer}");
+    }
+    service.stop().await;
+}
+
+/// Every request recorded from an unmodified client finds its call or is refused as one that comes later.
+#[test]
+fn recorded_requests_find_their_calls() {
+    use super::request::Target;
+    let mut known = 0;
+    for name in ["python-put", "python-query", "python-store", "cli", "rust", "node"] {
+        for line in std::fs::read_to_string(format!("tests/data/sls/{name}.jsonl")).unwrap().lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let mut words = line["request_line"].as_str().unwrap().split(' ');
+            let mut request =
+                axum::http::Request::builder().method(words.next().unwrap()).uri(words.next().unwrap());
+            for pair in line["headers"].as_array().unwrap() {
+                request = request.header(pair[0].as_str().unwrap(), pair[1].as_str().unwrap());
+            }
+            let target = Target::of(&request.body(()).unwrap().into_parts().0).unwrap();
+            match target.call() {
+                Ok(_) => known += 1,
+                Err(refusal) => assert_eq!(refusal.code(), "NotImplemented", "{line}"),
+            }
+        }
+    }
+    assert!(known >= 35, "{known}");
 }

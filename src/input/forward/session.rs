@@ -123,6 +123,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// Reads once and takes what is complete. False at the end of the connection, or of the gateway.
     async fn turn(&mut self, stop: &Stop) -> Result<bool, SessionError> {
         self.window.make_room().await?;
+        let ready = self.forward.intake.ready(&self.lane);
+        tokio::select! {
+            biased;
+            ready = self.window.beside(ready) => ready?,
+            () = stop.draining.cancelled() => {}
+        }
         let want = self.next_read;
         if want > SMALL_READ {
             let (budget, grant) = (&self.forward.intake.budget, &mut self.grant);
@@ -331,6 +337,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     /// Hands the records in hand to the intake, and the receipt with the acks so far to the window. The frame stays.
     async fn store(&mut self, since: Instant) -> Result<(), SessionError> {
+        if self.batch_bytes <= limits::READ_BYTES {
+            // What is complete and small may wait for room in its buffer without holding up larger messages.
+            self.grant.leave_overdraft();
+        }
         let join = self.forward.join.as_ref();
         let store = self.forward.intake.store(&mut self.lane, &mut self.batch, join);
         let receipt = self.window.beside(store).await?;

@@ -1,7 +1,7 @@
 //! Whether a log matches a search. A [`Subject`] is refilled for each log and keeps its memory within a pack.
 
 use super::tokens::{Word, tokens};
-use super::{Field, Node, Query, Range};
+use super::{Field, Node, Query};
 use crate::store::pack::PACK_ID;
 use crate::wire::loggroup::{Group, Log};
 
@@ -58,7 +58,7 @@ impl<'a> Subject<'a> {
             Node::Phrase(Some(field), words) => self.any_value(field, |value, _| has_phrase(value, words)),
             Node::Exists(field) => self.any_value(field, |_, _| true),
             Node::Empty(field) => self.any_value(field, |value, _| value.is_empty()),
-            Node::Range(field, range) => self.any_value(field, |value, _| in_range(value, range)),
+            Node::Range(field, range) => self.any_value(field, |value, _| range.holds(value)),
         }
     }
 
@@ -107,13 +107,6 @@ fn has_phrase(value: &[u8], words: &[Word]) -> bool {
             return true;
         }
     }
-}
-
-fn in_range(value: &[u8], range: &Range) -> bool {
-    let text = std::str::from_utf8(value).unwrap_or("").trim();
-    // `inf` and `nan` are words to a person.
-    let digits = text.bytes().any(|byte| byte.is_ascii_digit());
-    digits && text.parse().is_ok_and(|number: f64| range.contains(number))
 }
 
 /// A number as text, without allocating.

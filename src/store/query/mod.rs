@@ -11,11 +11,13 @@
 
 mod eval;
 mod parse;
+mod range;
 mod tokens;
 
 pub use eval::Subject;
 pub use parse::parse;
 
+use range::Range;
 use tokens::Word;
 
 /// Words of one search, as in Log Service.
@@ -78,35 +80,6 @@ enum Field {
     TimeNs,
     Tag(String),
     Content(String),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Range {
-    low: Bound,
-    high: Bound,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Bound {
-    Open,
-    Closed(f64),
-    Beyond(f64),
-}
-
-impl Range {
-    fn contains(&self, value: f64) -> bool {
-        let above = match self.low {
-            Bound::Open => true,
-            Bound::Closed(low) => value >= low,
-            Bound::Beyond(low) => value > low,
-        };
-        above
-            && match self.high {
-                Bound::Open => true,
-                Bound::Closed(high) => value <= high,
-                Bound::Beyond(high) => value < high,
-            }
-    }
 }
 
 #[cfg(test)]

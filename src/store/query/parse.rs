@@ -1,12 +1,14 @@
 //! Recursive descent over the characters of a search. Only parentheses recurse, at most [`DEPTH`] deep; `not`s are
 //! counted and `and` / `or` lists are loops, so no text can overflow the stack.
 
+use super::range::{self, Range};
 use super::tokens::Word;
-use super::{Bound, DEPTH, Field, Node, QUERY_BYTES, Query, QueryError, Range, WORDS};
+use super::{DEPTH, Field, Node, QUERY_BYTES, Query, QueryError, WORDS};
 
 /// Parses a search; empty text and `*` are everything.
 pub fn parse(text: &str) -> Result<Query, QueryError> {
-    let mut parser = Parser { text, at: 0, words: 0, depth: 0, negated: false, terms: Vec::new() };
+    let mut parser =
+        Parser { text, at: 0, words: 0, depth: 0, negated: false, terms: Vec::new(), scope: None };
     if text.len() > QUERY_BYTES {
         return Err(parser.error(format!("the query is longer than {QUERY_BYTES} bytes")));
     }
@@ -50,6 +52,8 @@ struct Parser<'a> {
     /// Inside an odd number of `not`s: such words are no terms of the answer.
     negated: bool,
     terms: Vec<(String, String)>,
+    /// The field in front of the parentheses we are in: `level:(info or error)`.
+    scope: Option<Field>,
 }
 
 /// What a value or a name was written as.
@@ -124,6 +128,9 @@ impl<'a> Parser<'a> {
         }
         let start = self.at;
         let piece = self.piece()?;
+        if let Some(field) = self.scope.clone() {
+            return self.valued(start, field, piece);
+        }
         let name = match piece {
             Piece::Phrase(text) => return self.phrase(start, None, &text),
             Piece::Quoted(ref text) | Piece::Bare(ref text) => text,
@@ -134,7 +141,7 @@ impl<'a> Parser<'a> {
             self.skip_space();
             return self.value(field);
         }
-        if let Some(range) = self.comparison().or_else(|| self.interval()) {
+        if let Some(range) = self.range() {
             self.count(start)?;
             return Ok(Node::Range(field_of(name), range));
         }
@@ -169,12 +176,18 @@ impl<'a> Parser<'a> {
         match self.peek() {
             None | Some(')' | ':') => return Err(self.error("expected a value after `:`")),
             Some('(') => {
-                // key:(a or b) is published nowhere, yet people write it; its meaning would be a guess.
-                return Err(self.error("expected a value after `:`; write `key:a or key:b`"));
+                self.scope = Some(field);
+                let node = self.atom();
+                self.scope = None;
+                return node;
             }
             Some(_) => {}
         }
         let piece = self.piece()?;
+        self.valued(start, field, piece)
+    }
+
+    fn valued(&mut self, start: usize, field: Field, piece: Piece) -> Result<Node, QueryError> {
         if self.peek() == Some(':') {
             return Err(self.error("expected a space or an operator; quote a value that contains `:`"));
         }
@@ -242,39 +255,12 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// `> 5` and its like behind a name; without a number behind it an operator is part of a word.
-    fn comparison(&mut self) -> Option<Range> {
-        let (operator, number) = operator(self.rest())?;
-        let (taken, value) = number_at(number)?;
-        self.at = self.text.len() - number.len() + taken;
+    /// A comparison or an interval behind a name; what does not fit is left to be read as words.
+    fn range(&mut self) -> Option<Range> {
+        let (taken, range) = range::comparison(self.rest()).or_else(|| range::interval(self.rest()))?;
+        self.at += taken;
         self.skip_space();
-        let (low, high) = match operator {
-            ">" => (Bound::Beyond(value), Bound::Open),
-            ">=" => (Bound::Closed(value), Bound::Open),
-            "<" => (Bound::Open, Bound::Beyond(value)),
-            "<=" => (Bound::Open, Bound::Closed(value)),
-            _ => (Bound::Closed(value), Bound::Closed(value)),
-        };
-        Some(Range { low, high })
-    }
-
-    /// `in [a b]` behind a name; what does not fit is left to be read as words.
-    fn interval(&mut self) -> Option<Range> {
-        let rest = self.rest().strip_prefix("in")?;
-        let rest = rest.trim_start();
-        let open = rest.chars().next().filter(|c| matches!(c, '[' | '('))?;
-        let rest = rest[1..].trim_start();
-        let (taken, low) = number_at(rest)?;
-        let rest = &rest[taken..];
-        let rest = rest.trim_start();
-        let (taken, high) = number_at(rest)?;
-        let rest = rest[taken..].trim_start();
-        let close = rest.chars().next().filter(|c| matches!(c, ']' | ')'))?;
-        self.at = self.text.len() - rest.len() + 1;
-        self.skip_space();
-        let low = if open == '[' { Bound::Closed(low) } else { Bound::Beyond(low) };
-        let high = if close == ']' { Bound::Closed(high) } else { Bound::Beyond(high) };
-        Some(Range { low, high })
+        Some(range)
     }
 
     /// One bare word, quoted text or phrase, and the space behind it.
@@ -290,7 +276,7 @@ impl<'a> Parser<'a> {
         let mut end = rest.len();
         for (at, c) in rest.char_indices() {
             let stops = c.is_whitespace() || matches!(c, '(' | ')' | '"' | '|' | ':');
-            if stops || (at > 0 && comparison_starts(&rest[at..])) {
+            if stops || (at > 0 && range::comparison(&rest[at..]).is_some()) {
                 end = at;
                 break;
             }
@@ -410,29 +396,4 @@ fn name_of(field: &Field) -> String {
         Field::Tag(key) => format!("__tag__:{key}"),
         Field::Content(name) => name.clone(),
     }
-}
-
-/// The operator at the start of a text, and what follows it.
-fn operator(text: &str) -> Option<(&'static str, &str)> {
-    [">=", "<=", ">", "<", "="]
-        .into_iter()
-        .find_map(|operator| Some((operator, text.strip_prefix(operator)?.trim_start())))
-}
-
-fn comparison_starts(text: &str) -> bool {
-    operator(text).is_some_and(|(_, number)| number_at(number).is_some())
-}
-
-/// A decimal number that ends where a word may end: its length and value.
-fn number_at(text: &str) -> Option<(usize, f64)> {
-    let end = text
-        .find(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | ']' | '"' | '|'))
-        .unwrap_or(text.len());
-    let word = &text[..end];
-    let first = word.bytes().find(|byte| !matches!(byte, b'+' | b'-' | b'.'))?;
-    if !first.is_ascii_digit() {
-        return None;
-    }
-    let value: f64 = word.parse().ok()?;
-    value.is_finite().then_some((end, value))
 }

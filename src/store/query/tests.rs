@@ -98,6 +98,8 @@ fn finds_what_it_should() {
         "\u{00e9}t\u{00e9}",
         "\u{00e9}*\u{00e9}",
         "(error)",
+        "level:(info or ERROR) and reset",
+        "level: (not (info or warn))",
         "((error) and (not (nothing)))",
         "a > level or error",
         "\"=\"",
@@ -123,6 +125,7 @@ fn finds_nothing_else() {
         "level:e?or",
         "level:\"e*\"",
         "status>503",
+        "level:(info or reset)",
         "status in (503 599]",
         "status in [100 503)",
         "level > 5",
@@ -165,7 +168,8 @@ fn errors_say_where_and_what() {
         ("a: ", 4, "expected a value"),
         (":a", 1, "expected a field name"),
         ("k:a:b", 4, "quote a value"),
-        ("k:(a or b)", 3, "write `key:a or key:b`"),
+        ("k:(a or b", 10, "expected `)`"),
+        ("k:(a or b:c)", 10, "quote a value"),
         ("\u{4e16} \"open", 3, "closing"),
         ("*abc", 1, "cannot start"),
         ("k:?bc", 3, "cannot start"),
@@ -197,7 +201,7 @@ fn words_and_depth_are_bounded() {
 
 #[test]
 fn terms_are_what_is_asked_for() {
-    let terms = parse("level: info and (\"hello world\" or not bad) and __tag__:k:v").unwrap().terms;
+    let terms = parse("level: info and (\"hello world\" or not bad) and __tag__:k:(v)").unwrap().terms;
     let terms: Vec<_> = terms.iter().map(|(key, term)| (key.as_str(), term.as_str())).collect();
     assert_eq!(terms, [("level", "info"), ("", "hello world"), ("__tag__:k", "v")]);
 }

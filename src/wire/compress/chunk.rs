@@ -111,8 +111,19 @@ pub struct Inflate {
 }
 
 enum Engine {
-    Gzip { inflate: Box<Decompress>, crc: Crc, inside: bool },
-    Zstd { decoder: Decoder<'static>, inside: bool },
+    Gzip {
+        inflate: Box<Decompress>,
+        crc: Crc,
+        inside: bool,
+    },
+    Zstd {
+        decoder: Decoder<'static>,
+        inside: bool,
+        /// What the frame's header says will come out. The library lets an empty last block past this check when it
+        /// works in small steps.
+        declared: Option<u64>,
+        written: u64,
+    },
 }
 
 /// What one run of an engine did.
@@ -137,7 +148,7 @@ impl Inflate {
                     Ok(decoder)
                 };
                 let decoder = setup().map_err(|_| InflateError::Corrupt("no memory for a zstd window"))?;
-                Engine::Zstd { decoder, inside: false }
+                Engine::Zstd { decoder, inside: false, declared: None, written: 0 }
             }
         };
         let packed = input.len();
@@ -205,10 +216,12 @@ impl Inflate {
                 None if self.complete == 0 => return Err(InflateError::Corrupt("it does not begin as gzip")),
                 None => {}
             },
-            Engine::Zstd { inside, .. } => {
+            Engine::Zstd { inside, declared, written, .. } => {
                 let start = &self.input[..self.input.len().min(4)];
                 let skippable = |start: &[u8]| matches!(start, [0x50..=0x5f, rest @ ..] if [0x2a, 0x4d, 0x18].starts_with(rest));
                 if ZSTD_MAGIC.starts_with(start) || skippable(start) {
+                    *declared = zstd::zstd_safe::get_frame_content_size(&self.input).ok().flatten();
+                    *written = 0;
                     *inside = true;
                     return Ok(true);
                 }
@@ -255,11 +268,15 @@ impl Engine {
                 }
                 Ok(Run { read, written, end })
             }
-            Engine::Zstd { decoder, inside } => {
+            Engine::Zstd { decoder, inside, declared, written } => {
                 let status = decoder
                     .run_on_buffers(input, out)
                     .map_err(|_| InflateError::Corrupt("damaged zstd data, or a window above 8 MiB"))?;
                 let end = status.remaining == 0;
+                *written += status.bytes_written as u64;
+                if end && declared.is_some_and(|declared| declared != *written) {
+                    return Err(InflateError::Corrupt("a zstd frame's length is wrong"));
+                }
                 *inside = !end;
                 Ok(Run { read: status.bytes_read, written: status.bytes_written, end })
             }

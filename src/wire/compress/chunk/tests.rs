@@ -76,6 +76,20 @@ fn wrong_checksums_are_errors() {
     assert!(matches!(whole(Packing::Zstd, b"no zstd"), Err(InflateError::Corrupt(_))));
 }
 
+/// A frame that announces 37,139 bytes, and ends after 23 with an empty block.
+#[test]
+fn a_frame_keeps_its_word_about_its_length() {
+    let mut frame = b"\x28\xb5\x2f\xfd\xa0\x13\x91\0\0\xba\0\0\0".to_vec();
+    frame.extend(b"\x01\0\0");
+    for step in [1, 77, usize::MAX] {
+        let result = inflate(Packing::Zstd, &frame, 1 << 20, step);
+        assert!(matches!(result, Err(InflateError::Corrupt(_))), "{result:?}");
+    }
+    // A skippable frame between two others.
+    let chunk = [&zstd(b"one")[..], b"\x50\x2a\x4d\x18\x02\0\0\0xx", &zstd(b"two")].concat();
+    assert_eq!(inflate(Packing::Zstd, &chunk, 1 << 20, 2), Ok((b"onetwo".to_vec(), 0)));
+}
+
 #[test]
 fn bombs_are_capped() {
     let zeros = vec![0; 3 << 20];

@@ -1,0 +1,422 @@
+//! Disasters by name: what happens to the disk, and what must be true afterwards.
+
+use super::fake::Disk;
+use super::writer::Next;
+use super::*;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+const SEGMENT: u64 = 4096;
+const BLOCK: QueueOptions =
+    QueueOptions { max_bytes: 1 << 30, on_full: OnFull::Block, storage: Storage::Disk };
+
+fn open_sized(disk: &Disk, max_bytes: u64) -> (Journal, QueueId) {
+    let options = Options { segment_bytes: SEGMENT, max_bytes, fresh_bytes: 0, ..Options::new("/fake") };
+    let journal = Journal::open_by_hand(options, Arc::new(disk.clone())).unwrap();
+    let queue = journal.queue("a", BLOCK);
+    (journal, queue)
+}
+
+fn open(disk: &Disk) -> (Journal, QueueId) {
+    open_sized(disk, 1 << 30)
+}
+
+/// Each entry tells its number.
+fn payload(number: u64) -> Vec<u8> {
+    number.to_le_bytes().repeat(125)
+}
+
+fn submit(journal: &Journal, queue: QueueId, number: u64) -> Receipt {
+    let mut commit = Commit::new();
+    commit.append(Append {
+        queue,
+        stream: 1,
+        records: 1,
+        mark: Bytes::new(),
+        trailer: Bytes::from_static(b"trailer"),
+        payload: payload(number).into(),
+    });
+    journal.submit(commit).receipt
+}
+
+/// Stores entries one commit and one step each.
+fn store(journal: &Journal, queue: QueueId, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        let receipt = submit(journal, queue, number);
+        journal.step(false);
+        assert!(receipt.is_stored());
+    }
+}
+
+/// What is there, by the numbers in the payloads.
+fn found(journal: &Journal, queue: QueueId) -> Vec<u64> {
+    let entries = journal.lease(queue, usize::MAX);
+    let numbers = entries.iter().map(|entry| {
+        let bytes = journal.read(entry).unwrap();
+        let number = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        assert_eq!(bytes, payload(number));
+        number
+    });
+    let numbers = numbers.collect();
+    journal.unlease(queue, entries.iter().map(|entry| entry.index));
+    numbers
+}
+
+fn segments(disk: &Disk) -> Vec<String> {
+    disk.names().into_iter().filter(|name| name.ends_with(".segment")).collect()
+}
+
+fn aside(disk: &Disk) -> usize {
+    disk.names().iter().filter(|name| name.contains(".damaged-")).count()
+}
+
+fn settle_down(journal: &Journal) {
+    (0..20).for_each(|_| {
+        journal.step(true);
+    });
+}
+
+/// A disk with entries 0..count, after the process is gone.
+fn filled(count: u64) -> Disk {
+    let disk = Disk::default();
+    let (journal, queue) = open(&disk);
+    store(&journal, queue, 0..count);
+    disk
+}
+
+fn poll<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_torn_tail_is_cut() {
+    let disk = filled(3);
+    disk.edit(&segments(&disk)[0], |bytes| bytes.truncate(bytes.len() - 7));
+    let (journal, queue) = open(&disk);
+    assert_eq!(found(&journal, queue), [0, 1]);
+    assert_eq!((journal.stats().damaged_files, aside(&disk)), (0, 0), "a torn write is no damage");
+    store(&journal, queue, 3..4);
+    assert_eq!(found(&open(&disk).0, queue), [0, 1, 3]);
+}
+
+#[test]
+fn zeros_and_garbage_behind_the_tail_are_cut() {
+    for filler in [0u8, 0x5a] {
+        let disk = filled(3);
+        disk.edit(&segments(&disk)[0], |bytes| bytes.extend([filler; 10_000]));
+        let (journal, queue) = open(&disk);
+        assert_eq!(found(&journal, queue), [0, 1, 2]);
+        assert_eq!(aside(&disk), 0);
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_middle_costs_one_entry_and_keeps_the_file() {
+    for place in [0usize, 20, 200] {
+        let disk = filled(12);
+        let name = segments(&disk)[0].clone();
+        let before = disk.content(&name);
+        // In the frame's head, its ops, or its payload.
+        let hit = before.windows(8).position(|bytes| bytes == 1u64.to_le_bytes().as_slice()).unwrap();
+        let frame =
+            before[hit..].windows(1000).position(|bytes| bytes == payload(1).as_slice()).unwrap() + hit;
+        let at = if place == 200 { frame + 500 } else { frame - 60 + place };
+        disk.edit(&name, |bytes| bytes[at] ^= 4);
+        let damaged = disk.content(&name);
+        let (journal, queue) = open(&disk);
+        let left = found(&journal, queue);
+        assert!(
+            left.len() >= 11 && (0..12).filter(|n| *n != 1).all(|n| left.contains(&n)) || left.len() == 11,
+            "{left:?}"
+        );
+        assert!(journal.stats().damaged_bytes > 0);
+        settle_down(&journal);
+        assert_eq!(aside(&disk), 1);
+        assert_eq!(disk.content(&format!("{name}.damaged-1")), damaged, "never erased");
+        assert_eq!(found(&journal, queue), left, "copied out of the damaged file");
+        let (journal, queue) = open(&disk);
+        assert_eq!(found(&journal, queue), left);
+        assert_eq!(journal.stats().damaged_files, 0, "reported once");
+    }
+}
+
+#[test]
+fn a_destroyed_header_costs_nothing() {
+    let disk = filled(12);
+    let name = segments(&disk)[0].clone();
+    disk.edit(&name, |bytes| bytes[..32].fill(0));
+    let (journal, queue) = open(&disk);
+    assert_eq!(found(&journal, queue), (0..12).collect::<Vec<_>>());
+    assert_eq!(journal.generation(), 2);
+    settle_down(&journal);
+    assert_eq!(aside(&disk), 1);
+}
+
+#[test]
+fn a_missing_middle_segment_costs_its_entries_alone_and_is_reported() {
+    let disk = filled(12);
+    assert!(segments(&disk).len() > 2);
+    disk.delete(&segments(&disk)[1]);
+    let (journal, queue) = open(&disk);
+    let left = found(&journal, queue);
+    assert!(left.len() < 12 && left.contains(&0) && left.contains(&11), "{left:?}");
+    assert_eq!(journal.stats().lost_entries, 12 - left.len() as u64);
+}
+
+#[test]
+fn a_segment_that_is_there_twice_is_read_once() {
+    let disk = filled(12);
+    let name = segments(&disk)[0].clone();
+    disk.place_file("00000077-00000001-00000000.segment", disk.content(&name));
+    disk.place_file("hello.segment", b"not a segment".to_vec());
+    let (journal, queue) = open(&disk);
+    assert_eq!(found(&journal, queue), (0..12).collect::<Vec<_>>());
+    assert_eq!(aside(&disk), 2);
+}
+
+#[test]
+fn a_half_written_snapshot_leaves_the_old_segments_in_force() {
+    let disk = filled(12);
+    let newest = segments(&disk).pop().unwrap();
+    let (journal, _) = open(&disk);
+    drop(journal);
+    let made = segments(&disk).pop().unwrap();
+    assert_ne!(made, newest);
+    disk.edit(&made, |bytes| bytes.truncate(50));
+    let (journal, queue) = open(&disk);
+    assert_eq!(found(&journal, queue), (0..12).collect::<Vec<_>>());
+    assert_eq!(journal.generation(), 3, "a generation is never given twice");
+}
+
+#[test]
+fn a_failed_sync_moves_its_commits_to_a_fresh_segment() {
+    for seed in 0..20 {
+        let disk = filled(2);
+        let (journal, queue) = open(&disk);
+        disk.faults(|faults| faults.failing_syncs = 1);
+        let receipt = submit(&journal, queue, 2);
+        let before = segments(&disk).len();
+        assert!(matches!(journal.step(false), Next::After(_)));
+        assert!(!receipt.is_stored());
+        assert!(journal.stats().stalled.unwrap().contains("/fake"));
+        journal.step(false);
+        assert!(receipt.is_stored() && journal.stats().stalled.is_none());
+        assert!(segments(&disk).len() >= before, "a fresh one was made");
+        let (journal, queue) = open(&disk.crash(seed));
+        assert_eq!(found(&journal, queue), [0, 1, 2]);
+    }
+}
+
+#[test]
+fn syncs_that_never_work_resolve_nothing_and_say_why() {
+    let disk = Disk::default();
+    let (journal, queue) = open(&disk);
+    disk.faults(|faults| faults.failing_syncs = u32::MAX);
+    let receipt = submit(&journal, queue, 0);
+    (0..5).for_each(|_| assert!(matches!(journal.step(false), Next::After(_))));
+    assert!(!receipt.is_stored() && journal.lease(queue, 1).is_empty());
+    assert!(journal.stats().stalled.unwrap().contains("check the disk"));
+    assert!(segments(&disk).len() <= 2, "failed attempts leave no litter: {:?}", segments(&disk));
+    disk.faults(|faults| faults.failing_syncs = 0);
+    journal.step(false);
+    assert!(receipt.is_stored());
+}
+
+#[test]
+fn a_full_disk_stalls_until_there_is_space_and_settles_make_some() {
+    let disk = filled(12);
+    let (journal, queue) = open(&disk);
+    let used: usize = disk.names().iter().map(|name| disk.content(name).len()).sum();
+    disk.faults(|faults| faults.capacity = Some(used + 300));
+    let receipt = submit(&journal, queue, 12);
+    (0..3).for_each(|_| assert!(matches!(journal.step(false), Next::After(_))));
+    assert!(journal.stats().stalled.unwrap().contains("free space"));
+    assert_eq!(found(&journal, queue).len(), 12, "what is stored is delivered meanwhile");
+    journal.settle(queue, 0..12);
+    journal.step(false);
+    assert!(receipt.is_stored(), "settled segments gave their space back");
+    assert_eq!(found(&journal, queue), [12]);
+}
+
+#[test]
+fn short_writes_are_continued() {
+    let disk = Disk::default();
+    disk.faults(|faults| faults.short_writes = true);
+    let (journal, queue) = open(&disk);
+    store(&journal, queue, 0..12);
+    assert_eq!(found(&open(&disk).0, queue), (0..12).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_stuck_queue_does_not_pin_what_others_delivered() {
+    let disk = Disk::default();
+    let (journal, queue) = open(&disk);
+    let stuck = journal.queue("stuck", BLOCK);
+    for number in 0..60 {
+        if number % 10 == 0 {
+            store(&journal, stuck, number..number + 1);
+        }
+        store(&journal, queue, number..number + 1);
+        journal.settle(queue, [number]);
+    }
+    settle_down(&journal);
+    let stats = journal.stats();
+    assert!(stats.disk_bytes <= 2 * stats.live_bytes.max(SEGMENT) + 2 * SEGMENT, "{stats:?}");
+    assert_eq!(found(&journal, stuck), [0, 10, 20, 30, 40, 50], "in order");
+    for seed in 0..10 {
+        let (journal, _) = open(&disk.crash(seed));
+        assert_eq!(found(&journal, journal.queue("stuck", BLOCK)), [0, 10, 20, 30, 40, 50]);
+        assert_eq!(journal.stats().lost_entries, 0);
+    }
+}
+
+#[test]
+fn a_crash_at_any_moment_of_cleaning_up_loses_and_repeats_nothing_durable() {
+    for steps in 0..12 {
+        for seed in 0..8 {
+            let disk = Disk::default();
+            let (journal, queue) = open(&disk);
+            store(&journal, queue, 0..20);
+            journal.settle(queue, (0..20).filter(|number| number % 5 != 0));
+            store(&journal, queue, 20..21);
+            (0..steps).for_each(|_| {
+                journal.step(true);
+            });
+            let (journal, queue) = open(&disk.crash(seed));
+            assert_eq!(found(&journal, queue), [0, 5, 10, 15, 20]);
+            assert_eq!(journal.stats().lost_entries, 0);
+        }
+    }
+}
+
+#[test]
+fn an_unreadable_segment_is_kept_and_the_rest_is_served() {
+    let disk = filled(12);
+    let name = segments(&disk)[1].clone();
+    disk.faults(|faults| faults.unreadable = Some(name.clone()));
+    let (journal, queue) = open(&disk);
+    let left = found(&journal, queue);
+    assert!(!left.is_empty() && left.len() < 12, "{left:?}");
+    settle_down(&journal);
+    assert!(disk.names().contains(&format!("{name}.damaged-1")));
+}
+
+#[test]
+fn damage_found_on_reading_is_an_error_and_never_wrong_bytes() {
+    let disk = Disk::default();
+    let (journal, queue) = open(&disk);
+    store(&journal, queue, 0..1);
+    let entry = journal.lease(queue, 1).remove(0);
+    disk.edit(&segments(&disk)[0], |bytes| *bytes.last_mut().unwrap() ^= 1);
+    assert!(matches!(journal.read(&entry), Err(ReadError::Damaged { .. })));
+    assert_eq!(journal.stats().damaged_files, 1);
+    journal.settle(queue, [0]);
+    assert!(matches!(journal.read(&entry), Err(ReadError::Settled)));
+}
+
+#[test]
+fn a_full_queue_blocks_its_own_senders_until_something_is_settled() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let disk = Disk::default();
+        let (journal, _) = open(&disk);
+        let small = journal.queue("small", QueueOptions { max_bytes: 2500, ..BLOCK });
+        let other = journal.queue("other", BLOCK);
+        journal.admit(&[(small, 9000)]).await;
+        store(&journal, small, 0..2);
+        {
+            let need = [(other, 10), (small, 1000)];
+            let mut waiting = pin!(journal.admit(&need));
+            assert!(poll(waiting.as_mut()).is_pending());
+            let blocked: Vec<_> =
+                journal.stats().queues.iter().map(|queue| (queue.name.clone(), queue.blocked)).collect();
+            assert_eq!(blocked, [("a".into(), 0), ("small".into(), 1), ("other".into(), 0)]);
+            assert!(poll(journal.admit(&[(other, 1000)])).is_ready(), "others go on");
+            journal.settle(small, [0]);
+            waiting.await;
+        }
+        let _ = poll(journal.admit(&[(small, 9000)]));
+        assert_eq!(journal.stats().queues[1].blocked, 0, "who gives up is not counted");
+    });
+}
+
+#[test]
+fn the_whole_journal_has_a_bound_and_so_has_the_file_system() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let disk = Disk::default();
+        let (journal, queue) = open_sized(&disk, 40_000);
+        let evicting = journal.queue("evicting", QueueOptions { on_full: OnFull::EvictOldest, ..BLOCK });
+        store(&journal, queue, 0..25);
+        store(&journal, evicting, 0..5);
+        assert!(poll(journal.admit(&[(queue, 15_000)])).is_pending());
+        assert!(poll(journal.admit(&[(evicting, 15_000)])).is_ready(), "evicts its own instead of waiting");
+        let evicted = journal.stats().queues[1].evicted;
+        assert_eq!((evicted.entries, evicted.records), (5, 5));
+        journal.settle(queue, 0..25);
+        settle_down(&journal);
+        assert!(poll(journal.admit(&[(queue, 15_000)])).is_ready());
+        disk.faults(|faults| faults.space = Some(Space { available: 105, total: 1000 }));
+        *journal.shared().space.lock().unwrap() = Default::default();
+        assert!(poll(journal.admit(&[(queue, 4)])).is_ready());
+        assert!(poll(journal.admit(&[(queue, 40)])).is_pending(), "the last tenth is not ours");
+    });
+}
+
+#[test]
+fn leased_entries_are_not_evicted() {
+    let disk = Disk::default();
+    let (journal, _) = open(&disk);
+    let queue = journal.queue("e", QueueOptions { on_full: OnFull::EvictOldest, max_bytes: 3500, ..BLOCK });
+    store(&journal, queue, 0..3);
+    let leased = journal.lease(queue, 1);
+    assert!(poll(journal.admit(&[(queue, 2000)])).is_ready());
+    assert_eq!(found(&journal, queue), Vec::<u64>::new());
+    assert_eq!(journal.read(&leased[0]).unwrap(), payload(0));
+    assert_eq!(journal.stats().queues[1].evicted.entries, 2);
+}
+
+#[test]
+fn memory_is_bounded_and_the_largest_holder_pays() {
+    let disk = Disk::default();
+    let options = Options { fresh_bytes: 4000, ..Options::new("/fake") };
+    let journal = Journal::open_by_hand(options, Arc::new(disk.clone())).unwrap();
+    let (stuck, quick) = (journal.queue("stuck", BLOCK), journal.queue("quick", BLOCK));
+    store(&journal, stuck, 0..20);
+    assert_eq!(journal.stats().fresh_bytes, 4000);
+    store(&journal, quick, 0..1);
+    let reads = disk.world().reads;
+    assert_eq!(found(&journal, quick), [0]);
+    assert_eq!(disk.world().reads, reads, "a queue that keeps up never reads the disk");
+    assert_eq!(found(&journal, stuck), (0..20).collect::<Vec<_>>());
+    assert!(disk.world().reads > reads);
+}
+
+#[test]
+fn many_commits_share_one_sync() {
+    let disk = Disk::default();
+    let (journal, queue) = open_sized(&disk, 1 << 30);
+    let receipts: Vec<_> = (0..3).map(|number| submit(&journal, queue, number)).collect();
+    let before = disk.world().syncs;
+    journal.step(false);
+    assert!(receipts.iter().all(Receipt::is_stored));
+    assert_eq!(disk.world().syncs, before + 1);
+}
+
+#[test]
+fn arbitrary_bytes_never_panic() {
+    use proptest::prelude::*;
+    let disk = filled(3);
+    let good = disk.content(&segments(&disk)[0]);
+    proptest!(ProptestConfig { failure_persistence: None, ..Default::default() }, |(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..30), cut in any::<prop::sample::Index>())| {
+        let mut bytes = good.clone();
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(cut.index(bytes.len() + 1));
+        prop_assert!(survey(&[&bytes, &good]) <= 6);
+    });
+}
