@@ -139,7 +139,8 @@ def test_evict_oldest(case):
     """The other choice: nobody waits, the oldest goes, and every dropped record is counted."""
     service = fake_service(case)
     gateway = case.gateway({
-        "destinations": {"cloud": service.destination(**QUICK)},
+        # requests far smaller than the quota: what is in one cannot be evicted
+        "destinations": {"cloud": service.destination(**QUICK, batch_bytes="32KiB", in_flight=2)},
         "buffers": {"default": {"max_bytes": "1MiB", "on_full": "evict_oldest"}},
         "journal": {"segment_bytes": "64KiB"},
     })
