@@ -64,28 +64,34 @@ def test_first_run_without_arguments(case):
     gateway.start(arguments=[])
     equal("ports", gateway.ports, {"forward": 24224, "log service": 24280, "operations": 24290})
     (proposal,) = [line.removeprefix("try: ") for line in gateway.printed if line.startswith("try: ")]
-    directory = shlex.quote(str(pathlib.Path(gateway.binary).parent))
-    run = subprocess.run(
-        ["sh", "-c", f"PATH={directory}:$PATH; {proposal}"], capture_output=True, text=True, timeout=30, env=gateway.environment
-    )
+    run = shell(gateway, proposal)
     equal("exit code of the proposal", (run.returncode, run.stderr), (0, ""))
     expect_words("the proposal's answer", run.stdout, "hello")
     expect_words("the data directory is told", "\n".join(gateway.printed), str(case.directory / "state"))
 
 
+def shell(gateway, line):
+    """Runs a line of a shell that finds the binary under test as `sluicegate`."""
+    directory = shlex.quote(str(pathlib.Path(gateway.binary).parent))
+    return subprocess.run(
+        ["sh", "-c", f"PATH={directory}:$PATH; {line}"], capture_output=True, text=True, timeout=30, env=gateway.environment,
+        stdin=subprocess.DEVNULL,
+    )
+
+
 def test_commands_of_the_readme(case):
-    """Every sluicegate command of README's first block of commands: the gateway starts, the others succeed."""
+    """README's first block of commands: its first sluicegate command starts the gateway, the others succeed."""
     blocks = re.findall(r"^```(?:sh|bash|console|shell)\n(.*?)^```", README.read_text(), re.S | re.M)
-    lines = [line.strip().removeprefix("$ ") for line in blocks[0].splitlines()] if blocks else []
-    commands = [line for line in lines if re.match(r"\S*sluicegate\b", line)]
+    lines = re.split(r"\n| && ", blocks[0]) if blocks else []
+    found = [re.match(r"(?:\$ )?(?:\./)?(?:target/release/)?(sluicegate\b.*)", line.strip()) for line in lines]
+    commands = [match[1] for match in found if match]
     if not commands:
         raise AssertionError("README's first block of commands starts no sluicegate")
     gateway = case.gateway(start=False, environment={"SLUICEGATE_DATA_DIR": str(case.directory / "state")})
-    first = shlex.split(commands[0].rstrip(" &"), comments=True)[1:]
-    gateway.start(arguments=first)
+    gateway.start(arguments=shlex.split(commands[0].rstrip(" &"), comments=True)[1:])
     for command in commands[1:]:
-        arguments = shlex.split(command, comments=True)[1:]
-        gateway.command(*arguments)
+        done = shell(gateway, command)
+        equal(f"exit code of {command}", (done.returncode, done.stderr), (0, ""))
 
 
 def test_send_and_query(case):
