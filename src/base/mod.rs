@@ -5,3 +5,4 @@ pub mod host;
 pub mod limits;
 pub mod log_limit;
 pub mod metrics;
+pub mod secret;

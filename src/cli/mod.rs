@@ -1,1 +1,74 @@
-//! (cli)
+//! The command line: one file per command. Without a command the gateway runs.
+
+mod check;
+mod query;
+mod run;
+mod send;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A forwarding gateway for logs: Docker, Fluent Bit and Fluentd in, Alibaba Cloud Log Service (or the embedded one) out.
+#[derive(Parser)]
+#[command(name = "sluicegate", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Run,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway (the default).
+    Run(run::Run),
+    /// Check a configuration and list everything that is wrong with it.
+    Check(check::Check),
+    /// Search a logstore.
+    Query(query::Query),
+    /// Send records to a forward input and wait for their acks.
+    Send(send::Send),
+    /// Say how the running gateway does; exit 1 when it is not healthy.
+    Status(status::Status),
+}
+
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        None => arguments.run.execute(),
+        Some(Command::Run(run)) => run.execute(),
+        Some(Command::Check(check)) => check.execute(),
+        Some(Command::Query(query)) => query.execute(),
+        Some(Command::Send(send)) => send.execute(),
+        Some(Command::Status(status)) => status.execute(),
+    };
+    outcome.unwrap_or_else(|error| {
+        complain(&format!("sluicegate: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Writes a line to standard output. A reader that went away (`| head`) is no error.
+#[allow(clippy::print_stdout)]
+fn say(line: &str) -> bool {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{line}").is_ok()
+}
+
+fn complain(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The environment, as far as it is text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// A runtime for commands that only talk to a gateway.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

@@ -216,6 +216,13 @@ impl Journal {
         orphans.map(|queue| queue.name.clone()).collect()
     }
 
+    /// A receipt for everything submitted so far.
+    pub fn last_receipt(&self) -> Receipt {
+        let shared = self.shared();
+        let number = shared.lock().submitted;
+        Receipt { number, durable: shared.durable.clone() }
+    }
+
     /// Hands a commit to the writer and numbers its entries. Never waits.
     pub fn submit(&self, commit: Commit) -> Submitted {
         let shared = self.shared();

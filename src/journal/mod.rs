@@ -199,6 +199,13 @@ pub struct Entry {
     payload: Option<Bytes>,
 }
 
+impl Entry {
+    /// Whether reading it costs no look at the disk.
+    pub fn is_resident(&self) -> bool {
+        self.payload.is_some()
+    }
+}
+
 /// Resolves when a commit is stored.
 #[derive(Clone, Debug)]
 pub struct Receipt {

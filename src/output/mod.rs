@@ -1,1 +1,19 @@
-//! (output)
+//! Shipping: what is stored for a destination becomes LogGroups, which are sealed, sent by PutLogs, and settled.
+//!
+//! ```text
+//! journal queue -> lease -> coalesce -> seal -> concatenate, compress, sign -> PutLogs -> judge -> settle
+//!                                                          ^                                |
+//!                                                          `---- retry, split, halve <------'
+//! ```
+//!
+//! The embedded Log Service is no special case: it is spoken to over HTTP like the cloud.
+
+pub mod client;
+pub mod coalesce;
+pub mod credentials;
+pub mod deliver;
+pub mod refused;
+pub mod sender;
+
+pub use client::Client;
+pub use sender::{Outbox, Sender};

@@ -1,1 +1,164 @@
-//! (pipeline)
+//! What happens to a batch between its input and the journal: pieces are joined, every record finds its route, is
+//! changed as the route says, made to fit Log Service, and encoded once, behind the other records of its stream.
+//!
+//! ```text
+//! Batch -> join -> route -> modify -> tidy -> encode -> one Commit (a fragment per stream) -> journal -> Receipt
+//! ```
+//!
+//! All of it is plain synchronous code in the task that owns the connection or file; the only wait is for room in a
+//! destination's buffer. A batch for several destinations is one commit, stored whole or not at all.
+
+pub mod destinations;
+pub mod join;
+pub mod lane;
+pub mod modify;
+pub mod route;
+pub mod stream;
+pub mod tidy;
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::base::metrics::{Counter, counter};
+use crate::journal::{Append, Commit, Journal, QueueId, Receipt};
+use crate::record::{Batch, Timestamp};
+use destinations::Destinations;
+use join::{Absorbed, JoinSettings, Joiner};
+use lane::Lane;
+use route::Router;
+use stream::Identity;
+use tidy::Tidy;
+
+pub struct Pipeline {
+    pub router: Router,
+    pub destinations: Destinations,
+    /// Absent when no input joins.
+    pub joiner: Option<Joiner>,
+    identity: Identity,
+    tidy: Tidy,
+    journal: Journal,
+    stored: Counter,
+}
+
+impl Pipeline {
+    pub fn new(
+        router: Router,
+        destinations: Destinations,
+        joiner: Option<Joiner>,
+        identity: Identity,
+        tidy: Tidy,
+        journal: Journal,
+    ) -> Self {
+        let stored = counter("sluicegate_records_stored_total", "Records handed to the journal.", &[]);
+        Pipeline { router, destinations, joiner, identity, tidy, journal, stored }
+    }
+
+    /// Takes a batch all the way to the journal and forgets its records; its frame stays. The receipt resolves when all
+    /// of it is stored. Pieces are joined where `join` says how.
+    ///
+    /// Waits while a destination that blocks when full has no room; whatever else the caller has to do meanwhile, it
+    /// does beside this future.
+    pub async fn store(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) -> Receipt {
+        let mut absorbed = match (&self.joiner, join) {
+            (Some(joiner), Some(settings)) => joiner.absorb(settings, &lane.origin, batch),
+            _ => Absorbed::default(),
+        };
+        let (commit, need) = self.encode(lane, batch, &absorbed.settles);
+        batch.clear_records();
+        let commit = match commit {
+            Some(commit) => commit,
+            None => return absorbed.stored.take().unwrap_or_else(|| self.journal.last_receipt()),
+        };
+        self.journal.admit(&need).await;
+        lane.last_need = need;
+        self.journal.submit(commit).receipt
+    }
+
+    /// Waits until there is room for another batch like the lane's last one.
+    pub async fn ready(&self, lane: &Lane) {
+        if !lane.last_need.is_empty() {
+            self.journal.admit(&lane.last_need).await;
+        }
+    }
+
+    /// Emits the lines whose time is up. Called by a timer, which a full buffer must not hold: lines are bounded, and
+    /// their pieces leave the journal with the same commit.
+    pub fn store_overdue(&self, now: Instant) {
+        let Some(joiner) = &self.joiner else { return };
+        let mut batch = Batch::default();
+        for line in joiner.overdue(now) {
+            batch.clear();
+            batch.tag = batch.keep(&line.tag);
+            line.write(&mut batch);
+            let mut lane = Lane::new(line.origin.clone());
+            if let (Some(commit), _) = self.encode(&mut lane, &mut batch, &line.stored) {
+                self.journal.submit(commit);
+            }
+        }
+    }
+
+    /// The commit a batch becomes, and the room it needs in each queue. `None` when nothing is left to store.
+    fn encode(
+        &self,
+        lane: &mut Lane,
+        batch: &mut Batch,
+        settles: &[u64],
+    ) -> (Option<Commit>, Vec<(QueueId, u64)>) {
+        lane.trim();
+        let now = Timestamp::now();
+        for at in 0..batch.records.len() {
+            let (route, outlet) = lane.route(self, batch, &batch.records[at]);
+            let steps = &self.router.route(route).steps;
+            if !steps.is_empty() {
+                modify::apply(steps, batch, at, &mut Vec::new());
+            }
+            let time = self.tidy.time(batch, at, now);
+            self.tidy.fields(batch, at);
+            lane.write(&self.identity, batch, &batch.records[at], outlet, time);
+        }
+        self.stored.increment(batch.records.len() as u64);
+
+        let mut commit = Commit::new();
+        let mut need: Vec<(QueueId, u64)> = Vec::new();
+        let mut is_empty = settles.is_empty();
+        for fragment in lane.take() {
+            is_empty = false;
+            let queue = fragment.stream.destination.queue;
+            let bytes = fragment.payload.len() as u64;
+            match need.iter_mut().find(|(known, _)| *known == queue) {
+                Some((_, sum)) => *sum += bytes,
+                None => need.push((queue, bytes)),
+            }
+            commit.append(Append {
+                queue,
+                stream: fragment.stream.series,
+                records: fragment.records,
+                mark: Bytes::new(),
+                trailer: self.trailer(&fragment, now),
+                payload: Bytes::from(fragment.payload),
+            });
+        }
+        if let Some(joiner) = &self.joiner {
+            for &index in settles {
+                commit.settle(joiner.queue(), index);
+            }
+        }
+        ((!is_empty).then_some(commit), need)
+    }
+
+    /// The stream's trailer, with the time of receipt where the destination wants it: it is stored with the entry, so
+    /// that a LogGroup that is sent again is the same to the byte.
+    fn trailer(&self, fragment: &lane::Fragment, now: Timestamp) -> Bytes {
+        if !fragment.stream.destination.plan.receive_time_tag {
+            return fragment.trailer();
+        }
+        let mut trailer = fragment.trailer().to_vec();
+        crate::wire::loggroup::encode::put_tag(
+            &mut trailer,
+            b"__receive_time__",
+            now.seconds.to_string().as_bytes(),
+        );
+        Bytes::from(trailer)
+    }
+}

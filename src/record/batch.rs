@@ -101,6 +101,11 @@ impl Batch {
     /// Forgets all records and bytes, keeps the tables.
     pub fn clear(&mut self) {
         self.frame = Bytes::new();
+        self.clear_records();
+    }
+
+    /// Forgets all records, the tag and what was made, keeps the frame.
+    pub fn clear_records(&mut self) {
         self.arena.clear();
         self.tag = Span::EMPTY;
         self.fields.clear();
@@ -139,6 +144,30 @@ impl Batch {
         if let Some(record) = self.records.pop() {
             self.fields.truncate(record.first as usize);
         }
+    }
+
+    /// Adds a field to any record. Where its fields do not end the table they are moved there first.
+    pub fn extend(&mut self, record: usize, key: Span, value: Span) {
+        let range = self.records[record].range();
+        if range.end != self.fields.len() {
+            self.records[record].first = self.fields.len() as u32;
+            self.fields.extend_from_within(range);
+        }
+        self.fields.push(Field { key, value });
+        self.records[record].count += 1;
+    }
+
+    /// Drops the fields of a record whose key does not pass `keep`; the others stay in order.
+    pub fn retain(&mut self, record: usize, keep: impl Fn(&[u8]) -> bool) {
+        let range = self.records[record].range();
+        let mut kept = range.start;
+        for at in range {
+            if keep(self.bytes(self.fields[at].key)) {
+                self.fields[kept] = self.fields[at];
+                kept += 1;
+            }
+        }
+        self.records[record].count = (kept - self.records[record].first as usize) as u32;
     }
 
     pub fn fields_of(&self, record: &Record) -> &[Field] {

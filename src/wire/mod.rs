@@ -4,4 +4,5 @@
 pub mod compress;
 pub mod errors;
 pub mod loggroup;
+pub mod query;
 pub mod sign;

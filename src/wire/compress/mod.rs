@@ -1,3 +1,8 @@
-//! (compress)
+//! Compression of what crosses the wire. Every decompressor of the gateway lives here, because each of them is capped:
+//! [`body`] for bodies of Log Service requests and answers, whose size is declared; [`chunk`] for chunks of the forward
+//! protocol, whose size nobody tells.
+
 pub mod body;
 pub mod chunk;
+
+pub use body::{BodyError, Kind, compress, decompress};

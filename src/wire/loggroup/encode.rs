@@ -1,1 +1,174 @@
-//! (encode)
+//! Writing LogGroup protobuf by hand, because its bytes are laid end to end here and never rebuilt.
+//!
+//! A LogGroup's field 1 (`Logs`) is repeated, so the encoded logs of one stream can be written when they arrive, stored,
+//! and concatenated later; topic, source and tags follow as a trailer, and last the pack id.
+//!
+//! ```text
+//! LogGroup   0a len Log  0a len Log ...   1a len topic  22 len source  32 len LogTag ...
+//! Log        08 time  12 len Content ...  25 nanoseconds (fixed32, little endian)
+//! Content    0a len key  12 len value        LogTag  0a len key  12 len value
+//! ```
+//!
+//! Sizes are computed first, so that every log is written in one go and no length is patched afterwards.
+
+/// Bytes of `value` as a protobuf varint.
+pub fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// A key-value pair with its own tag and length, as it stands inside a Log or (with another tag) a LogGroup.
+pub fn pair_len(key: usize, value: usize) -> usize {
+    let inner = pair_body_len(key, value);
+    1 + varint_len(inner as u64) + inner
+}
+
+fn pair_body_len(key: usize, value: usize) -> usize {
+    1 + varint_len(key as u64) + key + 1 + varint_len(value as u64) + value
+}
+
+fn put_pair(out: &mut Vec<u8>, tag: u8, key: &[u8], value: &[u8]) {
+    out.push(tag);
+    put_varint(out, pair_body_len(key.len(), value.len()) as u64);
+    put_bytes(out, 0x0a, key);
+    put_bytes(out, 0x12, value);
+}
+
+fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    out.push(tag);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Writes one Log with its tag: `contents_len` is the sum of [`pair_len`] over `contents`.
+pub fn put_log<'a>(
+    out: &mut Vec<u8>,
+    seconds: u32,
+    nanos: u32,
+    contents_len: usize,
+    contents: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) {
+    let body = log_body_len(seconds, contents_len);
+    out.push(0x0a);
+    put_varint(out, body as u64);
+    out.push(0x08);
+    put_varint(out, u64::from(seconds));
+    for (key, value) in contents {
+        put_pair(out, 0x12, key, value);
+    }
+    out.push(0x25);
+    out.extend_from_slice(&nanos.to_le_bytes());
+}
+
+fn log_body_len(seconds: u32, contents_len: usize) -> usize {
+    1 + varint_len(u64::from(seconds)) + contents_len + 5
+}
+
+/// What [`put_log`] will write.
+pub fn log_len(seconds: u32, contents_len: usize) -> usize {
+    let body = log_body_len(seconds, contents_len);
+    1 + varint_len(body as u64) + body
+}
+
+pub fn put_topic(out: &mut Vec<u8>, topic: &[u8]) {
+    if !topic.is_empty() {
+        put_bytes(out, 0x1a, topic);
+    }
+}
+
+pub fn put_source(out: &mut Vec<u8>, source: &[u8]) {
+    if !source.is_empty() {
+        put_bytes(out, 0x22, source);
+    }
+}
+
+pub fn put_tag(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    put_pair(out, 0x32, key, value);
+}
+
+/// The `__pack_id__` tag: the series in 16 hex digits, a hyphen, the sequence in hex, as Log Service's agents write it.
+pub fn put_pack_id(out: &mut Vec<u8>, series: u64, sequence: u64) {
+    put_tag(out, b"__pack_id__", format!("{series:016X}-{sequence:X}").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Content {
+        #[prost(bytes = "vec", required, tag = "1")]
+        key: Vec<u8>,
+        #[prost(bytes = "vec", required, tag = "2")]
+        value: Vec<u8>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Log {
+        #[prost(uint32, required, tag = "1")]
+        time: u32,
+        #[prost(message, repeated, tag = "2")]
+        contents: Vec<Content>,
+        #[prost(fixed32, optional, tag = "4")]
+        time_ns: Option<u32>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct LogGroup {
+        #[prost(message, repeated, tag = "1")]
+        logs: Vec<Log>,
+        #[prost(bytes = "vec", optional, tag = "3")]
+        topic: Option<Vec<u8>>,
+        #[prost(bytes = "vec", optional, tag = "4")]
+        source: Option<Vec<u8>>,
+        #[prost(message, repeated, tag = "6")]
+        tags: Vec<Content>,
+    }
+
+    #[test]
+    fn an_independent_reader_sees_what_was_written() {
+        let long = vec![b'x'; 300];
+        let logs: [(u32, u32, Vec<(&[u8], &[u8])>); 3] = [
+            (1441588984, 123456789, vec![(b"log", b"hello"), (b"source", b"stdout")]),
+            (0, 0, vec![]),
+            (u32::MAX, 999_999_999, vec![(b"k", &long), (b"empty", b"")]),
+        ];
+        let mut out = Vec::new();
+        for (seconds, nanos, pairs) in &logs {
+            let before = out.len();
+            let len = pairs.iter().map(|(key, value)| pair_len(key.len(), value.len())).sum();
+            put_log(&mut out, *seconds, *nanos, len, pairs.iter().copied());
+            assert_eq!(out.len() - before, log_len(*seconds, len));
+        }
+        put_topic(&mut out, b"web");
+        put_source(&mut out, b"10.0.0.9");
+        put_tag(&mut out, b"env", b"dev");
+        put_pack_id(&mut out, 0x85C8_97C7_4035_2DC6, 0x808);
+
+        let group = LogGroup::decode(&out[..]).unwrap();
+        assert_eq!(group.logs.len(), 3);
+        assert_eq!((group.logs[0].time, group.logs[0].time_ns), (1441588984, Some(123456789)));
+        assert_eq!(group.logs[0].contents[1].value, b"stdout");
+        assert_eq!(group.logs[2].contents[0].value, long);
+        assert_eq!(group.topic.as_deref(), Some(&b"web"[..]));
+        assert_eq!(group.source.as_deref(), Some(&b"10.0.0.9"[..]));
+        assert_eq!(group.tags[1].value, b"85C897C740352DC6-808");
+    }
+
+    #[test]
+    fn varints_have_the_length_they_say() {
+        for value in [0, 1, 127, 128, 16383, 16384, u64::from(u32::MAX), u64::MAX] {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            assert_eq!(out.len(), varint_len(value), "{value}");
+        }
+    }
+}

@@ -1,1 +1,253 @@
-//! (walk)
+//! Reading a LogGroup in place: every key and value is a slice of the received bytes, nothing is allocated.
+//!
+//! [`walk`] checks the whole LogGroup once, down to the last key; the iterators of a [`Group`] then go over checked
+//! bytes and cannot fail. Unknown fields are skipped, a scalar that comes twice counts as it came last, keys may
+//! repeat, values need not be UTF-8. Refused: lengths that leave their message, numbers of more than 64 bits, a known
+//! field of another wire type, a log without Time, a content or tag without key or value (they are `required`), and
+//! protobuf's abandoned groups.
+
+pub(super) const LOGS: u32 = 1;
+pub(super) const TOPIC: u32 = 3;
+pub(super) const SOURCE: u32 = 4;
+const MACHINE_UUID: u32 = 5;
+pub(super) const TAGS: u32 = 6;
+
+const TIME: u32 = 1;
+const CONTENTS: u32 = 2;
+const TIME_NS: u32 = 4;
+
+/// Why bytes are no LogGroup.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum WalkError {
+    #[error("a LogGroup ends inside a field, {0} bytes before its end")]
+    Truncated(usize),
+    #[error("a LogGroup has a number of more than 64 bits, {0} bytes before its end")]
+    LongNumber(usize),
+    #[error("field {field} of a LogGroup has wire type {wire_type}")]
+    WireType { field: u32, wire_type: u8 },
+    #[error("a {message} has no {field}")]
+    Missing { message: &'static str, field: &'static str },
+}
+
+/// A checked LogGroup.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    bytes: &'a [u8],
+    logs: usize,
+    /// Empty when absent, as are the next two.
+    pub topic: &'a [u8],
+    pub source: &'a [u8],
+    pub machine_uuid: &'a [u8],
+}
+
+/// One log of a [`Group`].
+#[derive(Clone, Copy, Debug)]
+pub struct Log<'a> {
+    bytes: &'a [u8],
+    /// Seconds since 1970.
+    pub time: u32,
+    /// The nanosecond part, where the sender wrote one.
+    pub time_ns: Option<u32>,
+}
+
+/// Checks a LogGroup and gives access to it.
+pub fn walk(bytes: &[u8]) -> Result<Group<'_>, WalkError> {
+    let mut group = Group { bytes, logs: 0, topic: b"", source: b"", machine_uuid: b"" };
+    let mut fields = Fields::new(bytes);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            LOGS => {
+                let log = log_of(field.bytes()?)?;
+                let mut inner = Fields::new(log.bytes);
+                while let Some(content) = inner.next()? {
+                    if content.number == CONTENTS {
+                        pair_of(content.bytes()?, "Content")?;
+                    }
+                }
+                group.logs += 1;
+            }
+            TOPIC => group.topic = field.bytes()?,
+            SOURCE => group.source = field.bytes()?,
+            MACHINE_UUID => group.machine_uuid = field.bytes()?,
+            TAGS => {
+                pair_of(field.bytes()?, "LogTag")?;
+            }
+            _ => {}
+        }
+    }
+    Ok(group)
+}
+
+impl<'a> Group<'a> {
+    pub fn log_count(&self) -> usize {
+        self.logs
+    }
+
+    /// The logs in their order.
+    pub fn logs(&self) -> impl Iterator<Item = Log<'a>> + use<'a> {
+        Fields::new(self.bytes)
+            .checked()
+            .filter(|field| field.number == LOGS)
+            .filter_map(|field| log_of(field.bytes().ok()?).ok())
+    }
+
+    /// Keys and values of the tags in their order.
+    pub fn tags(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        pairs(self.bytes, TAGS)
+    }
+
+    /// The value of a tag; the last one where it repeats.
+    pub fn tag(&self, key: &[u8]) -> Option<&'a [u8]> {
+        self.tags().filter(|tag| tag.0 == key).last().map(|tag| tag.1)
+    }
+}
+
+impl<'a> Log<'a> {
+    /// Keys and values in their order, repeated keys included.
+    pub fn contents(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        pairs(self.bytes, CONTENTS)
+    }
+
+    /// Bytes of the log as it was encoded.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Nanoseconds since 1970. A nanosecond part of a second or more counts as its last nanosecond.
+    pub fn nanoseconds(&self) -> i64 {
+        i64::from(self.time) * 1_000_000_000 + i64::from(self.time_ns.unwrap_or(0).min(999_999_999))
+    }
+}
+
+fn pairs(bytes: &[u8], number: u32) -> impl Iterator<Item = (&[u8], &[u8])> {
+    Fields::new(bytes)
+        .checked()
+        .filter(move |field| field.number == number)
+        .filter_map(|field| pair_of(field.bytes().ok()?, "").ok())
+}
+
+/// Time and nanoseconds of a log; its contents are looked at by the caller.
+fn log_of(bytes: &[u8]) -> Result<Log<'_>, WalkError> {
+    let (mut time, mut time_ns) = (None, None);
+    let mut fields = Fields::new(bytes);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            // A uint32 is read from the low bits of what is sent, as protobuf says.
+            TIME => time = Some(field.number_of(0)? as u32),
+            TIME_NS => time_ns = Some(field.number_of(5)? as u32),
+            CONTENTS => {
+                field.bytes()?;
+            }
+            _ => {}
+        }
+    }
+    let time = time.ok_or(WalkError::Missing { message: "Log", field: "Time" })?;
+    Ok(Log { bytes, time, time_ns })
+}
+
+fn pair_of<'a>(bytes: &'a [u8], message: &'static str) -> Result<(&'a [u8], &'a [u8]), WalkError> {
+    let (mut key, mut value) = (None, None);
+    let mut fields = Fields::new(bytes);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => key = Some(field.bytes()?),
+            2 => value = Some(field.bytes()?),
+            _ => {}
+        }
+    }
+    let key = key.ok_or(WalkError::Missing { message, field: "Key" })?;
+    Ok((key, value.ok_or(WalkError::Missing { message, field: "Value" })?))
+}
+
+/// The fields of one message, in order.
+pub(super) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+/// One field: its number and what it holds. `whole` is the field with its tag, as it would be copied.
+pub(super) struct Field<'a> {
+    pub(super) number: u32,
+    pub(super) whole: &'a [u8],
+    wire_type: u8,
+    payload: &'a [u8],
+    value: u64,
+}
+
+impl<'a> Field<'a> {
+    fn bytes(&self) -> Result<&'a [u8], WalkError> {
+        match self.wire_type {
+            2 => Ok(self.payload),
+            wire_type => Err(WalkError::WireType { field: self.number, wire_type }),
+        }
+    }
+
+    fn number_of(&self, wanted: u8) -> Result<u64, WalkError> {
+        match self.wire_type {
+            wire_type if wire_type == wanted => Ok(self.value),
+            wire_type => Err(WalkError::WireType { field: self.number, wire_type }),
+        }
+    }
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Fields { rest: bytes }
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, WalkError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let start = self.rest;
+        let tag = self.varint()?;
+        let wire_type = (tag & 7) as u8;
+        let number = match u32::try_from(tag >> 3) {
+            Ok(number) if number > 0 && number < 1 << 29 => number,
+            _ => return Err(WalkError::WireType { field: 0, wire_type }),
+        };
+        let (mut value, mut payload) = (0, &start[..0]);
+        match wire_type {
+            0 => value = self.varint()?,
+            1 => value = little_endian(self.take(8)?),
+            2 => {
+                let len = self.varint()?;
+                payload = self.take(usize::try_from(len).unwrap_or(usize::MAX))?;
+            }
+            5 => value = little_endian(self.take(4)?),
+            wire_type => return Err(WalkError::WireType { field: number, wire_type }),
+        }
+        let whole = &start[..start.len() - self.rest.len()];
+        Ok(Some(Field { number, whole, wire_type, payload, value }))
+    }
+
+    /// As an iterator, for bytes that were checked.
+    fn checked(mut self) -> impl Iterator<Item = Field<'a>> {
+        std::iter::from_fn(move || self.next().ok().flatten())
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], WalkError> {
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(WalkError::Truncated(self.rest.len()))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn varint(&mut self) -> Result<u64, WalkError> {
+        let mut value = 0u64;
+        for (index, byte) in self.rest.iter().enumerate().take(10) {
+            if index == 9 && *byte > 1 {
+                break;
+            }
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte & 0x80 == 0 {
+                self.rest = &self.rest[index + 1..];
+                return Ok(value);
+            }
+        }
+        let left = self.rest.len();
+        Err(if left < 10 { WalkError::Truncated(left) } else { WalkError::LongNumber(left) })
+    }
+}
+
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}

@@ -1,0 +1,122 @@
+"""A Docker Engine of our own: its own directories and socket, no network set-up, an image made of a static busybox.
+
+It touches nothing of an Engine that the machine may already run. The directory is short and under /tmp, since the paths
+of its sockets must fit into 107 bytes.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+
+from .wait import wait_until
+
+IMAGE = "compat-busybox"
+
+
+class Engine:
+    def __init__(self, log_directory):
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="sgd-", dir="/tmp"))
+        self.host = f"unix://{self.root}/docker.sock"
+        self.log = open(pathlib.Path(log_directory) / "dockerd.log", "wb")
+        self.process = None
+
+    def start(self):
+        at = self.root
+        self.process = subprocess.Popen(
+            ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs", f"--host={self.host}",
+             f"--data-root={at}/data", f"--exec-root={at}/exec", f"--pidfile={at}/docker.pid"],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+        )
+        wait_until("dockerd answers", lambda: self.docker("version", check=False).returncode == 0, 60, 0.2)
+        self._import_image()
+        return self
+
+    def _import_image(self):
+        archive = self.root / "image.tar"
+        busybox = shutil.which("busybox")
+        applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
+        with tarfile.open(archive, "w") as tar:
+            tar.add(busybox, "bin/busybox")
+            for applet in applets:
+                if applet != "busybox":
+                    link = tarfile.TarInfo(f"bin/{applet}")
+                    link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+                    tar.addfile(link)
+        self.docker("import", str(archive), IMAGE)
+        archive.unlink()
+
+    def docker(self, *arguments, timeout=60, check=True):
+        # the user's own client settings (contexts, credential helpers) have no say here
+        environment = {**os.environ, "DOCKER_CONFIG": str(self.root / "client"), "DOCKER_HOST": self.host}
+        done = subprocess.run(
+            ["docker", *arguments], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, env=environment
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"docker {' '.join(arguments[:3])} ended with {done.returncode}: {done.stderr.strip()}")
+        return done
+
+    def run(self, port, script, *options, name=None, log_options=None, mount=None, wait=True, timeout=120):
+        """Runs `sh -c SCRIPT` in a container that logs to the forward port; returns its full id.
+
+        With wait=True the container has ended, and with blocking delivery so has its sending, when this returns.
+        """
+        chosen = {"fluentd-address": f"127.0.0.1:{port}", **(log_options or {})}
+        arguments = ["run", "--detach", "--network=none", "--log-driver=fluentd"]
+        arguments += [f"--log-opt={key}={value}" for key, value in chosen.items()]
+        arguments += [f"--name={name}"] if name else []
+        arguments += [f"--volume={mount}:/mnt"] if mount else []
+        container = self.docker(*arguments, *options, IMAGE, "sh", "-c", script).stdout.strip()
+        if wait:
+            self.wait(container, timeout)
+        return container
+
+    def wait(self, container, timeout=120):
+        """Waits for the container's end."""
+        code = self.docker("wait", container, timeout=timeout).stdout.strip()
+        if code != "0":
+            raise AssertionError(f"container {container[:12]} ended with {code}")
+
+    def remove(self, *containers):
+        # `rm -f` may hang on a log driver whose receiver is gone; stopping the Engine ends such a one, too
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.docker("rm", "--force", "--volumes", *containers, timeout=15, check=False)
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            with contextlib.suppress(Exception):
+                if left := self.docker("ps", "--all", "--quiet", timeout=10).stdout.split():
+                    self.remove(*left)
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+        for pid in self._left_behind():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for mount in self._mounts():
+            subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.log.close()
+
+    def _left_behind(self):
+        """containerd and its shims outlive a killed dockerd; their command lines name our directory."""
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (process / "cmdline").read_bytes().split(b"\0")
+                if command[0].endswith((b"containerd", b"containerd-shim-runc-v2")) and any(
+                    str(self.root).encode() in word for word in command
+                ):
+                    yield int(process.name)
+
+    def _mounts(self):
+        """Innermost first."""
+        with open("/proc/self/mounts") as mounts:
+            points = [line.split()[1] for line in mounts]
+        return sorted((point for point in points if point.startswith(f"{self.root}/")), key=len, reverse=True)

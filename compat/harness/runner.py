@@ -1,0 +1,180 @@
+"""Finds the tests, runs them one after the other, and closes with a table.
+
+A suite is a module of `suites`; a test is a function `test_*(case)` in it, run in the order they are written. A suite
+may have
+    PEERS         names of installers it needs (debian, python, npm); one that failed fails every test, with the reason
+    TIME_LIMIT    seconds one test may take (120); in a --long run ten times as much
+    around(case)  a context manager whose value is handed to each test as its second argument
+"""
+
+import argparse
+import contextlib
+import importlib
+import inspect
+import pathlib
+import shutil
+import signal
+import sys
+import time
+import traceback
+
+from .gateway import Gateway
+
+SUITES = ["operator", "sls_python", "clients", "fluent_bit_replay", "docker_fluentd", "backend_down", "crash"]
+
+
+class Case:
+    """What a test is given: a directory of its own, the gateway, and what must be ended when it is over."""
+
+    def __init__(self, name, directory, binary, work, long):
+        self.name, self.directory, self.binary, self.work, self.long = name, directory, binary, work, long
+        self._ends = contextlib.ExitStack()
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+
+    def gateway(self, config=None, start=True, **options):
+        """A gateway of this test, started unless said otherwise; it is ended with the test."""
+        gateway = Gateway(self.binary, self.directory / options.pop("name", "gateway"), config, **options)
+        self.defer(gateway.close)
+        if start:
+            gateway.start()
+        return gateway
+
+    def defer(self, end):
+        """Calls `end` when the test is over; the last one first."""
+        self._ends.callback(end)
+
+    def size(self, short, long):
+        return long if self.long else short
+
+    def close(self):
+        self._ends.close()
+
+    def logs(self):
+        return sorted(self.directory.rglob("*.log"))
+
+
+class TimeLimit(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def time_limit(seconds):
+    def expired(_signal, _frame):
+        raise TimeLimit(f"the test did not end within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def tests_of(module):
+    found = [(name, f) for name, f in vars(module).items() if name.startswith("test_") and inspect.isfunction(f)]
+    return sorted(found, key=lambda item: item[1].__code__.co_firstlineno)
+
+
+def missing_peers(module, work):
+    for peer in getattr(module, "PEERS", []):
+        reason = work / "missing" / peer
+        if reason.exists():
+            return f"peer {peer} is not installed: {reason.read_text().strip()}"
+    return None
+
+
+class Run:
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.work = pathlib.Path(arguments.work).resolve()
+        self.rows = []  # (suite, passed, failed, seconds)
+        self.failed = []  # (test, reason)
+
+    def suite(self, name):
+        module = importlib.import_module(f"suites.{name}")
+        wanted = [only.partition("::")[2] for only in self.arguments.only if only.partition("::")[0] == name]
+        chosen = [(test, f) for test, f in tests_of(module) if not any(wanted) or test in wanted]
+        began, passed = time.monotonic(), 0
+        failures_before = len(self.failed)
+        missing = missing_peers(module, self.work)
+        own = self.case(f"{name}/suite")
+        try:
+            around = contextlib.nullcontext() if missing else getattr(module, "around", lambda _: contextlib.nullcontext())(own)
+            with around as shared:
+                for test, function in chosen:
+                    passed += self.test(module, f"{name}::{test}", function, shared, missing)
+        except Exception as error:  # the suite's own set-up failed: none of its tests ran
+            traceback.print_exc()
+            done = passed + len(self.failed) - failures_before
+            for test, _ in chosen[done:]:
+                self.fail(f"{name}::{test}", f"set-up of the suite: {error}", own)
+        finally:
+            own.close()
+        self.rows.append((name, passed, len(self.failed) - failures_before, time.monotonic() - began))
+
+    def test(self, module, name, function, shared, missing):
+        case = self.case(name.replace("::", "/"))
+        began, reason = time.monotonic(), missing
+        if reason is None:
+            limit = getattr(module, "TIME_LIMIT", 120) * (10 if self.arguments.long else 1)
+            try:
+                with time_limit(limit):
+                    function(case) if shared is None else function(case, shared)
+            except (Exception, TimeLimit) as error:
+                reason = f"{type(error).__name__}: {error}"
+                traceback.print_exc(limit=-3)
+        try:
+            case.close()
+        except Exception as error:
+            reason = reason or f"at the end: {error}"
+        if reason is None:
+            print(f"ok      {name}  {time.monotonic() - began:.1f} s", flush=True)
+            shutil.rmtree(case.directory, ignore_errors=True)
+            return 1
+        self.fail(name, reason, case)
+        return 0
+
+    def fail(self, name, reason, case):
+        print(f"FAILED  {name}: {reason}", flush=True)
+        for log in case.logs():
+            lines = log.read_text(errors="replace").splitlines()
+            print(f"  -- {log} (last of {len(lines)} lines)", *(f"     {line[:240]}" for line in lines[-15:]), sep="\n")
+        self.failed.append((name, reason))
+
+    def case(self, name):
+        return Case(name, self.work / "run" / name, self.arguments.gateway, self.work, self.arguments.long)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--gateway", required=True, help="the binary under test")
+    parser.add_argument("--work", required=True, help="where logs and data directories go")
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--only", action="append", default=[], metavar="SUITE[::TEST]")
+    parser.add_argument("--row", action="append", default=[], metavar="NAME=ok|failed", help="a result to count in")
+    arguments = parser.parse_args()
+    unknown = [only for only in arguments.only if only.partition("::")[0] not in SUITES]
+    if unknown:
+        sys.exit(f"no suite {unknown[0]}; there are: {' '.join(SUITES)}")
+    run = Run(arguments)
+    for name in SUITES:
+        if not arguments.only or any(only.partition("::")[0] == name for only in arguments.only):
+            print(f"-- {name}", flush=True)
+            run.suite(name)
+
+    for name, _, result in (row.partition("=") for row in arguments.row):
+        run.rows.append((name, int(result == "ok"), int(result != "ok"), 0.0))
+    print(f"\n{'suite':<20}{'passed':>8}{'failed':>8}{'seconds':>9}")
+    for name, passed, failed, seconds in run.rows:
+        print(f"{name:<20}{passed:>8}{failed:>8}{seconds:>9.0f}")
+    for name, reason in run.failed:
+        print(f"failed: {name}: {reason.splitlines()[0][:200]}")
+    failed = sum(row[2] for row in run.rows)
+    print(f"{sum(row[1] for row in run.rows)} passed, {failed} failed", flush=True)
+    sys.exit(1 if failed or not any(row[1] for row in run.rows) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+//! Request bodies: capped before they are read, under one byte budget for all requests, with a time-out for silence.
+//!
+//! A body is read only after the signature was checked. Its size is taken from the budget first, in full, so that any
+//! number of clients holds no more than the budget; who finds it spent waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::answer::Refusal;
+use crate::base::limits::{KIB, LOG_GROUP_BYTES, MIB};
+use crate::wire::sign::content_md5;
+
+/// A compressed body may be a little larger than what it holds.
+pub(super) const POST_BYTES: usize = LOG_GROUP_BYTES + 128 * KIB;
+/// JSON of the other calls.
+pub(super) const JSON_BYTES: usize = MIB;
+/// What is read of a body that was refused, so that its sender hears why.
+const DRAIN_BYTES: usize = 32 * MIB;
+const SILENCE: Duration = Duration::from_secs(60);
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+const BUDGET_BYTES: usize = 48 * MIB;
+
+/// All bodies that are read and not yet stored, in KiB.
+#[derive(Clone)]
+pub(super) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    pub(super) fn new() -> Budget {
+        Budget(Arc::new(Semaphore::new(BUDGET_BYTES / KIB)))
+    }
+
+    /// Waits for room for so many bytes; it is given back when the permit is dropped.
+    pub(super) async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = bytes.div_ceil(KIB).min(BUDGET_BYTES / KIB) as u32;
+        self.0.clone().acquire_many_owned(kib).await.ok()
+    }
+}
+
+/// The body of a request that may not have been read yet.
+pub(super) struct Incoming {
+    body: Body,
+    declared: Option<usize>,
+    md5: String,
+}
+
+impl Incoming {
+    pub(super) fn new(headers: &HeaderMap, body: Body) -> Incoming {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+        let declared = text("content-length").and_then(|length| length.parse().ok());
+        Incoming { body, declared, md5: text("content-md5").unwrap_or("").to_owned() }
+    }
+
+    /// What it may take to hold this body: its length, or the cap where none is declared.
+    pub(super) fn expected(&self, cap: usize) -> usize {
+        self.declared.unwrap_or(cap).min(cap)
+    }
+
+    /// The whole body, when it is at most `cap` long and has the MD5 that was signed.
+    pub(super) async fn read(&mut self, cap: usize) -> Result<Bytes, Refusal> {
+        if let Some(declared) = self.declared.filter(|declared| *declared > cap) {
+            return Err(too_large(declared));
+        }
+        let mut whole = BytesMut::new();
+        let mut only: Option<Bytes> = None;
+        while let Some(part) = self.part(SILENCE).await? {
+            if whole.len() + only.as_ref().map_or(0, Bytes::len) + part.len() > cap {
+                return Err(too_large(cap + 1));
+            }
+            // A body that came in one piece is kept as it is.
+            match (only.take(), whole.is_empty()) {
+                (None, true) => only = Some(part),
+                (first, _) => {
+                    if let Some(first) = first {
+                        whole.reserve(self.expected(cap).max(first.len() + part.len()));
+                        whole.extend_from_slice(&first);
+                    }
+                    whole.extend_from_slice(&part);
+                }
+            }
+        }
+        let body = only.unwrap_or_else(|| whole.freeze());
+        if body.is_empty() {
+            return Ok(body);
+        }
+        if self.md5.is_empty() {
+            return Err(Refusal::missing_header("content-md5"));
+        }
+        let found = content_md5(&body);
+        if !found.eq_ignore_ascii_case(&self.md5) {
+            let message =
+                format!("The Content-MD5 is {} but the body has {found}.", super::request::short(&self.md5));
+            return Err(Refusal::new("PostBodyInvalid", message));
+        }
+        Ok(body)
+    }
+
+    /// Reads and forgets what is left, within bounds.
+    pub(super) async fn drain(&mut self) {
+        let drain = async {
+            let mut seen = 0;
+            while seen < DRAIN_BYTES {
+                match self.part(DRAIN_TIME).await {
+                    Ok(Some(part)) => seen += part.len(),
+                    _ => return,
+                }
+            }
+        };
+        // Whoever is slower hears nothing but the end of the connection.
+        let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
+    }
+
+    async fn part(&mut self, silence: Duration) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            let frame = tokio::time::timeout(silence, self.body.frame())
+                .await
+                .map_err(|_| Refusal::new("RequestTimeout", "no byte of the body came for a minute"))?;
+            match frame {
+                None => return Ok(None),
+                Some(Err(error)) => {
+                    return Err(Refusal::new("PostBodyInvalid", format!("the body ended early: {error}")));
+                }
+                // Trailers are of no use here.
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn too_large(size: usize) -> Refusal {
+    Refusal::new("PostBodyTooLarge", format!("Body size {size} must little than {LOG_GROUP_BYTES}."))
+}

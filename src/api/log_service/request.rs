@@ -1,0 +1,211 @@
+//! Which call a request is, and for which project: from its target, its host and its method.
+//!
+//! Clients send origin-form targets, and absolute-form ones through a proxy variable, where the authority of the target
+//! wins over Host. The project is the first label of the host, unless the host is no project's: an address, a bare
+//! name, this machine, or an endpoint of the vendor. `x-log-project` wins over both. Of two calls on `GET /`, the one
+//! with paging parameters lists projects: an invented endpoint (`cn-local.log.local`) looks like a project's host.
+
+use axum::http::Method;
+use axum::http::request::Parts;
+
+use super::answer::Refusal;
+use crate::base::host;
+use crate::wire::query;
+
+/// The target of a request, taken apart.
+pub(super) struct Target {
+    pub(super) method: Method,
+    /// As received, and unescaped.
+    pub(super) raw_path: String,
+    pub(super) path: String,
+    pub(super) query: Vec<(String, Option<String>)>,
+    project: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    CreateProject,
+    GetProject,
+    UpdateProject,
+    DeleteProject,
+    ListProjects,
+    CreateLogstore,
+    ListLogstores,
+    GetLogstore(String),
+    UpdateLogstore(String),
+    DeleteLogstore(String),
+    GetIndex(String),
+    PutLogs { logstore: String, routed: bool },
+    GetLogs(String),
+    GetLogsOld(String),
+}
+
+impl Target {
+    pub(super) fn of(head: &Parts) -> Result<Target, Refusal> {
+        let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let authority = head.uri.authority().map(|authority| authority.as_str());
+        let host = authority.or_else(|| header("host")).unwrap_or("");
+        let named = header("x-log-project").map(str::trim).filter(|name| !name.is_empty());
+        let raw_path = match head.uri.path() {
+            "" => "/",
+            path => path,
+        };
+        Ok(Target {
+            method: head.method.clone(),
+            path: query::decode_path(raw_path),
+            raw_path: raw_path.to_owned(),
+            query: query::parse(head.uri.query().unwrap_or("")),
+            project: named.map(str::to_owned).or_else(|| project_of(host)),
+        })
+    }
+
+    /// A parameter's value; one that is absent or empty is none.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().find(|(key, _)| key == name)?;
+        found.1.as_deref().filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn project(&self) -> Result<&str, Refusal> {
+        self.project.as_deref().ok_or_else(|| {
+            Refusal::new(
+                "InvalidHost",
+                "no project: it is the first label of the host name (PROJECT.endpoint), or the header x-log-project",
+            )
+        })
+    }
+
+    pub(super) fn call(&self) -> Result<Call, Refusal> {
+        let path = self.path.strip_suffix('/').unwrap_or(&self.path);
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let own = |name: &str| name.to_owned();
+        let call = match (segments.as_slice(), self.method.as_str()) {
+            ([], "GET") if self.project.is_none() || self.is_list() => Call::ListProjects,
+            ([], "GET") => Call::GetProject,
+            ([], "POST") => Call::CreateProject,
+            ([], "PUT") => Call::UpdateProject,
+            ([], "DELETE") => Call::DeleteProject,
+            (["logstores"], "GET") => Call::ListLogstores,
+            (["logstores"], "POST") => Call::CreateLogstore,
+            (["logstores", name], "GET") => match self.parameter("type") {
+                None => Call::GetLogstore(own(name)),
+                Some("log") => Call::GetLogsOld(own(name)),
+                Some(_) => return Err(self.not_implemented()),
+            },
+            (["logstores", name], "POST") => Call::PutLogs { logstore: own(name), routed: false },
+            (["logstores", name], "PUT") => Call::UpdateLogstore(own(name)),
+            (["logstores", name], "DELETE") => Call::DeleteLogstore(own(name)),
+            (["logstores", name, "shards", "lb"], "POST") => {
+                Call::PutLogs { logstore: own(name), routed: false }
+            }
+            (["logstores", name, "shards", "route"], "POST") => {
+                Call::PutLogs { logstore: own(name), routed: true }
+            }
+            (["logstores", name, "logs"], "POST") => Call::GetLogs(own(name)),
+            (["logstores", name, "index"], "GET") if self.parameter("type").is_none() => {
+                Call::GetIndex(own(name))
+            }
+            (
+                []
+                | ["logstores"]
+                | ["logstores", _]
+                | ["logstores", _, "logs"]
+                | ["logstores", _, "shards", "lb" | "route"],
+                method,
+            ) => {
+                let message = format!("{method} is not a method of {}", short(&self.path));
+                return Err(Refusal::new("InvalidMethod", message));
+            }
+            _ => return Err(self.not_implemented()),
+        };
+        Ok(call)
+    }
+
+    fn is_list(&self) -> bool {
+        self.query.iter().any(|(name, _)| matches!(name.as_str(), "offset" | "size" | "projectName"))
+    }
+
+    fn not_implemented(&self) -> Refusal {
+        let kind = self.parameter("type").map_or(String::new(), |kind| format!(" with type={}", short(kind)));
+        let message = format!("this Log Service does not know {} {}{kind}", self.method, short(&self.path));
+        Refusal::new("NotImplemented", message)
+    }
+}
+
+/// What is quoted back from a request is bounded.
+pub(super) fn short(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+/// The project a host name stands for.
+fn project_of(authority: &str) -> Option<String> {
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    // An IPv6 literal is in brackets; its colons are no port.
+    if host.starts_with('[') {
+        return None;
+    }
+    let host = host.split(':').next().unwrap_or(host).trim_end_matches('.').to_ascii_lowercase();
+    if host.parse::<std::net::Ipv4Addr>().is_ok() || host == host::name().to_ascii_lowercase() {
+        return None;
+    }
+    let (project, endpoint) = host.split_once('.')?;
+    let vendor = ["log.aliyuncs.com", "sls.aliyuncs.com", "aliyuncs.com"].contains(&endpoint);
+    (!vendor && !project.is_empty()).then(|| project.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+
+    fn target(method: &str, uri: &str, headers: &[(&str, &str)]) -> Target {
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Target::of(&request.body(()).unwrap().into_parts().0).unwrap()
+    }
+
+    #[test]
+    fn the_project_is_in_the_host() {
+        for (host, project) in [
+            ("demo.sls.local:18080", Some("demo")),
+            ("demo.127.0.0.1", Some("demo")),
+            ("demo.localhost:80", Some("demo")),
+            ("demo.cn-hangzhou.log.aliyuncs.com", Some("demo")),
+            ("cn-hangzhou.log.aliyuncs.com", None),
+            ("cn-hangzhou-intranet.log.aliyuncs.com:80", None),
+            ("127.0.0.1:24280", None),
+            ("[::1]:24280", None),
+            ("localhost:24280", None),
+            ("gateway", None),
+            ("", None),
+        ] {
+            assert_eq!(project_of(host).as_deref(), project, "{host}");
+        }
+        let through_proxy =
+            target("GET", "http://demo.cn-local.log.local:80/logstores", &[("host", "other.example.org")]);
+        assert_eq!(through_proxy.project().unwrap(), "demo");
+        let named = target("GET", "/logstores", &[("host", "127.0.0.1"), ("x-log-project", "demo")]);
+        assert_eq!(named.project().unwrap(), "demo");
+        let none = target("GET", "/logstores", &[("host", "127.0.0.1")]);
+        assert_eq!(none.project().unwrap_err().code(), "InvalidHost");
+    }
+
+    #[test]
+    fn calls_are_told_by_path_method_and_type() {
+        let demo = [("host", "demo.sls.local")];
+        let call =
+            |method: &str, uri: &str| target(method, uri, &demo).call().map_err(|refusal| refusal.code());
+        assert_eq!(call("GET", "/"), Ok(Call::GetProject));
+        assert_eq!(call("GET", "/?offset=0&size=100&resourceGroupId="), Ok(Call::ListProjects));
+        assert_eq!(call("POST", "/?"), Ok(Call::CreateProject));
+        assert_eq!(call("GET", "/logstores/a-b?type=log&from=1"), Ok(Call::GetLogsOld("a-b".into())));
+        assert_eq!(call("GET", "/logstores/a-b"), Ok(Call::GetLogstore("a-b".into())));
+        let routed = Call::PutLogs { logstore: "a-b".into(), routed: true };
+        assert_eq!(call("POST", "/logstores/a-b/shards/route?key=0"), Ok(routed));
+        assert_eq!(call("GET", "/logstores/a-b?type=histogram"), Err("NotImplemented"));
+        assert_eq!(call("GET", "/logstores/a-b/shards"), Err("NotImplemented"));
+        assert_eq!(call("PATCH", "/logstores/a-b"), Err("InvalidMethod"));
+        assert_eq!(call("GET", "/favicon.ico"), Err("NotImplemented"));
+    }
+}

@@ -1,0 +1,262 @@
+//! What the gateway says about itself: health, readiness, metrics and the status document.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::{Value, json};
+
+use crate::api::operations::Report;
+use crate::base::metrics::{Gauge, gauge};
+use crate::config::plan::Plan;
+use crate::input::Intake;
+use crate::input::forward::Forward;
+use crate::journal::{Journal, Stats};
+use crate::output::deliver::Delivery;
+
+/// Work that waits for so long without any movement is a fault of ours.
+const WEDGED: Duration = Duration::from_secs(60);
+
+const STARTING: u8 = 0;
+const RUNNING: u8 = 1;
+const DRAINING: u8 = 2;
+
+pub(super) struct Status {
+    plan: Arc<Plan>,
+    journal: Journal,
+    metrics: Option<PrometheusHandle>,
+    phase: AtomicU8,
+    started: Instant,
+    parts: Mutex<Parts>,
+    gauges: Gauges,
+}
+
+#[derive(Default)]
+struct Parts {
+    intake: Option<Arc<Intake>>,
+    inputs: Vec<(String, SocketAddr, Arc<Forward>)>,
+    destinations: Vec<(String, Arc<Delivery>)>,
+    broken: Vec<(String, String)>,
+    orphans: Vec<String>,
+    log_service: Option<Value>,
+    /// The journal's progress when it last moved.
+    journal_moved: Option<(u64, Instant)>,
+}
+
+struct Gauges {
+    disk_bytes: Gauge,
+    segments: Gauge,
+    budget_used: Gauge,
+    sync_seconds: Gauge,
+}
+
+impl Status {
+    pub(super) fn new(plan: Arc<Plan>, journal: Journal, metrics: Option<PrometheusHandle>) -> Self {
+        Status {
+            plan,
+            journal,
+            metrics,
+            phase: AtomicU8::new(STARTING),
+            started: Instant::now(),
+            parts: Mutex::default(),
+            gauges: Gauges {
+                disk_bytes: gauge("sluicegate_journal_disk_bytes", "Bytes of all journal segments.", &[]),
+                segments: gauge("sluicegate_journal_segments", "Journal segment files.", &[]),
+                budget_used: gauge("sluicegate_byte_budget_used", "Bytes read and not yet stored.", &[]),
+                sync_seconds: gauge(
+                    "sluicegate_journal_last_sync_seconds",
+                    "How long the last fdatasync took.",
+                    &[],
+                ),
+            },
+        }
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(super) fn set_ready(&self) {
+        self.phase.store(RUNNING, Ordering::Release);
+    }
+
+    pub(super) fn set_draining(&self) {
+        self.phase.store(DRAINING, Ordering::Release);
+    }
+
+    pub(super) fn set_intake(&self, intake: Arc<Intake>) {
+        self.parts().intake = Some(intake);
+    }
+
+    pub(super) fn set_orphans(&self, orphans: Vec<String>) {
+        for queue in &orphans {
+            tracing::warn!(queue, "stored records wait for a destination that is no longer configured");
+        }
+        self.parts().orphans = orphans;
+    }
+
+    pub(super) fn add_input(&self, name: &str, address: SocketAddr, forward: &Arc<Forward>) {
+        self.parts().inputs.push((name.to_owned(), address, forward.clone()));
+    }
+
+    pub(super) fn add_destination(&self, label: &str, delivery: Arc<Delivery>) {
+        self.parts().destinations.push((label.to_owned(), delivery));
+    }
+
+    pub(super) fn add_broken(&self, label: &str, problem: String) {
+        self.parts().broken.push((label.to_owned(), problem));
+    }
+
+    pub(super) fn set_log_service(
+        &self,
+        address: SocketAddr,
+        project: &str,
+        logstore: &str,
+        key_file: PathBuf,
+    ) {
+        self.parts().log_service = Some(json!({
+            "address": address.to_string(),
+            "project": project,
+            "logstore": logstore,
+            "access_key_file": key_file,
+        }));
+    }
+
+    /// Called every few seconds: gauges, and the watch over the journal.
+    pub(super) fn upkeep(&self) {
+        let stats = self.journal.stats();
+        self.watch(&stats);
+        self.gauges.disk_bytes.set(stats.disk_bytes as f64);
+        self.gauges.segments.set(stats.segments as f64);
+        self.gauges.sync_seconds.set(stats.last_sync.as_secs_f64());
+        if let Some(intake) = &self.parts().intake {
+            self.gauges.budget_used.set(intake.budget.used() as f64);
+        }
+        for queue in &stats.queues {
+            let labels = [("queue", queue.name.as_str())];
+            gauge("sluicegate_buffer_bytes", "Bytes stored and not yet delivered.", &labels)
+                .set(queue.live_bytes as f64);
+            gauge("sluicegate_buffer_age_seconds", "Age of the oldest entry that is not delivered.", &labels)
+                .set(queue.oldest.map(|age| age.as_secs_f64()).unwrap_or(0.0));
+            gauge("sluicegate_buffer_blocked", "Connections that wait for room in this buffer.", &labels)
+                .set(queue.blocked as f64);
+            gauge(
+                "sluicegate_buffer_evicted_records",
+                "Records dropped because the buffer was full.",
+                &labels,
+            )
+            .set(queue.evicted.records as f64);
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.run_upkeep();
+        }
+    }
+
+    /// Notes when the journal last stored something, while something waits to be stored.
+    fn watch(&self, stats: &Stats) -> Option<Duration> {
+        let mut parts = self.parts();
+        let now = Instant::now();
+        if self.journal.last_receipt().is_stored() {
+            parts.journal_moved = None;
+            return None;
+        }
+        match parts.journal_moved {
+            Some((stored, since)) if stored == stats.stored => Some(now.duration_since(since)),
+            _ => {
+                parts.journal_moved = Some((stats.stored, now));
+                None
+            }
+        }
+    }
+}
+
+impl Report for Status {
+    fn health(&self) -> Result<(), String> {
+        let stats = self.journal.stats();
+        match self.watch(&stats) {
+            Some(stuck) if stuck >= WEDGED => Err(format!(
+                "the journal has stored nothing for {} s although records wait{}",
+                stuck.as_secs(),
+                stats.stalled.map(|why| format!(": {why}")).unwrap_or_default()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.phase.load(Ordering::Acquire) {
+            STARTING => Err("starting".to_owned()),
+            DRAINING => Err("draining".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        self.upkeep();
+        self.metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+    }
+
+    fn status(&self) -> Value {
+        let stats = self.journal.stats();
+        let parts = self.parts();
+        let mut problems: Vec<String> = Vec::new();
+        problems.extend(stats.stalled.iter().cloned());
+        for (label, problem) in &parts.broken {
+            problems.push(format!("{label}: {problem}"));
+        }
+        for queue in &parts.orphans {
+            problems
+                .push(format!("{queue}: stored records wait for a destination that is no longer configured"));
+        }
+        let destinations: Vec<Value> = stats
+            .queues
+            .iter()
+            .map(|queue| {
+                let delivery = parts.destinations.iter().find(|(label, _)| *label == queue.name);
+                let trouble = delivery.and_then(|(_, delivery)| delivery.trouble().clone());
+                if let Some(trouble) = &trouble {
+                    problems.push(format!("{}: {trouble}", queue.name));
+                }
+                if queue.blocked > 0 {
+                    problems.push(format!(
+                        "{}: {} connections wait for room in its buffer",
+                        queue.name, queue.blocked
+                    ));
+                }
+                json!({
+                    "name": queue.name,
+                    "buffered_bytes": queue.live_bytes,
+                    "buffered_entries": queue.entries,
+                    "oldest_seconds": queue.oldest.map(|age| age.as_secs()),
+                    "blocked_connections": queue.blocked,
+                    "evicted_records": queue.evicted.records,
+                    "trouble": trouble,
+                })
+            })
+            .collect();
+        let inputs: Vec<Value> = parts
+            .inputs
+            .iter()
+            .map(|(name, address, _)| json!({ "name": name, "listen": address.to_string() }))
+            .collect();
+        drop(stats.stalled);
+        let log_service = parts.log_service.clone();
+        drop(parts);
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "data_dir": self.plan.data_dir,
+            "state": match self.phase.load(Ordering::Acquire) { STARTING => "starting", RUNNING => "running", _ => "draining" },
+            "healthy": self.health().is_ok(),
+            "health": self.health().err(),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "inputs": inputs,
+            "destinations": destinations,
+            "journal": { "disk_bytes": stats.disk_bytes, "segments": stats.segments },
+            "log_service": log_service,
+            "problems": problems,
+        })
+    }
+}

@@ -1,0 +1,260 @@
+//! The plan: the configuration as the program uses it, typed, complete and checked against itself.
+//!
+//! Everything has a value, every name that was typed is an index into its list, and nothing here can be wrong in a way
+//! that only shows at run time, save what a template renders. `Debug` shows no secret.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::bytes::Regex;
+
+use super::leaf::{Address, Endpoint};
+use super::pattern::Pattern;
+use super::template::Template;
+use crate::base::secret::Secret;
+
+/// The destination that stands for the embedded Log Service.
+pub const LOCAL: &str = "local";
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Absolute.
+    pub data_dir: PathBuf,
+    /// At least one, by name.
+    pub inputs: Vec<InputPlan>,
+    /// The first match wins; what none matches goes to the default destination.
+    pub routes: Vec<RoutePlan>,
+    /// At least one, by name; `local` is among them when the embedded Log Service is on.
+    pub destinations: Vec<DestinationPlan>,
+    /// Index into `destinations`.
+    pub default_destination: usize,
+    /// `default` is always there.
+    pub buffers: Vec<BufferPlan>,
+    pub records: RecordsPlan,
+    pub time: TimePlan,
+    pub journal: JournalPlan,
+    pub limits: LimitsPlan,
+    /// The embedded Log Service, when it is on.
+    pub log_service: Option<LogServicePlan>,
+    pub operations: OperationsPlan,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputPlan {
+    pub name: String,
+    pub kind: InputKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum InputKind {
+    Forward(ForwardPlan),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForwardPlan {
+    /// At least one.
+    pub listen: Vec<Address>,
+    /// Bytes of one message.
+    pub max_message: usize,
+    /// Bytes a compressed chunk may inflate to.
+    pub max_inflated: usize,
+    pub max_depth: usize,
+    pub max_connections: usize,
+    /// Without progress inside a message for so long, a connection is closed.
+    pub stall_timeout: Duration,
+    /// Bytes one connection may have read and not yet stored.
+    pub window: usize,
+    /// Docker's `partial_*` pieces become one record.
+    pub join_partial: bool,
+    pub join_timeout: Duration,
+    /// Bytes of a joined line.
+    pub max_line: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct RoutePlan {
+    pub pattern: Pattern,
+    /// Fields with what must hold for them; all must.
+    pub conditions: Vec<(String, Condition)>,
+    /// Index into [`Plan::destinations`].
+    pub destination: usize,
+    /// Instead of the destination's; what it renders still needs `names::clean_logstore_name`.
+    pub logstore: Option<Template>,
+    /// Instead of the destination's.
+    pub topic: Option<Template>,
+    /// In order.
+    pub processors: Vec<Step>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// The field is there and has this value.
+    Equals(String),
+    /// The field is there and this matches somewhere in it.
+    Regex(Regex),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Sets fields; each value is rendered from the record as it was before this step.
+    Add(Vec<(String, Template)>),
+    Remove(Vec<String>),
+    /// From, to; no field is both in one step.
+    Rename(Vec<(String, String)>),
+}
+
+#[derive(Clone, Debug)]
+pub struct DestinationPlan {
+    pub name: String,
+    pub target: Target,
+    pub project: String,
+    /// A legal name.
+    pub logstore: String,
+    pub topic: Template,
+    pub compression: Compression,
+    /// Requests at once.
+    pub in_flight: usize,
+    pub request_timeout: Duration,
+    /// A LogGroup is closed at this size before compression.
+    pub batch_bytes: usize,
+    pub batch_age: Duration,
+    pub source: SourceAddress,
+    /// Constant tags of every LogGroup, by key.
+    pub tags: Vec<(String, String)>,
+    pub hostname_tag: bool,
+    pub receive_time_tag: bool,
+    /// Index into [`Plan::buffers`].
+    pub buffer: usize,
+}
+
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The embedded Log Service: its address is known once it listens, its key once it has made one.
+    Embedded,
+    Cloud(CloudPlan),
+}
+
+#[derive(Clone, Debug)]
+pub struct CloudPlan {
+    pub endpoint: Endpoint,
+    /// Connect here instead of resolving the endpoint's host.
+    pub connect: Option<Address>,
+    pub access_key_id: String,
+    pub access_key_secret: Secret,
+    pub security_token: Option<Secret>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    Lz4,
+    Zstd,
+    None,
+}
+
+/// What `__source__` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceAddress {
+    /// The address of the peer that sent the records.
+    Peer,
+    /// This machine's name.
+    Host,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BufferPlan {
+    pub name: String,
+    pub storage: Storage,
+    /// Live bytes of one destination.
+    pub max_bytes: u64,
+    pub on_full: OnFull,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    Disk,
+    Memory,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    Block,
+    EvictOldest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordsPlan {
+    pub nil: Nil,
+}
+
+/// What becomes of a field whose value is nil.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nil {
+    Empty,
+    Drop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimePlan {
+    pub out_of_range: OutOfRange,
+}
+
+/// What becomes of a time outside -7 days .. +15 minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfRange {
+    Keep,
+    Now,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalPlan {
+    /// On disk, all destinations together.
+    pub max_bytes: u64,
+    pub segment_bytes: u64,
+    /// Fresh entries that stay in memory.
+    pub fresh_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitsPlan {
+    /// All that is read and not yet stored, over all inputs.
+    pub byte_budget: usize,
+    pub dead_letter_bytes: u64,
+    /// After SIGTERM, delivery goes on for at most so long.
+    pub stop_deadline: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogServicePlan {
+    pub listen: Address,
+    pub project: String,
+    /// Where the destination `local` writes.
+    pub logstore: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationsPlan {
+    pub listen: Address,
+}
+
+impl Condition {
+    /// Whether it holds for the value of its field, if the record has that field.
+    pub fn holds(&self, value: Option<&[u8]>) -> bool {
+        match (self, value) {
+            (Condition::Equals(text), Some(value)) => text.as_bytes() == value,
+            (Condition::Regex(regex), Some(value)) => regex.is_match(value),
+            (_, None) => false,
+        }
+    }
+}
+
+impl Plan {
+    /// The buffer of a destination.
+    pub fn buffer_of(&self, destination: &DestinationPlan) -> Option<&BufferPlan> {
+        self.buffers.get(destination.buffer)
+    }
+
+    /// The plan as a configuration that says everything, for `check --print`. Secrets are `***`.
+    pub fn effective(&self) -> String {
+        super::print::effective(self)
+    }
+}

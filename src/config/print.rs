@@ -1,0 +1,225 @@
+//! The effective configuration: a plan written as YAML that says everything, with `***` for every secret.
+//!
+//! With the secrets put back it is a configuration that gives the same plan.
+
+use std::fmt::Write;
+
+use super::leaf::{Address, duration_text, size_text};
+use super::placeholder::escape;
+use super::plan::*;
+use super::template::Template;
+
+pub(super) fn effective(plan: &Plan) -> String {
+    let mut page = Page::default();
+    page.line(0, "data_dir", quoted(&plan.data_dir.to_string_lossy()));
+    page.heading(0, "inputs");
+    for input in &plan.inputs {
+        page.heading(1, &input.name);
+        let InputKind::Forward(forward) = &input.kind;
+        page.forward(forward);
+    }
+    if !plan.routes.is_empty() {
+        page.heading(0, "routes");
+    }
+    for route in &plan.routes {
+        page.route(route, plan);
+    }
+    page.heading(0, "destinations");
+    for destination in &plan.destinations {
+        page.heading(1, &destination.name);
+        page.destination(destination, plan);
+    }
+    if let Some(default) = plan.destinations.get(plan.default_destination) {
+        page.line(0, "default_destination", &default.name);
+    }
+    page.heading(0, "buffers");
+    for buffer in &plan.buffers {
+        page.heading(1, &buffer.name);
+        page.line(
+            2,
+            "storage",
+            match buffer.storage {
+                Storage::Disk => "disk",
+                Storage::Memory => "memory",
+            },
+        );
+        page.line(2, "max_bytes", size_text(buffer.max_bytes));
+        page.line(
+            2,
+            "on_full",
+            match buffer.on_full {
+                OnFull::Block => "block",
+                OnFull::EvictOldest => "evict_oldest",
+            },
+        );
+    }
+    page.heading(0, "records");
+    page.line(
+        1,
+        "nil",
+        match plan.records.nil {
+            Nil::Empty => "empty",
+            Nil::Drop => "drop",
+        },
+    );
+    page.heading(0, "time");
+    page.line(
+        1,
+        "out_of_range",
+        match plan.time.out_of_range {
+            OutOfRange::Keep => "keep",
+            OutOfRange::Now => "now",
+        },
+    );
+    page.heading(0, "journal");
+    page.line(1, "max_bytes", size_text(plan.journal.max_bytes));
+    page.line(1, "segment_bytes", size_text(plan.journal.segment_bytes));
+    page.line(1, "fresh_bytes", size_text(plan.journal.fresh_bytes as u64));
+    page.heading(0, "limits");
+    page.line(1, "byte_budget", size_text(plan.limits.byte_budget as u64));
+    page.line(1, "dead_letter_bytes", size_text(plan.limits.dead_letter_bytes));
+    page.line(1, "stop_deadline", duration_text(plan.limits.stop_deadline));
+    page.heading(0, "log_service");
+    page.line(1, "enabled", plan.log_service.is_some());
+    if let Some(service) = &plan.log_service {
+        page.line(1, "listen", address(&service.listen));
+        page.line(1, "project", quoted(&service.project));
+        page.line(1, "logstore", quoted(&service.logstore));
+    }
+    page.heading(0, "operations");
+    page.line(1, "listen", address(&plan.operations.listen));
+    page.text
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn line(&mut self, depth: usize, key: &str, value: impl std::fmt::Display) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{:width$}{key}: {value}", "", width = depth * 2);
+    }
+
+    fn heading(&mut self, depth: usize, key: &str) {
+        let _ = writeln!(self.text, "{:width$}{key}:", "", width = depth * 2);
+    }
+
+    fn forward(&mut self, forward: &ForwardPlan) {
+        self.line(2, "type", "forward");
+        let listen: Vec<String> = forward.listen.iter().map(address).collect();
+        self.line(2, "listen", format!("[{}]", listen.join(", ")));
+        self.line(2, "max_message", size_text(forward.max_message as u64));
+        self.line(2, "max_inflated", size_text(forward.max_inflated as u64));
+        self.line(2, "max_depth", forward.max_depth);
+        self.line(2, "max_connections", forward.max_connections);
+        self.line(2, "stall_timeout", duration_text(forward.stall_timeout));
+        self.line(2, "window", size_text(forward.window as u64));
+        self.line(2, "join_partial", forward.join_partial);
+        self.line(2, "join_timeout", duration_text(forward.join_timeout));
+        self.line(2, "max_line", size_text(forward.max_line as u64));
+    }
+
+    fn route(&mut self, route: &RoutePlan, plan: &Plan) {
+        self.line(1, "- match", typed(route.pattern.text()));
+        if !route.conditions.is_empty() {
+            self.heading(2, "when");
+        }
+        for (key, condition) in &route.conditions {
+            let value = match condition {
+                Condition::Equals(value) => value.clone(),
+                Condition::Regex(regex) => format!("/{regex}/"),
+            };
+            self.line(3, &quoted(key), typed(&value));
+        }
+        if let Some(destination) = plan.destinations.get(route.destination) {
+            self.line(2, "destination", &destination.name);
+        }
+        for (key, template) in [("logstore", &route.logstore), ("topic", &route.topic)] {
+            if let Some(template) = template {
+                self.line(2, key, quoted(&template.text()));
+            }
+        }
+        if !route.processors.is_empty() {
+            self.heading(2, "processors");
+        }
+        for step in &route.processors {
+            match step {
+                Step::Add(fields) => self.line(3, "- add", map(fields, Template::text)),
+                Step::Rename(fields) => self.line(3, "- rename", map(fields, |to| escape(to))),
+                Step::Remove(keys) => {
+                    let keys: Vec<String> = keys.iter().map(|key| typed(key)).collect();
+                    self.line(3, "- remove", format!("[{}]", keys.join(", ")));
+                }
+            }
+        }
+    }
+
+    fn destination(&mut self, destination: &DestinationPlan, plan: &Plan) {
+        if let Target::Cloud(cloud) = &destination.target {
+            self.line(2, "endpoint", quoted(&cloud.endpoint.to_string()));
+            if let Some(connect) = &cloud.connect {
+                self.line(2, "connect", address(connect));
+            }
+            self.line(2, "project", quoted(&destination.project));
+            self.line(2, "logstore", quoted(&destination.logstore));
+            self.line(2, "access_key_id", typed(&cloud.access_key_id));
+            self.line(2, "access_key_secret", quoted(&cloud.access_key_secret.to_string()));
+            if let Some(token) = &cloud.security_token {
+                self.line(2, "security_token", quoted(&token.to_string()));
+            }
+        }
+        self.line(2, "topic", quoted(&destination.topic.text()));
+        self.line(
+            2,
+            "compression",
+            match destination.compression {
+                Compression::Lz4 => "lz4",
+                Compression::Zstd => "zstd",
+                Compression::None => "none",
+            },
+        );
+        self.line(2, "in_flight", destination.in_flight);
+        self.line(2, "request_timeout", duration_text(destination.request_timeout));
+        self.line(2, "batch_bytes", size_text(destination.batch_bytes as u64));
+        self.line(2, "batch_age", duration_text(destination.batch_age));
+        self.line(
+            2,
+            "source",
+            match destination.source {
+                SourceAddress::Peer => "peer",
+                SourceAddress::Host => "host",
+            },
+        );
+        self.line(2, "tags", map(&destination.tags, |value| escape(value)));
+        self.line(2, "hostname_tag", destination.hostname_tag);
+        self.line(2, "receive_time_tag", destination.receive_time_tag);
+        if let Some(buffer) = plan.buffer_of(destination) {
+            self.line(2, "buffer", &buffer.name);
+        }
+    }
+}
+
+fn map<V>(entries: &[(String, V)], show: impl Fn(&V) -> String) -> String {
+    if entries.is_empty() {
+        return "{}".to_owned();
+    }
+    let entries: Vec<String> =
+        entries.iter().map(|(key, value)| format!("{}: {}", quoted(key), quoted(&show(value)))).collect();
+    format!("{{ {} }}", entries.join(", "))
+}
+
+fn address(address: &Address) -> String {
+    quoted(&address.to_string())
+}
+
+/// Text of a key that takes no template, as it has to be typed.
+fn typed(text: &str) -> String {
+    quoted(&escape(text))
+}
+
+/// A YAML scalar in double quotes, which are those of JSON.
+fn quoted(text: &str) -> String {
+    serde_json::Value::String(text.to_owned()).to_string()
+}

@@ -1,0 +1,315 @@
+//! From what was typed to what is used: fills in the defaults, turns names into indices, and checks the whole against
+//! itself. Every fault is collected; the plan counts only when there was none.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::errors::Faults;
+use super::leaf::Address;
+use super::pattern::Pattern;
+use super::plan::*;
+use super::raw::{Raw, RawBuffer, RawDestination, RawInput, RawLogService, RawRoute, logstore_name};
+use super::reader::no_such;
+use super::template::Template;
+use crate::base::limits;
+
+/// Live bytes of one destination on disk: a quarter of the journal, so that one stuck destination leaves room.
+const BUFFER_DISK_BYTES: u64 = 1 << 30;
+/// Live bytes of one destination in memory, which the whole process shares.
+const BUFFER_MEMORY_BYTES: u64 = 64 << 20;
+/// Requests at once to one destination.
+const IN_FLIGHT: usize = 4;
+/// Log Service answers in well under a second; a request without an answer is repeated after this.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Kubernetes kills after 30 s, Docker after 10: what is not delivered by then is in the journal.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+const FORWARD_PORT: u16 = 24224;
+const LOG_SERVICE_PORT: u16 = 24280;
+const OPERATIONS_PORT: u16 = 24290;
+const LOOPBACK: &str = "127.0.0.1";
+const DEFAULT_BUFFER: &str = "default";
+
+/// Completes and checks. What depends on a key that is already faulty is not reported a second time.
+pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Plan> {
+    let journal = JournalPlan {
+        max_bytes: raw.journal.max_bytes.unwrap_or(limits::JOURNAL_BYTES),
+        segment_bytes: raw.journal.segment_bytes.unwrap_or(limits::SEGMENT_BYTES),
+        fresh_bytes: in_memory(raw.journal.fresh_bytes, limits::FRESH_BYTES),
+    };
+    if journal.segment_bytes > journal.max_bytes / 2 {
+        let key =
+            if raw.journal.segment_bytes.is_some() { "journal.segment_bytes" } else { "journal.max_bytes" };
+        faults.key(key, "leaves no room for two segments; max_bytes must be at least twice segment_bytes");
+    }
+    let buffers = buffers(raw.buffers, &journal, faults);
+    let log_service = log_service(raw.log_service, &raw.destinations, faults);
+    let destinations = destinations(raw.destinations, log_service.as_ref(), &buffers, faults);
+    let default_destination = default_destination(raw.default_destination, &destinations, faults);
+    let routes = routes(raw.routes, &destinations, default_destination, faults);
+    let plan = Plan {
+        data_dir,
+        inputs: inputs(raw.inputs),
+        routes,
+        destinations: destinations.into_iter().map(|(_, plan)| plan).collect::<Option<Vec<_>>>()?,
+        default_destination: default_destination?,
+        buffers,
+        records: RecordsPlan { nil: raw.nil.unwrap_or(Nil::Empty) },
+        time: TimePlan { out_of_range: raw.out_of_range.unwrap_or(OutOfRange::Keep) },
+        journal,
+        limits: LimitsPlan {
+            byte_budget: in_memory(raw.limits.byte_budget, limits::BYTE_BUDGET),
+            dead_letter_bytes: raw.limits.dead_letter_bytes.unwrap_or(limits::DEAD_LETTER_BYTES),
+            stop_deadline: raw.limits.stop_deadline.unwrap_or(STOP_DEADLINE),
+        },
+        log_service,
+        operations: OperationsPlan {
+            listen: raw.operations_listen.unwrap_or_else(|| Address::new(LOOPBACK, OPERATIONS_PORT)),
+        },
+    };
+    addresses(&plan, faults);
+    Some(plan)
+}
+
+/// A number of bytes in memory; what was typed has passed its bound.
+fn in_memory(typed: Option<u64>, default: usize) -> usize {
+    typed.map_or(default, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+fn inputs(mut raw: Vec<RawInput>) -> Vec<InputPlan> {
+    if raw.is_empty() {
+        raw.push(RawInput { name: "forward".to_owned(), forward: Default::default() });
+    }
+    let input = |RawInput { name, forward }| {
+        let kind = InputKind::Forward(ForwardPlan {
+            listen: forward.listen.unwrap_or_else(|| vec![Address::new(LOOPBACK, FORWARD_PORT)]),
+            max_message: in_memory(forward.max_message, limits::MESSAGE_BYTES),
+            max_inflated: in_memory(forward.max_inflated, limits::INFLATED_BYTES),
+            max_depth: forward.max_depth.unwrap_or(limits::DEPTH),
+            max_connections: forward.max_connections.unwrap_or(limits::CONNECTIONS),
+            stall_timeout: forward.stall_timeout.unwrap_or(limits::STALL),
+            window: in_memory(forward.window, limits::WINDOW_BYTES),
+            join_partial: forward.join_partial.unwrap_or(true),
+            join_timeout: forward.join_timeout.unwrap_or(limits::JOIN_TIMEOUT),
+            max_line: in_memory(forward.max_line, limits::JOINED_BYTES),
+        });
+        InputPlan { name, kind }
+    };
+    raw.into_iter().map(input).collect()
+}
+
+fn buffers(mut raw: Vec<RawBuffer>, journal: &JournalPlan, faults: &Faults) -> Vec<BufferPlan> {
+    if !raw.iter().any(|buffer| buffer.name == DEFAULT_BUFFER) {
+        raw.insert(
+            0,
+            RawBuffer {
+                name: DEFAULT_BUFFER.to_owned(),
+                path: String::new(),
+                storage: None,
+                max_bytes: None,
+                on_full: None,
+            },
+        );
+    }
+    let buffer = |raw: RawBuffer| {
+        let storage = raw.storage.unwrap_or(Storage::Disk);
+        let on_disk = storage == Storage::Disk;
+        if on_disk && raw.max_bytes.is_some_and(|bytes| bytes > journal.max_bytes) {
+            faults.key(
+                &format!("{}.max_bytes", raw.path),
+                "is more than journal.max_bytes, which holds all buffers on disk",
+            );
+        }
+        let default = if on_disk { BUFFER_DISK_BYTES.min(journal.max_bytes) } else { BUFFER_MEMORY_BYTES };
+        BufferPlan {
+            name: raw.name,
+            storage,
+            max_bytes: raw.max_bytes.unwrap_or(default),
+            on_full: raw.on_full.unwrap_or(OnFull::Block),
+        }
+    };
+    raw.into_iter().map(buffer).collect()
+}
+
+fn log_service(
+    raw: RawLogService,
+    destinations: &[RawDestination],
+    faults: &Faults,
+) -> Option<LogServicePlan> {
+    let elsewhere = destinations.iter().any(|destination| destination.name != LOCAL);
+    let on = raw.enabled.unwrap_or(!elsewhere);
+    if !on && !elsewhere {
+        faults.key(
+            "log_service.enabled",
+            "is false and no destination is configured, so records have nowhere to go",
+        );
+    }
+    if let Some(local) = destinations.iter().find(|destination| destination.name == LOCAL && !on && elsewhere)
+    {
+        faults.key(&local.path, "is the embedded Log Service, which is off; set log_service.enabled: true");
+    }
+    on.then(|| LogServicePlan {
+        listen: raw.listen.unwrap_or_else(|| Address::new(LOOPBACK, LOG_SERVICE_PORT)),
+        project: raw.project.unwrap_or_else(|| "sluicegate".to_owned()),
+        logstore: raw.logstore.unwrap_or_else(|| "default".to_owned()),
+    })
+}
+
+/// Each destination by name; without a plan when it is faulty, so that what names it is not blamed.
+type Destinations = Vec<(String, Option<DestinationPlan>)>;
+
+fn destinations(
+    mut raw: Vec<RawDestination>,
+    log_service: Option<&LogServicePlan>,
+    buffers: &[BufferPlan],
+    faults: &Faults,
+) -> Destinations {
+    if log_service.is_some() && !raw.iter().any(|destination| destination.name == LOCAL) {
+        raw.push(RawDestination {
+            name: LOCAL.to_owned(),
+            path: format!("destinations.{LOCAL}"),
+            ..Default::default()
+        });
+        raw.sort_by(|one, two| one.name.cmp(&two.name));
+    }
+    let destination = |raw: RawDestination| {
+        let typed = raw.buffer.as_deref().unwrap_or(DEFAULT_BUFFER);
+        let buffer = buffers.iter().position(|buffer| buffer.name == typed);
+        if buffer.is_none() {
+            let names: Vec<&str> = buffers.iter().map(|buffer| buffer.name.as_str()).collect();
+            faults.key(&format!("{}.buffer", raw.path), no_such("buffer", typed, &names));
+        }
+        let place = match (raw.cloud, log_service) {
+            (Some(cloud), _) => Some((Target::Cloud(cloud.place), cloud.project, cloud.logstore)),
+            (None, Some(local)) if raw.name == LOCAL => {
+                Some((Target::Embedded, local.project.clone(), local.logstore.clone()))
+            }
+            _ => None,
+        };
+        let plan = place.map(|(target, project, logstore)| DestinationPlan {
+            name: raw.name.clone(),
+            target,
+            project,
+            logstore,
+            topic: raw.topic.unwrap_or_else(Template::tag),
+            compression: raw.compression.unwrap_or(Compression::Lz4),
+            in_flight: raw.in_flight.unwrap_or(IN_FLIGHT),
+            request_timeout: raw.request_timeout.unwrap_or(REQUEST_TIMEOUT),
+            batch_bytes: in_memory(raw.batch_bytes, limits::GROUP_BYTES),
+            batch_age: raw.batch_age.unwrap_or(limits::GROUP_AGE),
+            source: raw.source.unwrap_or(SourceAddress::Peer),
+            tags: raw.tags,
+            hostname_tag: raw.hostname_tag.unwrap_or(true),
+            receive_time_tag: raw.receive_time_tag.unwrap_or(false),
+            buffer: buffer.unwrap_or_default(),
+        });
+        (raw.name, plan)
+    };
+    raw.into_iter().map(destination).collect()
+}
+
+fn default_destination(typed: Option<String>, destinations: &Destinations, faults: &Faults) -> Option<usize> {
+    let key = "default_destination";
+    match typed {
+        Some(name) => find(&name, destinations).map_err(|what| faults.key(key, what)).ok(),
+        None if destinations.len() == 1 => Some(0),
+        None => {
+            if destinations.len() > 1 {
+                let names = names(destinations).join(", ");
+                faults.key(key, format!("is missing; name where unmatched records go, one of {names}"));
+            }
+            None
+        }
+    }
+}
+
+fn routes(
+    raw: Vec<RawRoute>,
+    destinations: &Destinations,
+    default: Option<usize>,
+    faults: &Faults,
+) -> Vec<RoutePlan> {
+    let mut catch_all: Option<String> = None;
+    let mut routes = Vec::with_capacity(raw.len());
+    for route in raw {
+        if let Some(before) = &catch_all {
+            faults.key(&route.path, format!("is never reached, since {before} matches every record"));
+        }
+        let everything = route.pattern.as_ref().is_some_and(Pattern::matches_everything);
+        if everything && !route.conditional && catch_all.is_none() {
+            catch_all = Some(route.path.clone());
+        }
+        let destination = match &route.destination {
+            None => default,
+            Some(name) => {
+                let key = format!("{}.destination", route.path);
+                find(name, destinations).map_err(|what| faults.key(&key, what)).ok()
+            }
+        };
+        if let Some(name) = route.logstore.as_ref().and_then(Template::as_constant)
+            && let Err(what) = logstore_name(name)
+        {
+            faults.key(&format!("{}.logstore", route.path), format!("`{name}` {what}"));
+        }
+        for (index, step) in route.processors.iter().enumerate() {
+            if let Step::Rename(pairs) = step {
+                rename(pairs, &format!("{}.processors[{index}].rename", route.path), faults);
+            }
+        }
+        routes.push(RoutePlan {
+            pattern: route.pattern.unwrap_or_else(Pattern::everything),
+            conditions: route.conditions,
+            destination: destination.unwrap_or_default(),
+            logstore: route.logstore,
+            topic: route.topic,
+            processors: route.processors,
+        });
+    }
+    routes
+}
+
+/// A map has no order, so a chain of renames within one step would be ambiguous.
+fn rename(pairs: &[(String, String)], path: &str, faults: &Faults) {
+    for (index, (from, to)) in pairs.iter().enumerate() {
+        if pairs.iter().any(|(other, _)| other == to) {
+            faults.key(
+                &format!("{path}.{from}"),
+                format!("renames to `{to}`, which the same step renames; use two steps"),
+            );
+        }
+        if pairs.iter().take(index).any(|(_, other)| other == to) {
+            faults
+                .key(&format!("{path}.{from}"), format!("is the second field of this step to become `{to}`"));
+        }
+    }
+}
+
+fn find(name: &str, destinations: &Destinations) -> Result<usize, String> {
+    let missing = || {
+        if name == LOCAL {
+            "the embedded Log Service is off; set log_service.enabled: true".to_owned()
+        } else {
+            no_such("destination", name, &names(destinations))
+        }
+    };
+    destinations.iter().position(|(known, _)| known == name).ok_or_else(missing)
+}
+
+fn names(destinations: &Destinations) -> Vec<&str> {
+    destinations.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+/// No two sockets on one address.
+fn addresses(plan: &Plan, faults: &Faults) {
+    let mut taken: Vec<(String, &Address)> = Vec::new();
+    for input in &plan.inputs {
+        let InputKind::Forward(forward) = &input.kind;
+        taken.extend(forward.listen.iter().map(|address| (format!("inputs.{}.listen", input.name), address)));
+    }
+    taken.extend(plan.log_service.iter().map(|service| ("log_service.listen".to_owned(), &service.listen)));
+    taken.push(("operations.listen".to_owned(), &plan.operations.listen));
+    for (index, (key, address)) in taken.iter().enumerate() {
+        if let Some((other, before)) = taken.iter().take(index).find(|(_, before)| before.collides(address)) {
+            faults.key(key, format!("`{address}` is taken by {other} ({before}); give each its own port"));
+        }
+    }
+}

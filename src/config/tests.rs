@@ -1,0 +1,216 @@
+//! The configuration as a whole: its defaults, its files, its faults, its variables.
+
+mod faults;
+mod variables;
+
+use std::path::Path;
+
+use config::{Value, ValueKind};
+use proptest::prelude::*;
+
+use super::errors::Faults;
+use super::load::from_text;
+use super::plan::*;
+use super::{ConfigErrors, Flags, load};
+
+const HOME: (&str, &str) = ("HOME", "/home/u");
+const KEYS: [(&str, &str); 4] = [
+    HOME,
+    ("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"),
+    ("ALIBABA_CLOUD_SECURITY_TOKEN", "token-1"),
+    ("SECRET", "hunter2"),
+];
+
+fn lines(result: Result<Plan, ConfigErrors>) -> Vec<String> {
+    result.unwrap_err().to_string().lines().map(str::to_owned).collect()
+}
+
+fn shipped(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name)).unwrap()
+}
+
+#[test]
+fn nothing_configured_is_the_embedded_default() {
+    let env = [("HOME", "/home/u"), ("SLUICEGATE_SERVICE_HOST", "10.0.0.1"), ("SLUICEGATE_DATA_DIR", "/d")];
+    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let plan = load(None, env, &Flags::default()).unwrap();
+    assert_eq!(plan.data_dir, Path::new("/d"));
+    let [InputPlan { name, kind: InputKind::Forward(forward) }] = plan.inputs.as_slice() else { panic!() };
+    assert_eq!((name.as_str(), forward.listen[0].to_string().as_str()), ("forward", "127.0.0.1:24224"));
+    assert_eq!((forward.max_message, forward.window, forward.max_line), (64 << 20, 8 << 20, 1 << 20));
+    let [local] = plan.destinations.as_slice() else { panic!() };
+    assert!(matches!(local.target, Target::Embedded));
+    assert_eq!(
+        (local.name.as_str(), local.project.as_str(), local.logstore.as_str()),
+        (LOCAL, "sluicegate", "default")
+    );
+    assert_eq!(plan.default_destination, 0);
+    assert_eq!(plan.buffer_of(local).unwrap().max_bytes, 1 << 30);
+    assert_eq!(plan.log_service.as_ref().unwrap().listen.to_string(), "127.0.0.1:24280");
+    assert_eq!(plan.operations.listen.to_string(), "127.0.0.1:24290");
+}
+
+#[test]
+fn the_shipped_files_load() {
+    let default = from_text("", &[HOME]).unwrap();
+    let full = from_text(&shipped("sluicegate.yaml"), &[HOME]).unwrap();
+    assert_eq!(full.effective(), default.effective(), "sluicegate.yaml says what is so without it");
+    let docker = from_text(&shipped("docker.yaml"), &[HOME]).unwrap();
+    assert!(docker.routes[0].pattern.matches(b"docker.web"));
+}
+
+/// `sluicegate.yaml` with every example switched on.
+fn everything_on() -> String {
+    let on = |line: &str| {
+        let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
+        match rest.strip_prefix('#') {
+            Some(example)
+                if example.starts_with(|first: char| first.is_ascii_lowercase() || first == '-') =>
+            {
+                format!("{indent}{example}\n")
+            }
+            _ => format!("{line}\n"),
+        }
+    };
+    shipped("sluicegate.yaml")
+        .lines()
+        .map(on)
+        .collect::<String>()
+        .replace("file:/run/secrets/access-key-secret", "env:SECRET")
+}
+
+const EMBEDDED_ON: (&str, &str) = ("SLUICEGATE__LOG_SERVICE__ENABLED", "true");
+
+fn full_plan() -> Plan {
+    let mut env = KEYS.to_vec();
+    env.push(EMBEDDED_ON);
+    from_text(&everything_on(), &env).unwrap()
+}
+
+#[test]
+fn every_example_of_the_full_file_loads() {
+    let plan = full_plan();
+    assert_eq!(plan.data_dir, Path::new("/var/lib/sluicegate"));
+    let [cloud, local] = plan.destinations.as_slice() else { panic!() };
+    assert_eq!((cloud.name.as_str(), local.name.as_str(), plan.default_destination), ("cloud", "local", 1));
+    let Target::Cloud(target) = &cloud.target else { panic!() };
+    assert_eq!(target.access_key_secret.expose(), "hunter2");
+    assert_eq!(target.access_key_id, "id");
+    let [route] = plan.routes.as_slice() else { panic!() };
+    assert!(route.pattern.matches(b"app.web") && !route.pattern.matches(b"app.db"));
+    let [(level_key, level), (path_key, path)] = route.conditions.as_slice() else { panic!() };
+    assert_eq!((level_key.as_str(), path_key.as_str()), ("level", "path"));
+    assert!(level.holds(Some(b"error")) && !level.holds(Some(b"errors")) && !level.holds(None));
+    assert!(path.holds(Some(b"/api/\xff")) && !path.holds(Some(b"x/api/")) && !path.holds(None));
+    assert_eq!(route.destination, 0);
+    assert!(route.logstore.as_ref().unwrap().needs_record());
+    let [Step::Add(added), Step::Remove(removed), Step::Rename(renamed)] = route.processors.as_slice() else {
+        panic!()
+    };
+    assert_eq!((added.len(), removed.len(), renamed.len()), (2, 1, 1));
+}
+
+#[test]
+fn secrets_never_show() {
+    let plan = full_plan();
+    for shown in [format!("{plan:?}"), format!("{plan:#?}"), plan.effective()] {
+        assert!(shown.contains("***") && !shown.contains("hunter2") && !shown.contains("token-1"), "{shown}");
+    }
+}
+
+#[test]
+fn the_effective_configuration_gives_the_same_plan() {
+    for plan in [from_text("", &[HOME]).unwrap(), full_plan()] {
+        let printed = plan.effective();
+        let again = from_text(&printed, &[]).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
+        assert_eq!(again.effective(), printed);
+    }
+    let text = r#"
+        destinations:
+          local: { topic: "$${tag} ${tag[-1]:-a}", tags: { "a: b": "$${x}" } }
+        routes:
+          - match: "[x] {a,b}.** c"
+            when: { "a b": "$${q}", r: '/"\d+"/' }
+            processors: [ { add: { k: "\"q\"\n" } }, { rename: { "a.b": "c$${d" } } ]
+    "#;
+    let printed = from_text(text, &[HOME]).unwrap().effective();
+    assert_eq!(from_text(&printed, &[]).unwrap().effective(), printed);
+}
+
+fn any_yaml() -> impl Strategy<Value = String> {
+    let words = "inputs|forward|listen|routes|match|when|destinations|local|cloud|processors|add|remove|rename|buffers|tags|\
+                 64MiB|5s|127\\.0\\.0\\.1:1|\\$\\{tag\\}|\\$\\{env:HOME\\}|\\$\\{|true|0x1f|1e9|\\.inf|~|<<|&a|\\*a|!!int|[a-z]{1,3}";
+    let token = prop_oneof![
+        words.prop_map(|word: String| word),
+        "[-:?,{}\\[\\]|>'\"#%@\\n ]",
+        Just("\n  ".to_owned()),
+        Just(": ".to_owned())
+    ];
+    proptest::collection::vec(token, 0..60).prop_map(|tokens| tokens.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_yaml_panics(text in any_yaml()) {
+        let _ = from_text(&text, &[HOME]);
+    }
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,40}") {
+        let _ = from_text(&text, &[HOME]);
+    }
+
+    #[test]
+    fn no_shape_panics(seed in proptest::collection::vec(any::<u8>(), 40)) {
+        let mut seed = seed.into_iter().cycle();
+        let mut tree = super::source::Tree::new();
+        for key in ["inputs", "routes", "destinations", "buffers", "journal", "log_service", "data_dir", "time"] {
+            tree.insert(key.to_owned(), shape(&mut seed, 5));
+        }
+        let context = super::reader::Context {
+            faults: Faults::default(),
+            env: [(HOME.0.to_owned(), HOME.1.to_owned())].into(),
+        };
+        let _ = super::load::plan(tree, context, &Flags::default());
+    }
+}
+
+/// A value of any shape that is likely to meet known keys.
+fn shape(seed: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
+    const KEYS: [&str; 14] = [
+        "forward",
+        "local",
+        "cloud",
+        "default",
+        "listen",
+        "match",
+        "when",
+        "processors",
+        "add",
+        "rename",
+        "remove",
+        "tags",
+        "logstore",
+        "max_bytes",
+    ];
+    let kind = match seed.next().unwrap() % 12 {
+        0 => ValueKind::Nil,
+        1 => ValueKind::Boolean(true),
+        2 => ValueKind::I64(-1),
+        3 => ValueKind::U64(u64::MAX),
+        4 => ValueKind::U128(u128::MAX),
+        5 => ValueKind::Float(f64::NAN),
+        6 => ValueKind::String("${tag}é".to_owned()),
+        7 => ValueKind::String("/(?i)x/".to_owned()),
+        8 if depth > 0 => ValueKind::Array((0..2).map(|_| shape(seed, depth - 1)).collect()),
+        _ if depth > 0 => {
+            let mut entry = || {
+                let key = KEYS[usize::from(seed.next().unwrap()) % KEYS.len()];
+                (key.to_owned(), shape(seed, depth - 1))
+            };
+            ValueKind::Table([entry(), entry(), entry()].into())
+        }
+        _ => ValueKind::String(String::new()),
+    };
+    Value::new(None, kind)
+}

@@ -1,0 +1,180 @@
+//! The environment: every documented key has its variable, and a variable that names no key is blamed by name.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::config::source::{join, parse};
+
+/// Every key that a variable can set, with a value that is not its default.
+const VARIABLES: &[(&str, &str, &str)] = &[
+    ("DATA_DIR", "/else", "data_dir: \"/else\""),
+    ("INPUTS__FORWARD__TYPE", "forward", "type: forward"),
+    ("INPUTS__FORWARD__LISTEN", "127.0.0.1:1, [::1]:2", "listen: [\"127.0.0.1:1\", \"[::1]:2\"]"),
+    ("INPUTS__FORWARD__MAX_MESSAGE", "1MiB", "max_message: 1MiB"),
+    ("INPUTS__FORWARD__MAX_INFLATED", "2097152", "max_inflated: 2MiB"),
+    ("INPUTS__FORWARD__MAX_DEPTH", "65", "max_depth: 65"),
+    ("INPUTS__FORWARD__MAX_CONNECTIONS", "7", "max_connections: 7"),
+    ("INPUTS__FORWARD__STALL_TIMEOUT", "61s", "stall_timeout: 61s"),
+    ("INPUTS__FORWARD__WINDOW", "3MiB", "window: 3MiB"),
+    ("INPUTS__FORWARD__JOIN_PARTIAL", "false", "join_partial: false"),
+    ("INPUTS__FORWARD__JOIN_TIMEOUT", "500ms", "join_timeout: 500ms"),
+    ("INPUTS__FORWARD__MAX_LINE", "2MB", "max_line: 2000000B"),
+    ("DESTINATIONS__CLOUD__ENDPOINT", "http://h:9", "endpoint: \"http://h:9\""),
+    ("DESTINATIONS__CLOUD__CONNECT", "127.0.0.1:8", "connect: \"127.0.0.1:8\""),
+    ("DESTINATIONS__CLOUD__PROJECT", "another", "project: \"another\""),
+    ("DESTINATIONS__CLOUD__LOGSTORE", "the_store", "logstore: \"the_store\""),
+    ("DESTINATIONS__CLOUD__ACCESS_KEY_ID", "0123", "access_key_id: \"0123\""),
+    ("DESTINATIONS__CLOUD__ACCESS_KEY_SECRET", "0123", "access_key_secret: \"***\""),
+    ("DESTINATIONS__CLOUD__SECURITY_TOKEN", "${env:SECRET}", "security_token: \"***\""),
+    ("DESTINATIONS__LOCAL__TOPIC", "t-${tag[0]}", "topic: \"t-${tag[0]}\""),
+    ("DESTINATIONS__LOCAL__COMPRESSION", "none", "compression: none"),
+    ("DESTINATIONS__LOCAL__IN_FLIGHT", "9", "in_flight: 9"),
+    ("DESTINATIONS__LOCAL__REQUEST_TIMEOUT", "2m", "request_timeout: 2m"),
+    ("DESTINATIONS__LOCAL__BATCH_BYTES", "1MiB", "batch_bytes: 1MiB"),
+    ("DESTINATIONS__LOCAL__BATCH_AGE", "3s", "batch_age: 3s"),
+    ("DESTINATIONS__LOCAL__SOURCE", "host", "source: host"),
+    ("DESTINATIONS__LOCAL__TAGS__ENV", "0123", "tags: { \"env\": \"0123\" }"),
+    ("DESTINATIONS__LOCAL__HOSTNAME_TAG", "false", "hostname_tag: false"),
+    ("DESTINATIONS__LOCAL__RECEIVE_TIME_TAG", "true", "receive_time_tag: true"),
+    ("DESTINATIONS__LOCAL__BUFFER", "default", "buffer: default"),
+    ("DEFAULT_DESTINATION", "cloud", "default_destination: cloud"),
+    ("BUFFERS__DEFAULT__STORAGE", "memory", "storage: memory"),
+    ("BUFFERS__DEFAULT__MAX_BYTES", "5MiB", "max_bytes: 5MiB"),
+    ("BUFFERS__DEFAULT__ON_FULL", "evict_oldest", "on_full: evict_oldest"),
+    ("RECORDS__NIL", "drop", "nil: drop"),
+    ("TIME__OUT_OF_RANGE", "now", "out_of_range: now"),
+    ("JOURNAL__MAX_BYTES", "6GiB", "max_bytes: 6GiB"),
+    ("JOURNAL__SEGMENT_BYTES", "64KiB", "segment_bytes: 64KiB"),
+    ("JOURNAL__FRESH_BYTES", "0", "fresh_bytes: 0B"),
+    ("LIMITS__BYTE_BUDGET", "11MiB", "byte_budget: 11MiB"),
+    ("LIMITS__DEAD_LETTER_BYTES", "12MiB", "dead_letter_bytes: 12MiB"),
+    ("LIMITS__STOP_DEADLINE", "0s", "stop_deadline: 0ms"),
+    ("LOG_SERVICE__ENABLED", "true", "enabled: true"),
+    ("LOG_SERVICE__LISTEN", "127.0.0.1:0", "listen: \"127.0.0.1:0\""),
+    ("LOG_SERVICE__PROJECT", "my-own", "project: \"my-own\""),
+    ("LOG_SERVICE__LOGSTORE", "mine", "logstore: \"mine\""),
+    ("OPERATIONS__LISTEN", "localhost:0", "listen: \"localhost:0\""),
+];
+
+/// Paths of all leaves outside lists.
+fn leaves(path: &str, value: &Value, into: &mut BTreeSet<String>) {
+    match &value.kind {
+        ValueKind::Table(table) if !table.is_empty() => {
+            table.iter().for_each(|(key, value)| leaves(&join(path, key), value, into));
+        }
+        ValueKind::Array(_) => {}
+        _ => {
+            into.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn every_documented_key_can_be_set_by_a_variable() {
+    let mut documented = BTreeSet::new();
+    for (key, value) in parse(&everything_on(), &Faults::default()).unwrap() {
+        leaves(&key, &value, &mut documented);
+    }
+    let tested: BTreeSet<String> = VARIABLES
+        .iter()
+        .map(|(name, ..)| name.to_lowercase().replace("__", ".").replace("tags.env", "tags"))
+        .collect();
+    assert_eq!(tested, documented);
+
+    let base: Vec<(&str, &str)> = KEYS.to_vec();
+    let text = everything_on();
+    let before = full_plan().effective();
+    for (key, value, shown) in VARIABLES {
+        for name in [format!("SLUICEGATE__{key}"), format!("sluicegate__{}", key.to_lowercase())] {
+            let mut env = base.clone();
+            if *key != "LOG_SERVICE__ENABLED" {
+                env.push(EMBEDDED_ON);
+            }
+            env.push((&name, value));
+            let after =
+                from_text(&text, &env).unwrap_or_else(|errors| panic!("{name}: {errors}")).effective();
+            let is_there = after.lines().any(|line| line.trim() == *shown);
+            assert!(is_there, "{name} must give {shown}\n{after}");
+            let unchanged = [
+                "type: forward",
+                "buffer: default",
+                "enabled: true",
+                "access_key_secret: \"***\"",
+                "security_token: \"***\"",
+            ];
+            assert_eq!(after == before, unchanged.contains(shown), "{name}");
+        }
+    }
+}
+
+#[test]
+fn variables_that_name_no_key_or_are_wrong_are_blamed_by_name() {
+    let of = |name: &str, value: &str, text: &str| lines(from_text(text, &[HOME, (name, value)])).join("\n");
+    let on = "inputs: { forward: { listen: [ \"127.0.0.1:1\" ] } }\nroutes: [ { match: a } ]";
+    for (name, value, expected) in [
+        (
+            "SLUICEGATE__INPUTS__FORWARD__LISEN",
+            "x",
+            "SLUICEGATE__INPUTS__FORWARD__LISEN: is not a key; did you mean listen?",
+        ),
+        (
+            "SLUICEGATE__INPUT__FORWARD__LISTEN",
+            "x",
+            "SLUICEGATE__INPUT__FORWARD__LISTEN: is not a key; did you mean inputs?",
+        ),
+        (
+            "SLUICEGATE__LIMITS__BYTE_BUDGET",
+            "64M",
+            "SLUICEGATE__LIMITS__BYTE_BUDGET: `64M` is not a size; write 64MiB",
+        ),
+        (
+            "SLUICEGATE__LIMITS__BYTE_BUDGET",
+            "",
+            "SLUICEGATE__LIMITS__BYTE_BUDGET: `` is not a size; write 64MiB",
+        ),
+        (
+            "SLUICEGATE__ROUTES__0__MATCH",
+            "x",
+            "SLUICEGATE__ROUTES__0__MATCH: routes is a list; what is inside a list is set in the file",
+        ),
+        ("SLUICEGATE__ROUTES", "x", "SLUICEGATE__ROUTES: is one value and must be a list"),
+        ("SLUICEGATE__", "x", "SLUICEGATE__: names no key"),
+        ("SLUICEGATE____LISTEN", "x", "SLUICEGATE____LISTEN: names no key"),
+        (
+            "SLUICEGATE__DEFAULT_DESTINATION",
+            "locl",
+            "SLUICEGATE__DEFAULT_DESTINATION: there is no destination `locl`; did you mean local?",
+        ),
+        (
+            "SLUICEGATE__OPERATIONS__LISTEN",
+            "127.0.0.1:24280",
+            "SLUICEGATE__OPERATIONS__LISTEN: `127.0.0.1:24280` is taken by log_service.listen",
+        ),
+    ] {
+        let found = of(name, value, on);
+        assert!(found.starts_with(expected) && !found.contains('\n'), "{expected}\nis not\n{found}");
+    }
+    let text = "operations: { listen: \"127.0.0.1:1\" }";
+    let found = of("SLUICEGATE__OPERATIONS__LISTEN__X", "x", text);
+    assert!(found.contains("operations.listen is one value and has nothing inside"), "{found}");
+    let two = [
+        HOME,
+        ("SLUICEGATE__OPERATIONS__LISTEN", "127.0.0.1:1"),
+        ("sluicegate__operations__listen", "127.0.0.1:2"),
+    ];
+    assert!(
+        lines(from_text("", &two))[0]
+            .contains("sets operations.listen, which SLUICEGATE__OPERATIONS__LISTEN sets too")
+    );
+}
+
+#[test]
+fn a_variable_means_the_key_that_is_there() {
+    let text =
+        "destinations: { my-cloud: { endpoint: http://h, project: ppp, logstore: lll, access_key_id: i } }";
+    let env = [HOME, ("SLUICEGATE__DESTINATIONS__MY_CLOUD__ACCESS_KEY_SECRET", "0123")];
+    let plan = from_text(text, &env).unwrap();
+    let Target::Cloud(cloud) = &plan.destinations[0].target else { panic!() };
+    assert_eq!(cloud.access_key_secret.expose(), "0123");
+    assert_eq!((plan.destinations.len(), plan.log_service), (1, None));
+}

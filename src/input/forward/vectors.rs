@@ -1,0 +1,478 @@
+//! The protocol's vectors and the recorded bytes of Docker and Fluent Bit, from the stream to the records.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::entries::{Settings, decode_array, decode_event, decode_packed};
+use super::message::{Body, Frame, Signal, open_with};
+use super::signal::{decode_signal, payload};
+use super::tally::{Invalid, Tally};
+use crate::record::msgpack::{Limits, Scanner, foreign};
+use crate::record::{Batch, Timestamp};
+use crate::wire::compress::chunk::{Inflate, Progress, sniff};
+
+const T: i64 = 1_441_588_984;
+const N: u32 = 123_456_789;
+const RECEIVED: Timestamp = Timestamp { seconds: 7, nanos: 7 };
+
+/// What became of a message.
+#[derive(Debug, Default, PartialEq)]
+struct Message {
+    tag: String,
+    records: Vec<(Timestamp, Vec<(String, String)>)>,
+    dropped: Vec<(Invalid, u64)>,
+    /// The id to echo, and whether as str.
+    chunk: Option<(String, bool)>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Heartbeat,
+    Message(Message),
+    Closed(String),
+}
+
+/// What became of a stream: its outcomes, and the bytes left over.
+fn receive(stream: &[u8], piece: usize) -> (Vec<Outcome>, usize) {
+    let mut scanner = Scanner::new(Limits::default());
+    let (mut outcomes, mut start, mut end) = (Vec::new(), 0, 0);
+    while end < stream.len() {
+        end = (end + piece).min(stream.len());
+        loop {
+            if scanner.is_idle()
+                && let Some(peer) = foreign(&stream[start..end])
+            {
+                outcomes.push(Outcome::Closed(peer.to_string()));
+                return (outcomes, end - start);
+            }
+            match scanner.scan(&stream[start..end]) {
+                Ok(None) => break,
+                Ok(Some(length)) => {
+                    let outcome = decode(&stream[start..start + length], scanner.body_end());
+                    let closed = matches!(outcome, Outcome::Closed(_));
+                    outcomes.push(outcome);
+                    start += length;
+                    if closed {
+                        return (outcomes, end - start);
+                    }
+                }
+                Err(error) => {
+                    outcomes.push(Outcome::Closed(error.to_string()));
+                    return (outcomes, end - start);
+                }
+            }
+        }
+    }
+    (outcomes, end - start)
+}
+
+fn decode(bytes: &[u8], body_end: usize) -> Outcome {
+    // Bytes in front, as when several messages share a frame.
+    const BASE: usize = 3;
+    let mut frame = b"...".to_vec();
+    frame.extend(bytes);
+    let message = match open_with(bytes, body_end) {
+        Ok(Frame::Heartbeat) => return Outcome::Heartbeat,
+        Ok(Frame::Message(message)) => message,
+        Err(error) => return Outcome::Closed(error.to_string()),
+    };
+    assert_eq!(open_with(bytes, 0).as_ref(), Ok(&Frame::Message(open_message(bytes, body_end))));
+    let mut batch = Batch { frame: frame.into(), ..Batch::default() };
+    let (settings, mut tally) = (Settings::new(RECEIVED), Tally::default());
+    let moved = |place: std::ops::Range<usize>| place.start + BASE..place.end + BASE;
+    let mut place = payload(&message).map(moved);
+    if let Body::Packed(blob) = &message.body {
+        match inflated(&bytes[blob.clone()], message.options.compressed) {
+            Ok(None) => {}
+            Ok(Some(inflated)) => {
+                place = Some(0..inflated.len());
+                batch.frame = inflated;
+            }
+            Err(error) => return Outcome::Closed(error.to_string()),
+        }
+    }
+    match (message.options.signal, &message.body, place) {
+        (_, Body::Dropped(reason), _) => tally.drop(*reason),
+        (Signal::Other(signal), _, Some(place)) => {
+            decode_signal(&mut batch, signal, place, &settings, &mut tally);
+        }
+        (Signal::Logs, Body::Event(event), _) => decode_event(&mut batch, BASE, event, &settings, &mut tally),
+        (Signal::Logs, Body::Entries(_), Some(place)) => {
+            decode_array(&mut batch, place, &settings, &mut tally);
+        }
+        (Signal::Logs, Body::Packed(_), Some(place)) => {
+            decode_packed(&mut batch, place, &settings, &mut tally);
+        }
+        (_, _, None) => unreachable!("every body that is kept has a payload"),
+    }
+    assert_eq!(tally.records, batch.records.len() as u64);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let records = batch.records.iter().map(|record| {
+        let fields = batch.fields_of(record).iter();
+        let fields = fields.map(|field| (text(batch.bytes(field.key)), text(batch.bytes(field.value))));
+        (record.time, fields.collect())
+    });
+    Outcome::Message(Message {
+        tag: text(&bytes[message.tag.clone()]),
+        records: records.collect(),
+        dropped: Invalid::ALL
+            .into_iter()
+            .map(|reason| (reason, tally.dropped(reason)))
+            .filter(|(_, count)| *count > 0)
+            .collect(),
+        chunk: message.options.chunk.map(|chunk| (text(&bytes[chunk.id]), chunk.text)),
+    })
+}
+
+fn open_message(bytes: &[u8], body_end: usize) -> super::message::Message {
+    match open_with(bytes, body_end) {
+        Ok(Frame::Message(message)) => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn inflated(blob: &[u8], label: crate::wire::compress::chunk::Label) -> Result<Option<Bytes>, String> {
+    let Some(packing) = sniff(label, blob).map_err(|error| error.to_string())? else { return Ok(None) };
+    let inflate = Inflate::new(packing, Bytes::copy_from_slice(blob), 1 << 20);
+    let mut inflate = inflate.map_err(|error| error.to_string())?;
+    let mut out = Vec::new();
+    while inflate.step(&mut out, 1000).map_err(|error| error.to_string())? == Progress::More {}
+    Ok(Some(out.into()))
+}
+
+fn vectors() -> Vec<(String, Vec<u8>)> {
+    include_str!("../../../tests/data/forward/vectors.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (id, hex) = line.split_once(' ').unwrap();
+            let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            (id.to_string(), (0..hex.len()).step_by(2).map(byte).collect())
+        })
+        .collect()
+}
+
+fn vector(id: &str) -> Vec<u8> {
+    vectors().into_iter().find(|(name, _)| name == id).unwrap().1
+}
+
+/// The one message of a vector.
+fn one(id: &str) -> Message {
+    let (mut outcomes, rest) = receive(&vector(id), usize::MAX);
+    assert_eq!((outcomes.len(), rest), (1, 0), "{id}: {outcomes:?}");
+    match outcomes.remove(0) {
+        Outcome::Message(message) => message,
+        other => panic!("{id}: {other:?}"),
+    }
+}
+
+fn closed(id: &str, why: &str) {
+    match receive(&vector(id), usize::MAX).0.last() {
+        Some(Outcome::Closed(reason)) => assert!(reason.contains(why), "{id}: {reason}"),
+        other => panic!("{id}: {other:?}"),
+    }
+}
+
+fn fields(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+    fields.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+type Events<'a> = &'a [(i64, u32, &'a str, &'a str)];
+
+/// A message with these one-field records.
+fn expect(id: &str, tag: &str, events: Events<'_>, chunk: Option<&str>, dropped: &[(Invalid, u64)]) {
+    let records = events.iter().map(|(seconds, nanos, key, value)| {
+        (Timestamp { seconds: *seconds, nanos: *nanos }, fields(&[(key, value)]))
+    });
+    let expected = Message {
+        tag: tag.into(),
+        records: records.collect(),
+        dropped: dropped.to_vec(),
+        chunk: chunk.map(|chunk| (chunk.to_string(), true)),
+    };
+    assert_eq!(one(id), expected, "{id}");
+}
+
+#[test]
+fn well_formed_vectors() {
+    let tag = "app.log";
+    let foo: Events<'_> = &[(T, 0, "m", "foo")];
+    let exact: Events<'_> = &[(T, N, "m", "foo")];
+    let two: Events<'_> = &[(T, N, "m", "foo"), (T + 1, 0, "m", "bar")];
+    expect("T01", tag, foo, None, &[]);
+    expect("T02", tag, exact, Some("p8n9gmxTQVC8/nh2wlKKeQ=="), &[]);
+    expect("T03", tag, exact, None, &[]);
+    expect("T04", tag, &[(T, 500_000_000, "m", "foo")], None, &[]);
+    expect("T05", tag, foo, None, &[]);
+    expect("T06", tag, &[(7, 7, "m", "foo")], None, &[]);
+    expect("T07", tag, two, Some("c1"), &[]);
+    expect("T08", tag, two, Some("c2"), &[]);
+    expect("T09", tag, two, Some("AAECAwQFBgcICQoLDA0ODw==\n"), &[]);
+    for id in ["T10", "T11", "T12", "T13", "T14"] {
+        expect(id, tag, two, None, &[]);
+    }
+    assert_eq!(one("T15").records[0].1, fields(&[("m", "foo"), ("metadata", r#"{"k":"v"}"#)]));
+    let group = r#"{"resource":{"attributes":{"service.name":"a"}},"scope":{"name":"s"}}"#;
+    let metadata = r#"{"otlp":{"severity_number":9}}"#;
+    let grouped = fields(&[("log", "hi"), ("metadata", metadata), ("group", group)]);
+    assert_eq!(one("T16").records, [(Timestamp { seconds: T, nanos: N }, grouped)]);
+    let (outcomes, rest) = receive(&vector("T17"), usize::MAX);
+    assert_eq!((outcomes.len(), rest), (2, 6));
+    assert_eq!(receive(&vector("T18"), 1), (vec![Outcome::Heartbeat], 0));
+    expect("T19", "t", exact, None, &[]);
+}
+
+#[test]
+fn other_signals_are_kept_whole() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    for (id, signal, inside) in
+        [("T20", "1", "k8s"), ("T21", "1", "exp_histogram"), ("T22", "2", "resourceSpans")]
+    {
+        let message = one(id);
+        let (time, fields) = &message.records[0];
+        assert_eq!(*time, RECEIVED);
+        assert_eq!(fields[0], ("fluent_signal".into(), signal.into()));
+        assert_eq!(fields[1].0, "payload");
+        let payload = STANDARD.decode(&fields[1].1).unwrap();
+        let blob = payload.len();
+        assert!(vector(id).windows(blob).any(|window| window == payload), "{id}");
+        let text = String::from_utf8_lossy(&payload).into_owned();
+        assert!(text.contains(inside) || id == "T20", "{id}");
+    }
+    let profiles = one("M17");
+    assert_eq!(profiles.records[0].1[0].1, "4");
+    assert_eq!(profiles.chunk, Some(("c8".into(), true)));
+}
+
+#[test]
+fn malformed_and_odd_vectors() {
+    let good: Events<'_> = &[(T, N, "m", "foo")];
+    let whole: Events<'_> = &[(T, 0, "m", "foo")];
+    for (id, why) in [
+        ("M01", "c1"),
+        ("M02", "announces"),
+        ("M03", "at least"),
+        ("M04", "nested"),
+        ("M05", "81"),
+        ("M06", "an array of 1"),
+        ("M11", "too early"),
+        ("M12", "CRC"),
+        ("M19", "HTTP"),
+        ("M20", "TLS"),
+    ] {
+        closed(id, why);
+    }
+    expect("M07", "t", &[(T + 1, 0, "m", "foo")], None, &[]);
+    expect("M08", "t", &[], None, &[(Invalid::Time, 1)]);
+    expect("M09", "t", &[], None, &[(Invalid::Time, 1)]);
+    expect("M10", "t", good, Some("c3"), &[]);
+    expect("M13", "t", good, Some("c6"), &[(Invalid::Cut, 1)]);
+    expect("M14", "t", whole, Some("c7"), &[(Invalid::Record, 1)]);
+    expect("M15", "t", whole, None, &[]);
+    expect("M16", "t", whole, None, &[]);
+    expect("M18", "t", &[], Some("c9"), &[(Invalid::Record, 1)]);
+    expect("M21", "t", &[(-1, 0, "m", "foo")], None, &[]);
+    expect("M22", "t", &[(T, 500_000_000, "m", "foo")], None, &[]);
+    expect("M23", "t", &[(7, 7, "m", "foo")], None, &[]);
+    expect("M24", "t", whole, None, &[]);
+    expect("M25", "t", good, Some("c6"), &[(Invalid::Entry, 1)]);
+    expect("M26", "t", good, Some("cb"), &[]);
+    expect("M27", "t", &[], Some("cc"), &[]);
+}
+
+/// A stream that is cut anywhere is waited for; what was complete before the cut is there.
+#[test]
+fn cut_vectors_ask_for_more() {
+    for (id, bytes) in vectors() {
+        let (whole, _) = receive(&bytes, usize::MAX);
+        for cut in 0..bytes.len() {
+            let (outcomes, rest) = receive(&bytes[..cut], usize::MAX);
+            if id.starts_with('T') {
+                assert!(outcomes.iter().all(|outcome| !matches!(outcome, Outcome::Closed(_))), "{id} {cut}");
+                assert!(rest > 0 || cut == 0 || id == "T17", "{id} {cut}");
+            }
+            assert!(outcomes.len() <= whole.len(), "{id} {cut}");
+        }
+        if id != "M19" && id != "M20" {
+            assert_eq!(receive(&bytes, 1).0, whole, "{id}");
+        }
+    }
+}
+
+fn capture(name: &str) -> Vec<u8> {
+    let path = format!("{}/tests/data/forward/{name}.bin", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The messages of a recording, the same however it arrives.
+fn recorded(stream: &[u8]) -> Vec<Message> {
+    let (outcomes, rest) = receive(stream, usize::MAX);
+    assert_eq!(rest, 0);
+    let pieces: &[usize] = if stream.len() > 10_000 { &[1000] } else { &[1, 7, 32] };
+    for piece in pieces {
+        assert_eq!(receive(stream, *piece).0, outcomes);
+    }
+    let message = |outcome| match outcome {
+        Outcome::Message(message) => message,
+        other => panic!("{other:?}"),
+    };
+    let messages: Vec<Message> = outcomes.into_iter().map(message).collect();
+    assert!(messages.iter().all(|message| message.dropped.is_empty()));
+    messages
+}
+
+#[test]
+fn fluent_bit_recordings() {
+    let nested = fields(&[
+        ("log", "GET /index.html 200"),
+        ("level", "info"),
+        ("n", "42"),
+        ("neg", "-7"),
+        ("f", "3.25"),
+        ("ok", "true"),
+        ("none", ""),
+        ("nested", r#"{"a":[1,"two",{"three":3}]}"#),
+        ("utf8", "héllo 日志"),
+    ]);
+    let metadata = fields(&[("metadata", r#"{"trace":"abc","otlp":{"severity_number":9}}"#)]);
+    for (name, chunk, extra) in [
+        ("default", false, &[][..]),
+        ("no-options", false, &[]),
+        ("fluentd-compat", false, &[]),
+        ("integer-time", false, &[]),
+        ("gzip", false, &[]),
+        ("ack", true, &[]),
+        ("metadata", false, &metadata),
+    ] {
+        let messages = recorded(&capture(&format!("fluent-bit-{name}")));
+        assert_eq!(messages.len(), 2, "{name}");
+        for message in messages {
+            assert_eq!((message.tag.as_str(), message.chunk.is_some()), ("app.web", chunk), "{name}");
+            let [(time, found)] = &message.records[..] else { panic!("{name}: {message:?}") };
+            assert_eq!(time.nanos == 0, name == "integer-time", "{name}");
+            assert!(time.seconds > 1_700_000_000, "{name}");
+            assert_eq!(*found, [&nested[..], extra].concat(), "{name}");
+        }
+    }
+    for (name, tag) in [("metadata-default", "app.web"), ("record-accessor-tag", "info")] {
+        let messages = recorded(&capture(&format!("fluent-bit-{name}")));
+        assert!(!messages.is_empty());
+        for message in messages {
+            assert_eq!((message.tag.as_str(), message.records.len()), (tag, 1), "{name}");
+            assert!(message.records[0].1.contains(&nested[0]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn fluent_bit_signals() {
+    let logs = recorded(&capture("fluent-bit-event-type-logs"));
+    assert!(logs[0].records[0].1.iter().all(|(key, _)| key != "payload"));
+    for (name, signal) in
+        [("event-type-metrics", "1"), ("event-type-traces", "2"), ("own-metrics", "1"), ("node-metrics", "1")]
+    {
+        for message in recorded(&capture(&format!("fluent-bit-{name}"))) {
+            let [(_, found)] = &message.records[..] else { panic!("{name}") };
+            assert_eq!(found[0], ("fluent_signal".to_string(), signal.to_string()), "{name}");
+            assert!(found[1].1.len() > 1000, "{name}");
+        }
+    }
+    // On a port without a key the handshake is an event nobody can store.
+    for name in ["shared-key", "shared-key-user"] {
+        let (outcomes, _) = receive(&capture(&format!("fluent-bit-{name}")), usize::MAX);
+        let [Outcome::Message(ping), Outcome::Message(first), ..] = &outcomes[..] else {
+            panic!("{outcomes:?}")
+        };
+        assert_eq!((ping.tag.as_str(), ping.records.len()), ("PING", 0));
+        assert_eq!(first.records.len(), 1);
+    }
+}
+
+#[test]
+fn docker_recordings() {
+    for (name, count) in [
+        ("default", 8),
+        ("subsec", 8),
+        ("tag-labels-env", 2),
+        ("long-40k", 7),
+        ("edge-16k", 8),
+        ("unix", 1),
+        ("async", 5),
+        ("tty", 3),
+        ("request-ack", 5),
+    ] {
+        let messages = recorded(&capture(&format!("docker-fluentd-{name}")));
+        assert_eq!(messages.len(), count, "{name}");
+        for message in &messages {
+            assert_eq!(message.chunk.is_some(), name == "request-ack", "{name}");
+            let [(time, found)] = &message.records[..] else { panic!("{name}: {message:?}") };
+            assert!(time.seconds > 1_700_000_000, "{name}");
+            let mut keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+            keys.sort_unstable();
+            for key in ["container_id", "container_name", "log", "source"] {
+                assert!(keys.contains(&key), "{name}: {keys:?}");
+            }
+        }
+    }
+    let messages = recorded(&capture("docker-fluentd-default"));
+    let logs: Vec<&str> = messages.iter().filter_map(|message| value(message, "log")).collect();
+    assert!(logs.contains(&"café 你好 😀"));
+    assert!(logs.contains(&"bin\0\u{1}\u{fffd}\u{fffd} end"));
+    let last: Vec<Option<&str>> = messages.iter().map(|message| value(message, "partial_last")).collect();
+    assert_eq!(last.iter().flatten().count(), 1);
+    let messages = recorded(&capture("docker-fluentd-long-40k"));
+    let length: usize = messages.iter().filter_map(|message| value(message, "log")).map(str::len).sum();
+    assert_eq!(length, "before".len() + 40_960 + "after".len() + 20_000);
+    let mut before = recorded(&capture("docker-fluentd-reconnect-before"));
+    before.extend(recorded(&capture("docker-fluentd-reconnect-after")));
+    let logs: Vec<&str> = before.iter().filter_map(|message| value(message, "log")).collect();
+    let all = (1..=100).filter(|number| *number != 21).map(|number| format!("n{number}"));
+    assert_eq!(logs, all.collect::<Vec<_>>());
+}
+
+#[test]
+fn docker_reconnect_storm() {
+    let bytes = capture("docker-fluentd-request-ack-two-streams");
+    let (mut rest, mut connections) = (&bytes[..], 0);
+    while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+        let (connection, behind) = behind.split_at(u32::from_be_bytes(*length) as usize);
+        let (outcomes, _) = receive(connection, usize::MAX);
+        for outcome in outcomes {
+            let Outcome::Message(message) = outcome else { panic!("{outcome:?}") };
+            assert!(message.chunk.is_some());
+            assert_eq!(message.records.len(), 1);
+        }
+        (rest, connections) = (behind, connections + 1);
+    }
+    assert_eq!(connections, 20);
+}
+
+fn value<'a>(message: &'a Message, key: &str) -> Option<&'a str> {
+    message.records[0].1.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+}
+
+proptest! {
+    /// Vectors with damaged bytes: anything but a panic, and the same in pieces as at once.
+    #[test]
+    fn damaged_vectors_never_panic(pick: prop::sample::Index, at: prop::sample::Index, byte: u8, piece in 2usize..50) {
+        let mut all = vectors();
+        all.retain(|(id, _)| id != "M19" && id != "M20");
+        let (_, mut bytes) = all.swap_remove(pick.index(all.len()));
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        // The name of a foreign peer depends on how much of it is there.
+        prop_assume!(foreign(&bytes).is_none());
+        let (whole, _) = receive(&bytes, usize::MAX);
+        if whole.iter().all(|outcome| !matches!(outcome, Outcome::Closed(_))) {
+            prop_assert_eq!(receive(&bytes, piece).0, whole);
+        }
+    }
+
+    #[test]
+    fn any_bytes_never_panic(bytes: Vec<u8>) {
+        receive(&bytes, usize::MAX);
+        for head in [&b"\x93\xa1t"[..], b"\x93\xa1t\x01\x81\xa1a", b"\x92\xa1t\xc5\x00\x10", b"\x93\xa1t\x91\x92\x92\x01"] {
+            receive(&[head, &bytes].concat(), usize::MAX);
+        }
+    }
+}

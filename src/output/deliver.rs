@@ -1,0 +1,252 @@
+//! Delivering one sealed LogGroup: the same bytes until they are accepted, or parts of it where the service refuses.
+//!
+//! Every answer gets a verdict (`wire::errors`). What may pass later is sent again, for as long as it takes; what is too
+//! large is halved; what is refused is halved until the refused records stand alone, with at most [`REQUESTS`] requests
+//! a group, and only those become dead letters. Halves keep the group's pack id and go in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::client::{Answer, Client, ServiceError};
+use super::refused::{DeadLetters, Refusal};
+use crate::base::backoff::Backoff;
+use crate::base::log_limit::LogLimit;
+use crate::base::metrics::{Counter, counter};
+use crate::wire::compress::{Kind, body};
+use crate::wire::errors::{self, Verdict};
+use crate::wire::loggroup;
+
+/// Requests for one refused group.
+const REQUESTS: usize = 32;
+/// Tries of an answer nobody knows, before it counts as a refusal.
+const FEW: u32 = 5;
+
+pub struct Delivery {
+    pub client: Client,
+    pub label: String,
+    pub logstore: String,
+    pub compression: Kind,
+    pub letters: Arc<DeadLetters>,
+    /// What is wrong right now, for `status`.
+    pub trouble: std::sync::Mutex<Option<String>>,
+    pub attempts: AtomicU64,
+    pub metrics: DeliveryMetrics,
+    pub complaint: LogLimit,
+}
+
+pub struct DeliveryMetrics {
+    pub delivered_records: Counter,
+    pub delivered_bytes: Counter,
+    pub sent_bytes: Counter,
+    pub requests: Counter,
+    pub retried: Counter,
+    pub refused: Counter,
+}
+
+impl DeliveryMetrics {
+    pub fn new(destination: &str) -> Self {
+        let make = |name, help| counter(name, help, &[("destination", destination)]);
+        DeliveryMetrics {
+            delivered_records: make("sluicegate_delivered_records_total", "Records accepted by Log Service."),
+            delivered_bytes: make(
+                "sluicegate_delivered_bytes_total",
+                "LogGroup bytes accepted, before compression.",
+            ),
+            sent_bytes: make("sluicegate_sent_bytes_total", "Body bytes sent, after compression."),
+            requests: make("sluicegate_requests_total", "PutLogs requests sent."),
+            retried: make("sluicegate_retried_total", "PutLogs requests that were sent again."),
+            refused: make(
+                "sluicegate_refused_records_total",
+                "Records refused for good, kept as dead letters.",
+            ),
+        }
+    }
+}
+
+/// What one request came to.
+enum Outcome {
+    Accepted,
+    Halve(Fault),
+    Refused(Fault),
+}
+
+struct Fault {
+    is_about_the_clock: bool,
+    reason: String,
+    request_id: String,
+}
+
+impl Delivery {
+    /// Sends a LogGroup until every record of it is accepted or a dead letter.
+    pub async fn deliver(&self, group: Vec<u8>, records: usize) {
+        // A group that is accepted whole needs no walking.
+        let fault = match self.send(&group).await {
+            Outcome::Accepted => return self.count(records, group.len()),
+            Outcome::Halve(fault) | Outcome::Refused(fault) => fault,
+        };
+        self.deliver_halves(group, fault).await;
+    }
+
+    async fn deliver_halves(&self, group: Vec<u8>, fault: Fault) {
+        let mut requests = 1;
+        let mut refused: Option<Fault> = None;
+        let mut refused_logs = Vec::new();
+        // A stack: the first half is on top, so that parts leave in order.
+        let mut parts = vec![(group.clone(), fault)];
+        while let Some((part, fault)) = parts.pop() {
+            let halves = if requests + 2 <= REQUESTS { loggroup::split(&part).ok().flatten() } else { None };
+            let Some((first, second)) = halves else {
+                refused_logs.push(part);
+                refused.get_or_insert(fault);
+                continue;
+            };
+            // Both halves are tried before either is cut further, the first one first.
+            let mut again = Vec::new();
+            for half in [first, second] {
+                requests += 1;
+                match self.send(&half).await {
+                    Outcome::Accepted => self.count(count_logs(&half), half.len()),
+                    Outcome::Halve(fault) | Outcome::Refused(fault) => again.push((half, fault)),
+                }
+            }
+            parts.extend(again.into_iter().rev());
+        }
+        if let Some(fault) = refused {
+            self.bury(&refused_logs, fault).await;
+        }
+    }
+
+    async fn bury(&self, parts: &[Vec<u8>], fault: Fault) {
+        // Parts that cannot be walked were never made by us; they are kept end to end all the same.
+        let group = loggroup::merge(parts).unwrap_or_else(|_| parts.concat());
+        let records = count_logs(&group);
+        let refusal = Refusal {
+            destination: &self.label,
+            reason: &fault.reason,
+            request_id: &fault.request_id,
+            records,
+        };
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        // A full disk may have room later; until then the records stay in the journal.
+        loop {
+            match self.letters.write(&refusal, &group) {
+                Ok(path) => {
+                    self.metrics.refused.increment(records as u64);
+                    tracing::error!(destination = %self.label, records, request_id = %fault.request_id, file = %path.display(),
+                        "Log Service refused records for good: {}; they are kept in a dead-letter file", fault.reason);
+                    return;
+                }
+                Err(error) => {
+                    self.complain(format!("cannot write a dead-letter file: {error}"));
+                    tokio::time::sleep(backoff.next_wait()).await;
+                }
+            }
+        }
+    }
+
+    fn count(&self, records: usize, bytes: usize) {
+        self.metrics.delivered_records.increment(records as u64);
+        self.metrics.delivered_bytes.increment(bytes as u64);
+    }
+
+    /// Sends the same bytes until the service says something final about them.
+    async fn send(&self, group: &[u8]) -> Outcome {
+        let mut packed = Vec::new();
+        if let Err(error) = body::compress(self.compression, group, &mut packed) {
+            return Outcome::Refused(Fault {
+                is_about_the_clock: false,
+                reason: error.to_string(),
+                request_id: String::new(),
+            });
+        }
+        let packed = Bytes::from(packed);
+        let path = format!("/logstores/{}/shards/lb", self.logstore);
+        let mut headers = vec![("Content-Type", "application/x-protobuf")];
+        headers.extend(self.compression.header().map(|name| ("x-log-compresstype", name)));
+        let mut soon = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut long = Backoff::new(Duration::from_secs(3), Duration::from_secs(600));
+        let mut slow = Backoff::new(Duration::from_secs(2), Duration::from_secs(600));
+        let (mut unknown, mut at_once) = (0, 0);
+        loop {
+            self.metrics.requests.increment(1);
+            self.metrics.sent_bytes.increment(packed.len() as u64);
+            self.attempts.fetch_add(1, Ordering::Relaxed);
+            let answer = self.client.call("POST", &path, &[], &headers, packed.clone(), group.len()).await;
+            let (verdict, problem, request_id) = match answer {
+                Ok(answer) if answer.status == 200 && answer.request_id.is_some() => {
+                    *self.trouble() = None;
+                    return Outcome::Accepted;
+                }
+                Ok(answer) => self.judge(&answer),
+                Err(error) => (Verdict::RetrySoon, error.to_string(), String::new()),
+            };
+            let fault = Fault {
+                is_about_the_clock: problem.contains("RequestTime"),
+                reason: problem.clone(),
+                request_id,
+            };
+            let wait = match verdict {
+                Verdict::Split => return Outcome::Halve(fault),
+                Verdict::Refuse => return Outcome::Refused(fault),
+                Verdict::RetryFew if unknown + 1 >= FEW => return Outcome::Refused(fault),
+                Verdict::RetryFew => {
+                    unknown += 1;
+                    soon.next_wait()
+                }
+                // The clock is corrected by now; times that the service does not take stay what they are.
+                Verdict::RetryNow if at_once == 0 && fault.is_about_the_clock => {
+                    at_once += 1;
+                    Duration::ZERO
+                }
+                Verdict::RetryNow if !fault.is_about_the_clock => return Outcome::Refused(fault),
+                Verdict::RetryNow | Verdict::RetrySoon => soon.next_wait(),
+                Verdict::Throttle => long.next_wait(),
+                Verdict::Credentials | Verdict::Configuration => slow.next_wait(),
+            };
+            self.metrics.retried.increment(1);
+            self.complain(problem);
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn judge(&self, answer: &Answer) -> (Verdict, String, String) {
+        let Some(request_id) = answer.request_id.clone() else {
+            let what = format!(
+                "{}: HTTP {} without x-log-requestid, so something before Log Service answered",
+                self.client.base(),
+                answer.status
+            );
+            return (Verdict::RetrySoon, what, String::new());
+        };
+        let ServiceError { code, message } = answer.error();
+        let verdict = errors::judge(answer.status, &code, &message);
+        let hint = match verdict {
+            Verdict::Credentials => "; check the access key of this destination",
+            Verdict::Configuration => "; check project, logstore and rights of this destination",
+            _ => "",
+        };
+        (
+            verdict,
+            format!("HTTP {} {code}: {message}{hint} (request {request_id})", answer.status),
+            request_id,
+        )
+    }
+
+    fn complain(&self, problem: String) {
+        if let Some(more) = self.complaint.allow() {
+            tracing::warn!(destination = %self.label, more, "not delivered, will be sent again: {problem}");
+        }
+        *self.trouble() = Some(problem);
+    }
+
+    pub fn trouble(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn count_logs(group: &[u8]) -> usize {
+    loggroup::walk(group).map_or(0, |group| group.log_count())
+}

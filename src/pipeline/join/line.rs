@@ -1,0 +1,134 @@
+//! A line that waits for its pieces. Pieces are kept by ordinal, since after a reconnect the second may be read before
+//! the first; resent ones are recognised by it.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::super::stream::Origin;
+use super::piece::{Piece, StreamKey};
+use crate::record::{Batch, Timestamp};
+
+pub struct Line {
+    pub origin: Origin,
+    pub tag: Vec<u8>,
+    pub stream: StreamKey,
+    pub id: Vec<u8>,
+    has_id: bool,
+    pieces: BTreeMap<u32, Held>,
+    bytes: usize,
+    last: Option<u32>,
+    cut: bool,
+    /// Entries of the queue `pending` that hold its pieces.
+    pub stored: Vec<u64>,
+    /// When it is emitted as it is.
+    pub until: Instant,
+}
+
+struct Held {
+    piece: Piece,
+    saved: bool,
+}
+
+impl Line {
+    pub fn new(origin: &Origin, tag: &[u8], first: &Piece, until: Instant) -> Line {
+        Line {
+            origin: origin.clone(),
+            tag: tag.to_vec(),
+            stream: first.stream.clone(),
+            id: first.id.clone(),
+            has_id: first.has_id(),
+            pieces: BTreeMap::new(),
+            bytes: 0,
+            last: None,
+            cut: false,
+            stored: Vec::new(),
+            until,
+        }
+    }
+
+    pub fn has_id(&self) -> bool {
+        self.has_id
+    }
+
+    /// Whether the piece belongs to this line and not to the next one of the same container and output.
+    pub fn continues_with(&self, piece: &Piece) -> bool {
+        self.id == piece.id
+    }
+
+    /// Adds a piece; false when it was there already. Text beyond `max_line` bytes is not kept.
+    pub fn add(&mut self, mut piece: Piece, stored: Option<u64>, max_line: usize, until: Instant) -> bool {
+        self.stored.extend(stored);
+        let next = self.pieces.last_key_value().map_or(1, |(ordinal, _)| ordinal + 1);
+        let ordinal = if piece.ordinal == 0 { next } else { piece.ordinal };
+        if self.pieces.contains_key(&ordinal) {
+            return false;
+        }
+        let room = max_line.saturating_sub(self.bytes);
+        if piece.text.len() > room {
+            piece.text.truncate(room);
+            self.cut = true;
+        }
+        if piece.last {
+            self.last = Some(ordinal);
+        }
+        self.bytes += piece.text.len();
+        self.pieces.insert(ordinal, Held { piece, saved: stored.is_some() });
+        self.until = until;
+        true
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Whether every piece up to the one marked as the last is there.
+    pub fn is_complete(&self) -> bool {
+        self.last.is_some_and(|last| self.pieces.len() as u64 == u64::from(last))
+    }
+
+    /// Complete, or from an engine that never says which piece is the last.
+    pub fn is_whole(&self) -> bool {
+        self.is_complete() || !self.has_id
+    }
+
+    /// The stored form of every piece that is not in the journal yet.
+    pub fn unsaved(&mut self) -> Vec<Vec<u8>> {
+        let (origin, tag) = (&self.origin, &self.tag);
+        self.pieces
+            .values_mut()
+            .filter(|held| !held.saved)
+            .map(|held| {
+                held.saved = true;
+                held.piece.to_stored(origin, tag)
+            })
+            .collect()
+    }
+
+    /// Writes the joined record behind the others of a batch.
+    pub fn write(&self, batch: &mut Batch) {
+        let Some(first) = self.pieces.values().next().map(|held| &held.piece) else { return };
+        let time: Timestamp = first.time;
+        batch.begin(time);
+        for (key, value) in &first.fields {
+            let (key, value) = (batch.keep(key), batch.keep(value));
+            batch.push(key, value);
+        }
+        let key = batch.keep(b"log");
+        let text = batch.make(|arena| {
+            for held in self.pieces.values() {
+                arena.extend_from_slice(&held.piece.text);
+            }
+        });
+        batch.push(key, text);
+        for (mark, name, value) in [(self.cut, "__cut__", "log"), (!self.is_whole(), "__partial__", "true")] {
+            if mark {
+                let (key, value) = (batch.keep(name.as_bytes()), batch.keep(value.as_bytes()));
+                batch.push(key, value);
+            }
+        }
+    }
+}

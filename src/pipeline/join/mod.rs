@@ -1,0 +1,343 @@
+//! Joining Docker's partial lines: the engine cuts lines at 16 KiB, at any byte, and marks the pieces. A line is put
+//! together by (container, stream, line id), never by connection: after a reconnect the other pieces come on a new one.
+//!
+//! A piece never holds back an acknowledgement. It goes to the journal's queue `pending` and is acknowledged; when the
+//! line is complete, the joined record and the settling of its pieces are one commit; after a restart the pieces come
+//! back from the journal. Pieces of a line that is complete within one batch never reach the disk as pieces.
+//!
+//! A line ends with its last piece, with the next line of the same container and stream (the engine drops pieces in its
+//! non-blocking mode), or after the join time-out, because the end of a container may cut its last line for ever. What
+//! ends without its last piece carries `__partial__: true`; text beyond the longest line is cut and named in `__cut__`.
+
+mod line;
+mod piece;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+pub use line::Line;
+use piece::{Piece, StreamKey};
+
+use super::stream::Origin;
+use crate::base::limits;
+use crate::base::metrics::{Counter, Gauge, counter, gauge};
+use crate::journal::{Append, Commit, Journal, OnFull, QueueId, QueueOptions, Receipt, Storage};
+use crate::record::Batch;
+
+/// Lines that may be open at once, over all containers; the oldest gives way.
+const OPEN_LINES: usize = 4_096;
+/// Text that may wait in open lines; the oldest gives way.
+const OPEN_BYTES: usize = 64 * limits::MIB;
+/// Line ids remembered after completion, so that a resent piece does not start the line again.
+const FINISHED: usize = 4_096;
+
+#[derive(Clone, Debug)]
+pub struct JoinSettings {
+    pub timeout: Duration,
+    pub max_line: usize,
+}
+
+impl Default for JoinSettings {
+    fn default() -> Self {
+        JoinSettings { timeout: limits::JOIN_TIMEOUT, max_line: limits::JOINED_BYTES }
+    }
+}
+
+pub struct Joiner {
+    journal: Journal,
+    queue: QueueId,
+    open: AtomicUsize,
+    lines: Mutex<Lines>,
+    joined: Counter,
+    unfinished: Counter,
+    duplicates: Counter,
+    cut: Counter,
+    waiting: Gauge,
+}
+
+#[derive(Default)]
+struct Lines {
+    open: HashMap<StreamKey, Line>,
+    bytes: usize,
+    /// Ended by something other than their own batch; the timer sends them.
+    overdue: Vec<Line>,
+    finished: HashSet<u64>,
+    finished_order: VecDeque<u64>,
+}
+
+/// What joining a batch leaves to do: pieces to settle with the batch's own commit, and the receipt of the pieces that
+/// were stored on their own.
+#[derive(Default)]
+pub struct Absorbed {
+    pub settles: Vec<u64>,
+    pub stored: Option<Receipt>,
+}
+
+impl Joiner {
+    /// Opens the queue `pending` and takes back the pieces an earlier run left there.
+    pub fn new(journal: Journal) -> Self {
+        let queue = journal.queue(
+            "pending",
+            QueueOptions { max_bytes: u64::MAX, on_full: OnFull::Block, storage: Storage::Disk },
+        );
+        let joiner = Joiner {
+            journal,
+            queue,
+            open: AtomicUsize::new(0),
+            lines: Mutex::default(),
+            joined: counter("sluicegate_join_lines_total", "Lines joined from pieces.", &[]),
+            unfinished: counter(
+                "sluicegate_join_unfinished_total",
+                "Lines emitted without their last piece.",
+                &[],
+            ),
+            duplicates: counter(
+                "sluicegate_join_duplicates_total",
+                "Pieces received again and not used.",
+                &[],
+            ),
+            cut: counter(
+                "sluicegate_join_cut_total",
+                "Lines longer than the longest allowed, cut and marked.",
+                &[],
+            ),
+            waiting: gauge("sluicegate_join_open_lines", "Lines that wait for more pieces.", &[]),
+        };
+        joiner.take_back();
+        joiner
+    }
+
+    pub fn queue(&self) -> QueueId {
+        self.queue
+    }
+
+    fn take_back(&self) {
+        let settings = JoinSettings::default();
+        let mut lines = self.lock();
+        loop {
+            let entries = self.journal.lease(self.queue, 16 * limits::MIB);
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries {
+                let piece = self.journal.read(&entry).ok().and_then(|bytes| Piece::from_stored(&bytes));
+                match piece {
+                    Some((origin, tag, piece)) => {
+                        self.add(&settings, &mut lines, &origin, &tag, piece, Some(entry.index));
+                    }
+                    None => {
+                        tracing::error!(
+                            index = entry.index,
+                            "a stored piece of a line cannot be read and is dropped"
+                        );
+                        self.journal.settle(self.queue, [entry.index]);
+                    }
+                }
+            }
+        }
+        self.count(&lines);
+    }
+
+    /// Takes the pieces out of a batch and puts finished lines in their place.
+    pub fn absorb(&self, settings: &JoinSettings, origin: &Origin, batch: &mut Batch) -> Absorbed {
+        let mut absorbed = Absorbed::default();
+        let has_pieces = batch.records.iter().any(|record| piece::is_piece(batch, record));
+        if !has_pieces && self.open.load(Ordering::Acquire) == 0 {
+            return absorbed;
+        }
+        let mut lines = self.lock();
+        let mut touched: Vec<StreamKey> = Vec::new();
+        for record in std::mem::take(&mut batch.records) {
+            if !piece::is_piece(batch, &record) {
+                if let Some(line) = piece::stream_of(batch, &record).and_then(|key| lines.take(&key)) {
+                    self.end(&mut lines, line, batch, &mut absorbed);
+                }
+                batch.records.push(record);
+                continue;
+            }
+            let piece = Piece::from_record(batch, &record);
+            let key = piece.stream.clone();
+            if lines.is_finished(&piece) {
+                self.duplicates.increment(1);
+                continue;
+            }
+            if lines.open.get(&key).is_some_and(|line| !line.continues_with(&piece))
+                && let Some(line) = lines.take(&key) {
+                    self.end(&mut lines, line, batch, &mut absorbed);
+                }
+            let tag = batch.tag().to_vec();
+            if self.add(settings, &mut lines, origin, &tag, piece, None) {
+                if let Some(line) = lines.take(&key) {
+                    self.end(&mut lines, line, batch, &mut absorbed);
+                }
+            } else if !touched.contains(&key) {
+                touched.push(key);
+            }
+        }
+        absorbed.stored = self.store(&mut lines, &touched);
+        self.make_room(&mut lines);
+        self.count(&lines);
+        absorbed
+    }
+
+    /// Adds a piece; true when its line is complete now. A piece that is there already is counted and dropped.
+    fn add(
+        &self,
+        settings: &JoinSettings,
+        lines: &mut Lines,
+        origin: &Origin,
+        tag: &[u8],
+        piece: Piece,
+        stored: Option<u64>,
+    ) -> bool {
+        let until = Instant::now() + settings.timeout;
+        let line =
+            lines.open.entry(piece.stream.clone()).or_insert_with(|| Line::new(origin, tag, &piece, until));
+        let before = line.bytes();
+        if !line.add(piece, stored, settings.max_line, until) {
+            self.duplicates.increment(1);
+        }
+        let complete = line.is_complete();
+        lines.bytes = lines.bytes + line.bytes() - before;
+        complete
+    }
+
+    /// Emits a line that ended: into this batch when it has the batch's tag, else by the timer.
+    fn end(&self, lines: &mut Lines, mut line: Line, batch: &mut Batch, absorbed: &mut Absorbed) {
+        if line.tag != batch.tag() {
+            lines.overdue.push(line);
+            return;
+        }
+        self.tally(&line);
+        absorbed.settles.append(&mut line.stored);
+        line.write(batch);
+        lines.remember(&line);
+    }
+
+    fn tally(&self, line: &Line) {
+        if line.is_whole() {
+            self.joined.increment(1)
+        } else {
+            self.unfinished.increment(1)
+        }
+        if line.is_cut() {
+            self.cut.increment(1);
+        }
+    }
+
+    /// Puts the new pieces of lines that stay open into the journal, one entry per line, all in one commit.
+    fn store(&self, lines: &mut Lines, touched: &[StreamKey]) -> Option<Receipt> {
+        let mut commit = Commit::new();
+        let mut owners = Vec::new();
+        for key in touched {
+            let Some(line) = lines.open.get_mut(key) else { continue };
+            for payload in line.unsaved() {
+                commit.append(Append {
+                    queue: self.queue,
+                    stream: 0,
+                    records: 1,
+                    mark: Bytes::new(),
+                    trailer: Bytes::new(),
+                    payload: Bytes::from(payload),
+                });
+                owners.push(key);
+            }
+        }
+        if owners.is_empty() {
+            return None;
+        }
+        let submitted = self.journal.submit(commit);
+        for (key, (_, index)) in owners.iter().zip(&submitted.entries) {
+            if let Some(line) = lines.open.get_mut(key) {
+                line.stored.push(*index);
+            }
+        }
+        Some(submitted.receipt)
+    }
+
+    fn make_room(&self, lines: &mut Lines) {
+        while lines.bytes > OPEN_BYTES || lines.open.len() > OPEN_LINES {
+            let Some(oldest) =
+                lines.open.iter().min_by_key(|(_, line)| line.until).map(|(key, _)| key.clone())
+            else {
+                return;
+            };
+            if let Some(line) = lines.take(&oldest) {
+                lines.overdue.push(line);
+            }
+        }
+    }
+
+    /// Lines whose time is up. The caller stores each with [`Line::write`] and settles its pieces in the same commit.
+    pub fn overdue(&self, now: Instant) -> Vec<Line> {
+        if self.open.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let mut lines = self.lock();
+        let late: Vec<StreamKey> =
+            lines.open.iter().filter(|(_, line)| line.until <= now).map(|(key, _)| key.clone()).collect();
+        for key in late {
+            if let Some(line) = lines.take(&key) {
+                lines.overdue.push(line);
+            }
+        }
+        let overdue = std::mem::take(&mut lines.overdue);
+        for line in &overdue {
+            self.tally(line);
+            lines.remember(line);
+        }
+        self.count(&lines);
+        overdue
+    }
+
+    fn count(&self, lines: &Lines) {
+        let waiting = lines.open.len() + lines.overdue.len();
+        self.open.store(waiting, Ordering::Release);
+        self.waiting.set(waiting as f64);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Lines {
+    fn take(&mut self, key: &StreamKey) -> Option<Line> {
+        let line = self.open.remove(key)?;
+        self.bytes -= line.bytes();
+        Some(line)
+    }
+
+    fn is_finished(&self, piece: &Piece) -> bool {
+        !self.finished.is_empty()
+            && piece.has_id()
+            && self.finished.contains(&finger(&piece.stream, &piece.id))
+    }
+
+    fn remember(&mut self, line: &Line) {
+        if !line.has_id() {
+            return;
+        }
+        if self.finished_order.len() == FINISHED
+            && let Some(oldest) = self.finished_order.pop_front()
+        {
+            self.finished.remove(&oldest);
+        }
+        let finger = finger(&line.stream, &line.id);
+        if self.finished.insert(finger) {
+            self.finished_order.push_back(finger);
+        }
+    }
+}
+
+fn finger(stream: &StreamKey, id: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    stream.hash(&mut hasher);
+    id.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,49 @@
+//! The processors of a route that change fields: add, remove, rename. A rename swaps the key's span, a removal drops a
+//! table entry, an added value goes to the arena; the received bytes are never touched.
+
+use crate::config::plan::Step;
+use crate::record::{Batch, Span};
+
+/// Applies `steps` in order to one record. `scratch` is a reused buffer for rendered values.
+pub fn apply(steps: &[Step], batch: &mut Batch, record: usize, scratch: &mut Vec<u8>) {
+    for step in steps {
+        match step {
+            Step::Add(fields) => {
+                for (key, template) in fields {
+                    let current = batch.records[record];
+                    scratch.clear();
+                    template.render(
+                        batch.tag(),
+                        |name| batch.value_of(&current, name).map(|v| batch.bytes(v)),
+                        scratch,
+                    );
+                    batch.retain(record, |name| name != key.as_bytes());
+                    let key = batch.keep(key.as_bytes());
+                    let value = batch.keep(scratch);
+                    batch.extend(record, key, value);
+                }
+            }
+            Step::Remove(keys) => batch.retain(record, |name| !keys.iter().any(|key| key.as_bytes() == name)),
+            Step::Rename(pairs) => {
+                for (from, to) in pairs {
+                    rename(batch, record, from.as_bytes(), to.as_bytes());
+                }
+            }
+        }
+    }
+}
+
+/// Gives a field another name. A field that already has the new name gives way, as in Fluentd's `record_modifier`.
+fn rename(batch: &mut Batch, record: usize, from: &[u8], to: &[u8]) {
+    let current = batch.records[record];
+    if from == to || batch.value_of(&current, from).is_none() {
+        return;
+    }
+    batch.retain(record, |name| name != to);
+    let new_key: Span = batch.keep(to);
+    for at in batch.records[record].range() {
+        if batch.bytes(batch.fields[at].key) == from {
+            batch.fields[at].key = new_key;
+        }
+    }
+}

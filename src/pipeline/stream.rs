@@ -1,0 +1,84 @@
+//! Streams: what shares one pack_id series. A stream is an input, a peer (and the container behind it, where the record
+//! names one), a topic, a set of tags and a destination; within it Log Service keeps the order we give it.
+//!
+//! The series number is a hash over all of these and the gateway's own identity, so that it is the same after a restart
+//! and different for every gateway.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+
+use crate::config::plan::SourceAddress;
+use crate::pipeline::destinations::Destination;
+use crate::wire::loggroup::encode;
+
+/// Where a batch came from: constant for a connection or a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The input's name in the configuration.
+    pub input: Arc<str>,
+    /// Address without port, or path of a socket: what stays the same when a peer connects again.
+    pub peer: Arc<str>,
+}
+
+/// Who this gateway is, in every stream's identity and in `__hostname__`.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Random, made once per data directory.
+    pub instance: String,
+    pub host: String,
+}
+
+#[derive(Debug)]
+pub struct Stream {
+    /// The pack_id series.
+    pub series: u64,
+    pub destination: Arc<Destination>,
+    /// Encoded topic, source and tags; the pack id is added when a LogGroup is closed.
+    pub trailer: Bytes,
+}
+
+impl Stream {
+    pub fn new(
+        identity: &Identity,
+        origin: &Origin,
+        container: &[u8],
+        topic: &[u8],
+        destination: Arc<Destination>,
+    ) -> Stream {
+        let plan = &destination.plan;
+        let mut trailer = Vec::with_capacity(128);
+        encode::put_topic(&mut trailer, topic);
+        let source = match plan.source {
+            SourceAddress::Peer => origin.peer.as_bytes(),
+            SourceAddress::Host => identity.host.as_bytes(),
+        };
+        encode::put_source(&mut trailer, source);
+        if plan.hostname_tag {
+            encode::put_tag(&mut trailer, b"__hostname__", identity.host.as_bytes());
+        }
+        for (key, value) in &plan.tags {
+            encode::put_tag(&mut trailer, key.as_bytes(), value.as_bytes());
+        }
+
+        let mut hash = Md5::new();
+        let label = destination.label();
+        let parts = [
+            identity.instance.as_bytes(),
+            origin.input.as_bytes(),
+            origin.peer.as_bytes(),
+            container,
+            label.as_bytes(),
+            &trailer,
+        ];
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let digest = hash.finalize();
+        let mut series = [0; 8];
+        series.copy_from_slice(&digest[..8]);
+        Stream { series: u64::from_be_bytes(series), destination, trailer: Bytes::from(trailer) }
+    }
+}

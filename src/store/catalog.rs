@@ -1,0 +1,332 @@
+//! Projects and logstores: rows in the database, and a copy in memory that every request looks at.
+//!
+//! Changes are made by the writer thread alone, in the database first, so that the copy never promises what a crash
+//! could take back.
+
+use std::collections::{BTreeMap, HashSet};
+
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+
+use super::Refused;
+
+/// Bounds of the embedded service: the copy is held in memory.
+const PROJECTS: usize = 1_000;
+const LOGSTORES: usize = 1_000;
+
+/// Settings of a logstore, with the names of the API.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct Settings {
+    /// Days; 3650 is for ever.
+    pub ttl: i64,
+    #[serde(rename = "shardCount")]
+    pub shard_count: i64,
+    pub enable_tracking: bool,
+    #[serde(rename = "autoSplit")]
+    pub auto_split: bool,
+    #[serde(rename = "maxSplitShard")]
+    pub max_split_shard: i64,
+    #[serde(rename = "appendMeta")]
+    pub append_meta: bool,
+    #[serde(rename = "telemetryType")]
+    pub telemetry_type: String,
+    pub hot_ttl: i64,
+    #[serde(rename = "infrequentAccessTTL")]
+    pub infrequent_access_ttl: i64,
+    pub mode: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            ttl: 30,
+            shard_count: 2,
+            enable_tracking: false,
+            auto_split: true,
+            max_split_shard: 64,
+            append_meta: false,
+            telemetry_type: String::new(),
+            hot_ttl: -1,
+            infrequent_access_ttl: -1,
+            mode: "standard".into(),
+        }
+    }
+}
+
+impl Settings {
+    fn check(&self) -> Result<(), Refused> {
+        if !(1..=3650).contains(&self.ttl) {
+            return Err(Refused::Setting("ttl must be within range [1, 3650]"));
+        }
+        if !(1..=256).contains(&self.shard_count) {
+            return Err(Refused::Setting("shardCount must be within range [1, 256]"));
+        }
+        if !(1..=256).contains(&self.max_split_shard) {
+            return Err(Refused::Setting("maxSplitShard must be within range [1, 256]"));
+        }
+        if !["", "None", "Metrics"].contains(&self.telemetry_type.as_str()) {
+            return Err(Refused::Setting("telemetryType must be None or Metrics"));
+        }
+        if !["", "standard", "query"].contains(&self.mode.as_str()) {
+            return Err(Refused::Setting("mode must be standard or query"));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Logstore {
+    pub id: i64,
+    pub name: String,
+    pub settings: Settings,
+    /// Seconds since 1970, as in [`Project`].
+    pub created: i64,
+    pub modified: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Project {
+    pub id: i64,
+    pub name: String,
+    pub description: String,
+    pub created: i64,
+    pub modified: i64,
+    pub logstores: BTreeMap<String, Logstore>,
+}
+
+/// The copy in memory.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    projects: BTreeMap<String, Project>,
+    live: HashSet<i64>,
+}
+
+/// What went wrong in a change: the request, or the database.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ChangeError {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+}
+
+impl Catalog {
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Catalog> {
+        let mut catalog = Catalog::default();
+        let mut names = BTreeMap::new();
+        let mut query =
+            connection.prepare("SELECT id, name, description, created, modified FROM projects")?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let project = Project {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                description: row.get(2)?,
+                created: row.get(3)?,
+                modified: row.get(4)?,
+                logstores: BTreeMap::new(),
+            };
+            names.insert(project.id, project.name.clone());
+            catalog.projects.insert(project.name.clone(), project);
+        }
+        let mut query =
+            connection.prepare("SELECT id, project, name, settings, created, modified FROM logstores")?;
+        let mut rows = query.query([])?;
+        while let Some(row) = rows.next()? {
+            let settings: String = row.get(3)?;
+            let logstore = Logstore {
+                id: row.get(0)?,
+                name: row.get(2)?,
+                settings: serde_json::from_str(&settings).unwrap_or_default(),
+                created: row.get(4)?,
+                modified: row.get(5)?,
+            };
+            let project = names.get(&row.get(1)?).and_then(|name| catalog.projects.get_mut(name));
+            if let Some(project) = project {
+                catalog.live.insert(logstore.id);
+                project.logstores.insert(logstore.name.clone(), logstore);
+            }
+        }
+        Ok(catalog)
+    }
+
+    pub fn projects(&self) -> impl Iterator<Item = &Project> {
+        self.projects.values()
+    }
+
+    pub fn project(&self, name: &str) -> Result<&Project, Refused> {
+        self.projects.get(name).ok_or_else(|| Refused::NoProject(name.into()))
+    }
+
+    pub fn logstore(&self, project: &str, name: &str) -> Result<&Logstore, Refused> {
+        let project = self.project(project)?;
+        project.logstores.get(name).ok_or_else(|| Refused::NoLogstore(name.into()))
+    }
+
+    pub(super) fn is_live(&self, logstore: i64) -> bool {
+        self.live.contains(&logstore)
+    }
+
+    pub(super) fn create_project(
+        &mut self,
+        connection: &Connection,
+        name: &str,
+        description: &str,
+        now: i64,
+    ) -> Result<(), ChangeError> {
+        check_name(name, false).map_err(Refused::ProjectName)?;
+        if self.projects.contains_key(name) {
+            return Err(Refused::ProjectExists(name.into()).into());
+        }
+        if self.projects.len() >= PROJECTS {
+            return Err(Refused::TooManyProjects(PROJECTS).into());
+        }
+        connection.execute(
+            "INSERT INTO projects (name, description, created, modified) VALUES (?1, ?2, ?3, ?3)",
+            params![name, description, now],
+        )?;
+        let project = Project {
+            id: connection.last_insert_rowid(),
+            name: name.into(),
+            description: description.into(),
+            created: now,
+            modified: now,
+            logstores: BTreeMap::new(),
+        };
+        self.projects.insert(name.into(), project);
+        Ok(())
+    }
+
+    pub(super) fn update_project(
+        &mut self,
+        connection: &Connection,
+        name: &str,
+        description: &str,
+        now: i64,
+    ) -> Result<(), ChangeError> {
+        let project = self.projects.get_mut(name).ok_or_else(|| Refused::NoProject(name.into()))?;
+        connection.execute(
+            "UPDATE projects SET description = ?2, modified = ?3 WHERE id = ?1",
+            params![project.id, description, now],
+        )?;
+        project.description = description.into();
+        project.modified = now;
+        Ok(())
+    }
+
+    pub(super) fn delete_project(&mut self, connection: &Connection, name: &str) -> Result<(), ChangeError> {
+        let id = self.project(name)?.id;
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute("DELETE FROM logstores WHERE project = ?1", [id])?;
+        transaction.execute("DELETE FROM projects WHERE id = ?1", [id])?;
+        transaction.commit()?;
+        if let Some(project) = self.projects.remove(name) {
+            for logstore in project.logstores.values() {
+                self.live.remove(&logstore.id);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn create_logstore(
+        &mut self,
+        connection: &Connection,
+        project: &str,
+        name: &str,
+        settings: Settings,
+        now: i64,
+    ) -> Result<(), ChangeError> {
+        let project = self.projects.get_mut(project).ok_or_else(|| Refused::NoProject(project.into()))?;
+        check_name(name, true).map_err(Refused::LogstoreName)?;
+        settings.check()?;
+        if project.logstores.contains_key(name) {
+            return Err(Refused::LogstoreExists(name.into()).into());
+        }
+        if project.logstores.len() >= LOGSTORES {
+            return Err(Refused::TooManyLogstores(LOGSTORES).into());
+        }
+        connection.execute(
+            "INSERT INTO logstores (project, name, settings, created, modified) VALUES (?1, ?2, ?3, ?4, ?4)",
+            params![project.id, name, to_json(&settings)?, now],
+        )?;
+        let id = connection.last_insert_rowid();
+        let logstore = Logstore { id, name: name.into(), settings, created: now, modified: now };
+        project.logstores.insert(name.into(), logstore);
+        self.live.insert(id);
+        Ok(())
+    }
+
+    pub(super) fn update_logstore(
+        &mut self,
+        connection: &Connection,
+        project: &str,
+        name: &str,
+        settings: Settings,
+        now: i64,
+    ) -> Result<(), ChangeError> {
+        settings.check()?;
+        let project = self.projects.get_mut(project).ok_or_else(|| Refused::NoProject(project.into()))?;
+        let logstore = project.logstores.get_mut(name).ok_or_else(|| Refused::NoLogstore(name.into()))?;
+        // These two are fixed when a logstore is made.
+        let settings = Settings {
+            shard_count: logstore.settings.shard_count,
+            telemetry_type: logstore.settings.telemetry_type.clone(),
+            ..settings
+        };
+        connection.execute(
+            "UPDATE logstores SET settings = ?2, modified = ?3 WHERE id = ?1",
+            params![logstore.id, to_json(&settings)?, now],
+        )?;
+        logstore.settings = settings;
+        logstore.modified = now;
+        Ok(())
+    }
+
+    pub(super) fn delete_logstore(
+        &mut self,
+        connection: &Connection,
+        project: &str,
+        name: &str,
+    ) -> Result<(), ChangeError> {
+        let id = self.logstore(project, name)?.id;
+        connection.execute("DELETE FROM logstores WHERE id = ?1", [id])?;
+        self.live.remove(&id);
+        if let Some(project) = self.projects.get_mut(project) {
+            project.logstores.remove(name);
+        }
+        Ok(())
+    }
+}
+
+fn to_json(settings: &Settings) -> rusqlite::Result<String> {
+    serde_json::to_string(settings).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
+
+/// 3 to 63 of `a-z 0-9 -` (and `_` in a logstore), the first and last a letter or digit; else the name.
+fn check_name(name: &str, underscore: bool) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let fits = (3..=63).contains(&name.len())
+        && name.bytes().all(|byte| plain(byte) || byte == b'-' || (underscore && byte == b'_'))
+        && name.bytes().next().is_some_and(plain)
+        && name.bytes().last().is_some_and(plain);
+    // What is quoted back is bounded, since the name came from outside.
+    if fits { Ok(()) } else { Err(name.chars().take(100).collect()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_log_service() {
+        for good in ["abc", "a-b", "0app-log9", &"x".repeat(63)] {
+            assert!(check_name(good, false).is_ok(), "{good}");
+        }
+        for bad in ["", "ab", "-ab", "ab-", "Abc", "a b", "a_b", "\u{4e16}\u{754c}", &"x".repeat(64)] {
+            assert!(check_name(bad, false).is_err(), "{bad}");
+        }
+        assert!(check_name("a_b", true).is_ok());
+        assert!(check_name("_ab", true).is_err());
+    }
+}

@@ -1,0 +1,74 @@
+//! What can go wrong in the store, said so that the person at the terminal knows what to do.
+
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot use {}: {source}", path.display())]
+    Path { path: PathBuf, source: std::io::Error },
+    #[error("{} is in use by another gateway; stop it or choose another data directory", path.display())]
+    InUse { path: PathBuf },
+    #[error(
+        "{} is damaged ({reason}); move it and the files beside it that start with its name to another place to \
+         start with an empty Log Service (`sqlite3 FILE .recover` saves what is readable), or restore a backup",
+        file.display()
+    )]
+    Damaged { file: PathBuf, reason: String },
+    #[error("{} was written by a newer version (layout {found}, known are up to {known}); use that version",
+        file.display())]
+    Newer { file: PathBuf, found: i64, known: i64 },
+    #[error("the disk of {} is full", file.display())]
+    Full { file: PathBuf },
+    #[error("{}: {source}", file.display())]
+    Database { file: PathBuf, source: rusqlite::Error },
+    #[error("{} is no access key: {reason}; remove the file to have a new one made", file.display())]
+    AccessKey { file: PathBuf, reason: &'static str },
+    #[error("the operating system gave no random bytes: {0}")]
+    Entropy(getrandom::Error),
+    #[error("the store is stopping")]
+    Stopped,
+    #[error("a stored pack cannot be read: {0}")]
+    Pack(String),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// What the caller asked for and cannot have.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Refused {
+    #[error("The Project does not exist : {0}")]
+    NoProject(String),
+    #[error("logstore {0} does not exist.")]
+    NoLogstore(String),
+    #[error("project {0} already exists")]
+    ProjectExists(String),
+    #[error("logstore {0} already exists")]
+    LogstoreExists(String),
+    #[error("project name {0:?} is invalid: 3 to 63 characters of a-z 0-9 -, the first and last no -")]
+    ProjectName(String),
+    #[error(
+        "logstore name {0} is invalid: 3 to 63 characters of a-z 0-9 _ -, the first and last a letter or digit"
+    )]
+    LogstoreName(String),
+    #[error("{0}")]
+    Setting(&'static str),
+    #[error("there are {0} projects already")]
+    TooManyProjects(usize),
+    #[error("the project has {0} logstores already")]
+    TooManyLogstores(usize),
+}
+
+impl StoreError {
+    /// An error of SQLite in this file, told apart by what can be done about it.
+    pub(super) fn database(file: &Path, source: rusqlite::Error) -> StoreError {
+        use rusqlite::ErrorCode;
+        let file = file.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                StoreError::Damaged { file, reason: source.to_string() }
+            }
+            Some(ErrorCode::DiskFull) => StoreError::Full { file },
+            _ => StoreError::Database { file, source },
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The database file: how connections are opened, and the layout they find.
+//!
+//! ```text
+//! projects   id, name, description, created, modified
+//! logstores  id (never used again), project, name, settings (JSON), created, modified
+//! packs      id (arrival order), logstore, arrived, first_time, last_time (ns), logs, raw_size, compression,
+//!            series, sequence (of the pack_id), topic, source, body (the LogGroup as it came)
+//! ```
+//!
+//! WAL with `synchronous=FULL`: a committed transaction is on the disk. One connection writes, others read; a reader
+//! keeps no transaction open between packs, so that the WAL can always be folded back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+
+pub(super) const FILE_NAME: &str = "logservice.db";
+const LAYOUT: i64 = 1;
+/// "SlGt": tells our file from any other SQLite database.
+const APPLICATION: i64 = 0x536c_4774;
+
+const TABLES: &str = "
+CREATE TABLE projects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    modified INTEGER NOT NULL
+) STRICT;
+CREATE TABLE logstores (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    project INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    UNIQUE (project, name)
+) STRICT;
+CREATE TABLE packs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    logstore INTEGER NOT NULL,
+    arrived INTEGER NOT NULL,
+    first_time INTEGER NOT NULL,
+    last_time INTEGER NOT NULL,
+    logs INTEGER NOT NULL,
+    raw_size INTEGER NOT NULL,
+    compression INTEGER NOT NULL,
+    series BLOB NOT NULL,
+    sequence INTEGER NOT NULL,
+    topic BLOB NOT NULL,
+    source BLOB NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX packs_by_first_time ON packs (logstore, first_time, last_time);
+CREATE INDEX packs_by_last_time ON packs (logstore, last_time, first_time);
+";
+
+/// Opens the file for its one writer, makes it when it is not there, checks that it is ours.
+pub(super) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    // SQLite gives the files beside it the rights of the database: others shall not read logs.
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(file)
+        .map_err(|source| StoreError::Path { path: file.to_owned(), source })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = connect(file, flags)?;
+    prepare(&mut connection, file).and_then(|()| checked_layout(&connection, file))?;
+    Ok(connection)
+}
+
+/// A connection that cannot write.
+pub(super) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
+    connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
+fn connect(file: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let or = |source| StoreError::database(file, source);
+    let connection = Connection::open_with_flags(file, flags).map_err(or)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(or)?;
+    // In KiB when negative: bodies pass through once, so a large cache would only hold memory.
+    connection.pragma_update(None, "cache_size", -2048).map_err(or)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
+    let or = |source| StoreError::database(file, source);
+    let empty: bool =
+        connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0)).map_err(or)?;
+    if empty {
+        // Both have an effect only before the first table.
+        connection.pragma_update(None, "page_size", 16_384).map_err(or)?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(or)?;
+    }
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(or)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(or)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(or)?;
+    if empty {
+        let transaction = connection.transaction().map_err(or)?;
+        transaction.execute_batch(TABLES).map_err(or)?;
+        transaction.pragma_update(None, "application_id", APPLICATION).map_err(or)?;
+        transaction.pragma_update(None, "user_version", LAYOUT).map_err(or)?;
+        transaction.commit().map_err(or)?;
+    }
+    Ok(())
+}
+
+fn checked_layout(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    let pragma = |name| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+            .map_err(|source| StoreError::database(file, source))
+    };
+    if pragma("application_id")? != APPLICATION {
+        return Err(StoreError::Damaged {
+            file: file.to_owned(),
+            reason: "it is some other database".into(),
+        });
+    }
+    match pragma("user_version")? {
+        found if found > LAYOUT => Err(StoreError::Newer { file: file.to_owned(), found, known: LAYOUT }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,134 @@
+//! Forward over TCP: every mode and its acks, and what becomes of peers that speak something else or send damage.
+
+use tokio::io::AsyncWriteExt;
+
+use super::harness::{EMBEDDED, ack, data, message, read, read_to_close, start};
+
+/// The vectors of the protocol sheet: name, whitespace, hex.
+fn vector(name: &str) -> Vec<u8> {
+    let text = String::from_utf8(data("forward/vectors.txt")).unwrap();
+    let line = text.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
+    let hex = line.split_whitespace().last().unwrap();
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_mode_is_stored_and_acknowledged_byte_for_byte() {
+    let gateway = start(EMBEDDED).await;
+    let mut stream = gateway.connect().await;
+    let acked = [
+        ("T02", &b"\x81\xa3ack\xb8p8n9gmxTQVC8/nh2wlKKeQ=="[..]),
+        ("T07", b"\x81\xa3ack\xa2c1"),
+        ("T08", b"\x81\xa3ack\xa2c2"),
+        ("T09", b"\x81\xa3ack\xb9AAECAwQFBgcICQoLDA0ODw==\n"),
+    ];
+    for (name, expected) in acked {
+        stream.write_all(&vector(name)).await.unwrap();
+        assert_eq!(read(&mut stream, expected.len()).await, expected, "{name}");
+    }
+    // No chunk id, no answer: the next thing read is the ack of the last message.
+    for name in ["T01", "T03", "T04", "T05", "T06", "T10", "T11", "T12", "T13", "T14", "T15", "T16", "T18", "T19"] {
+        stream.write_all(&vector(name)).await.unwrap();
+    }
+    stream.write_all(&message("app.log", 1441588984, &[("m", "last")], Some("end"))).await.unwrap();
+    assert_eq!(read(&mut stream, 9).await, ack("end"));
+    // T02 1, T07 to T09 2 each, T01 T03 T04 T05 T06 1 each, T10 to T14 2 each, T15 T16 T19 1 each, the last 1.
+    let found = gateway.wait_for("default", "*", 1 + 6 + 5 + 10 + 3 + 1).await;
+    let groups: Vec<_> = found.iter().filter(|record| record.contains_key("group")).collect();
+    assert_eq!(groups.len(), 1);
+    assert_eq!(groups[0]["log"], "hi");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_in_many_reads_and_many_messages_in_one() {
+    let gateway = start(EMBEDDED).await;
+    let mut stream = gateway.connect().await;
+    let long = "x".repeat(300_000);
+    let bytes = message("app", 1_700_000_000, &[("log", &long)], Some("big"));
+    for piece in bytes.chunks(7_001) {
+        stream.write_all(piece).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    assert_eq!(read(&mut stream, 9).await, ack("big"));
+    let many: Vec<u8> = (0..1_000)
+        .flat_map(|n| message("app", 1_700_000_000 + n / 100, &[("n", &n.to_string())], (n == 999).then_some("all")))
+        .collect();
+    stream.write_all(&many).await.unwrap();
+    assert_eq!(read(&mut stream, 9).await, ack("all"));
+    let found = gateway.wait_for("default", "n:*", 1_000).await;
+    let numbers: Vec<u32> = found.iter().map(|record| record["n"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(numbers.is_sorted(), "the order within a second is lost");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn damaged_chunks_are_never_acknowledged_and_cost_their_connection_only() {
+    let gateway = start(EMBEDDED).await;
+    let mut healthy = gateway.connect().await;
+    for name in ["M11", "M12"] {
+        let mut stream = gateway.connect().await;
+        stream.write_all(&message("app", 1, &[("log", "before")], Some("ok"))).await.unwrap();
+        stream.write_all(&vector(name)).await.unwrap();
+        assert_eq!(read_to_close(&mut stream).await, ack("ok"), "{name}: only what came before is acknowledged");
+    }
+    // Label and content disagree: the content decides, and the ack follows.
+    healthy.write_all(&vector("M26")).await.unwrap();
+    assert_eq!(read(&mut healthy, 8).await, b"\x81\xa3ack\xa2cb");
+    gateway.wait_for("default", "log: before", 2).await;
+    gateway.wait_for("default", "m: foo", 1).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn bad_events_are_dropped_counted_and_acknowledged() {
+    let gateway = start(EMBEDDED).await;
+    let mut stream = gateway.connect().await;
+    for (name, chunk) in [("M13", "c6"), ("M14", "c7"), ("M18", "c9"), ("M25", "c6"), ("M27", "cc")] {
+        stream.write_all(&vector(name)).await.unwrap();
+        assert_eq!(read(&mut stream, 8).await, ack(chunk), "{name}");
+    }
+    gateway.wait_for("default", "m: foo", 3).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn other_protocols_are_closed_without_an_answer() {
+    let gateway = start(EMBEDDED).await;
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x00\xff\x13\x37", b"\xc1"] {
+        let mut stream = gateway.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        assert_eq!(read_to_close(&mut stream).await, b"", "{bytes:?}");
+    }
+    // A heartbeat says nothing and is told nothing.
+    drop(gateway.connect().await);
+    gateway.send(&message("app", 1, &[("log", "alive")], None)).await;
+    gateway.wait_for("default", "alive", 1).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn limits_close_at_the_header() {
+    let config = format!("inputs: {{ forward: {{ listen: '127.0.0.1:0', max_message: 64KiB }} }}\n{EMBEDDED}");
+    let gateway = start(&config).await;
+    for name in ["M02", "M03", "M04"] {
+        let mut stream = gateway.connect().await;
+        stream.write_all(&vector(name)).await.unwrap();
+        assert_eq!(read_to_close(&mut stream).await, b"", "{name}");
+    }
+    let mut stream = gateway.connect().await;
+    let long = "x".repeat(70_000);
+    let _ = stream.write_all(&message("app", 1, &[("log", &long)], Some("no"))).await;
+    assert_eq!(read_to_close(&mut stream).await, b"");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn recorded_bytes_of_real_peers_arrive() {
+    let gateway = start(EMBEDDED).await;
+    for name in ["default", "fluentd-compat", "gzip", "integer-time", "metadata", "record-accessor-tag"] {
+        gateway.send(&data(&format!("forward/fluent-bit-{name}.bin"))).await;
+    }
+    gateway.wait_for("default", "__topic__: app.web", 10).await;
+    gateway.stop().await;
+}

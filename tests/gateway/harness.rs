@@ -1,0 +1,192 @@
+//! A gateway under test: started from configuration text in a directory of its own, on ports of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use sluicegate::app::Gateway;
+use sluicegate::base::secret::Secret;
+use sluicegate::config::{self, Flags};
+use sluicegate::output::Client;
+use sluicegate::output::credentials::{AccessKey, Credentials};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Nothing here takes so long; it only ends a test that would hang.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct TestGateway {
+    pub gateway: Gateway,
+    pub dir: Arc<tempfile::TempDir>,
+}
+
+pub const EMBEDDED: &str = "log_service: { listen: '127.0.0.1:0' }";
+
+/// Starts a gateway with `extra` configuration on free ports.
+pub async fn start(extra: &str) -> TestGateway {
+    start_in(Arc::new(tempfile::tempdir().unwrap()), extra).await
+}
+
+/// Starts a gateway on a directory that another one may have used.
+pub async fn start_in(dir: Arc<tempfile::TempDir>, extra: &str) -> TestGateway {
+    let file = dir.path().join("sluicegate.yaml");
+    let inputs = if extra.contains("inputs:") { "" } else { "inputs: { forward: { listen: '127.0.0.1:0' } }" };
+    std::fs::write(&file, format!("operations: {{ listen: '127.0.0.1:0' }}\n{inputs}\n{extra}\n")).unwrap();
+    let flags = Flags { data_dir: Some(dir.path().join("data")) };
+    let plan = config::load(Some(&file), std::iter::empty(), &flags).unwrap_or_else(|errors| panic!("{errors}"));
+    TestGateway { gateway: Gateway::start(plan, None).await.unwrap(), dir }
+}
+
+impl TestGateway {
+    pub fn address(&self, name: &str) -> SocketAddr {
+        self.gateway.addresses.iter().find(|(known, _)| known == name).unwrap().1
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address("forward")).await.unwrap()
+    }
+
+    pub async fn stop(self) -> Arc<tempfile::TempDir> {
+        self.gateway.stop().await;
+        self.dir
+    }
+
+    pub fn data(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Sends bytes on a connection of their own and closes it once they are taken.
+    pub async fn send(&self, bytes: &[u8]) {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+    }
+
+    fn client(&self) -> Client {
+        let key = std::fs::read_to_string(self.data().join("log-service/access-key")).unwrap();
+        let (id, secret) = key.trim().split_once('\n').unwrap();
+        let key = AccessKey { id: id.to_owned(), secret: Secret::new(secret.to_owned()), security_token: None };
+        let endpoint = format!("http://{}", self.address("log service"));
+        Client::new(&endpoint, "sluicegate", None, Credentials::Static(Arc::new(key)), PATIENCE).unwrap()
+    }
+
+    /// All records of a logstore that match, oldest first.
+    pub async fn query(&self, logstore: &str, query: &str) -> Vec<Map<String, Value>> {
+        let client = self.client();
+        let mut found = Vec::new();
+        loop {
+            let body = json!({ "from": 0, "to": i64::from(u32::MAX), "query": query, "line": 100, "offset": found.len() });
+            let body = Bytes::from(body.to_string());
+            let (path, len) = (format!("/logstores/{logstore}/logs"), body.len());
+            let headers = [("Content-Type", "application/json")];
+            let answer = client.call("POST", &path, &[], &headers, body, len).await.unwrap();
+            if answer.status == 404 {
+                return found;
+            }
+            assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+            let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+            let page = answer["data"].as_array().unwrap();
+            found.extend(page.iter().map(|record| record.as_object().unwrap().clone()));
+            if page.len() < 100 {
+                return found;
+            }
+        }
+    }
+
+    /// Waits until a logstore holds `count` records that match.
+    pub async fn wait_for(&self, logstore: &str, query: &str, count: usize) -> Vec<Map<String, Value>> {
+        let wait = async {
+            loop {
+                let found = self.query(logstore, query).await;
+                if found.len() >= count {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(found) => {
+                assert_eq!(found.len(), count, "{found:?}");
+                found
+            }
+            Err(_) => panic!("{query:?} finds {:?}, not {count} records", self.query(logstore, query).await.len()),
+        }
+    }
+
+    pub async fn status(&self) -> Value {
+        let url = format!("http://{}/status", self.address("operations"));
+        serde_json::from_slice(&reqwest_get(&url).await).unwrap()
+    }
+}
+
+async fn reqwest_get(url: &str) -> Bytes {
+    let address = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    let path = &url["http://".len() + address.len()..];
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+    Bytes::copy_from_slice(&answer[body..])
+}
+
+pub fn data(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Reads exactly `len` bytes within the test's patience.
+pub async fn read(stream: &mut TcpStream, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut bytes)).await.unwrap().unwrap();
+    bytes
+}
+
+/// Reads until the peer closes.
+pub async fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset is a close, too: the gateway had not read all of what it refused.
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap();
+    bytes
+}
+
+/// A Message-mode message as Docker's driver writes it, with a chunk id where one is given.
+pub fn message(tag: &str, seconds: u32, fields: &[(&str, &str)], chunk: Option<&str>) -> Vec<u8> {
+    let mut out = vec![0x94];
+    text(&mut out, tag);
+    out.push(0xd2);
+    out.extend_from_slice(&seconds.to_be_bytes());
+    out.push(0x80 | fields.len() as u8);
+    for (key, value) in fields {
+        text(&mut out, key);
+        text(&mut out, value);
+    }
+    match chunk {
+        None => out.push(0x80),
+        Some(chunk) => {
+            out.push(0x81);
+            text(&mut out, "chunk");
+            text(&mut out, chunk);
+        }
+    }
+    out
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.push(0xdb);
+    out.extend_from_slice(&(text.len() as u32).to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The ack for a short chunk id.
+pub fn ack(chunk: &str) -> Vec<u8> {
+    [b"\x81\xa3ack", [0xa0 | chunk.len() as u8].as_slice(), chunk.as_bytes()].concat()
+}

@@ -1,0 +1,14 @@
+//! The gateway as a whole, in one process: real sockets, a real journal, the embedded Log Service or a fake one that
+//! makes the faults a real one will not produce on demand.
+
+mod gateway {
+    pub mod fake_service;
+    pub mod harness;
+
+    mod buffers;
+    mod forward;
+    mod join;
+    mod routes;
+    mod seals;
+    mod verdicts;
+}
