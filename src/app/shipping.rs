@@ -66,6 +66,7 @@ impl Shipping {
             queue: destination.queue,
             batch_bytes: plan.batch_bytes,
             batch_age: plan.batch_age,
+            quota: destination.quota,
             in_flight: plan.in_flight,
         };
         let flying =
