@@ -88,7 +88,6 @@ impl Shipping {
             },
             letters: self.letters.clone(),
             trouble: Mutex::default(),
-            attempts: Default::default(),
             metrics: DeliveryMetrics::new(&label),
             complaint: LogLimit::new(Duration::from_secs(10)),
             label,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sluicegate::wire::compress::{Kind, decompress};
 use sluicegate::wire::loggroup::walk;
@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 /// One PutLogs as it came.
 #[derive(Clone, Debug)]
 pub struct Put {
-    pub logstore: String,
     /// The LogGroup, inflated.
     pub group: Vec<u8>,
     pub status: u16,
@@ -104,14 +103,13 @@ impl FakeService {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = Kind::from_header(header("x-log-compresstype")).unwrap_or(Kind::None);
     let raw_size: usize = header("x-log-bodyrawsize").parse().unwrap();
     let mut group = Vec::new();
     decompress(kind, &body, raw_size, 16 << 20, &mut group).unwrap();
-    let logstore = uri.path().split('/').nth(2).unwrap_or_default().to_owned();
-    let mut put = Put { logstore, group, status: 0 };
+    let mut put = Put { group, status: 0 };
     let scripted = shared.script.lock().unwrap().pop_front();
     let (status, code) = scripted.unwrap_or_else(|| (shared.judge)(&put));
     put.status = status;
