@@ -1,5 +1,6 @@
 //! The gateway as a whole, in one process: real sockets, a real journal, the embedded Log Service or a fake one that
 //! makes the faults a real one will not produce on demand.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 mod gateway {
     pub mod fake_service;

@@ -25,11 +25,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Request line and headers, and the buffer a connection reads into.
 const BUFFER_BYTES: usize = 128 * 1024;
 
-static ACCEPT_FAILED: LogLimit = LogLimit::new(Duration::from_secs(30));
-
 /// Serves the routes until `shutdown`, then ends keep-alive and returns when the running requests are answered.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let failing = LogLimit::new(Duration::from_secs(30));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -47,7 +46,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
                 });
             }
             Err(error) => {
-                if let Some(suppressed) = ACCEPT_FAILED.allow() {
+                if let Some(suppressed) = failing.allow() {
                     tracing::warn!(%error, suppressed, "cannot accept an HTTP connection; trying again");
                 }
                 // Out of file descriptors, most likely: give others time to close some.

@@ -66,6 +66,7 @@ impl Shipping {
             queue: destination.queue,
             batch_bytes: plan.batch_bytes,
             batch_age: plan.batch_age,
+            quota: destination.quota,
             in_flight: plan.in_flight,
         };
         let flying =
@@ -87,7 +88,6 @@ impl Shipping {
             },
             letters: self.letters.clone(),
             trouble: Mutex::default(),
-            attempts: Default::default(),
             metrics: DeliveryMetrics::new(&label),
             complaint: LogLimit::new(Duration::from_secs(10)),
             label,

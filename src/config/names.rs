@@ -57,7 +57,10 @@ pub fn clean_logstore_name(raw: &[u8], out: &mut String) {
             out.push(byte as char);
             replaced = false;
         } else if !replaced && !out.is_empty() {
-            out.push('-');
+            // A template often has its own hyphen before a value that begins with what is replaced, such as `/web`.
+            if !out.ends_with('-') {
+                out.push('-');
+            }
             replaced = true;
         }
     }

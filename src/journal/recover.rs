@@ -226,7 +226,7 @@ impl Recovered {
             tracing::info!(journal = %place, segment = %from.name, bytes = tail, "the last write was cut short");
         }
         let unmade = known.is_none_or(|known| known.good <= HEADER_BYTES);
-        if !from.header_sound && !(unmade && empty) {
+        if !(from.header_sound || unmade && empty) {
             damaged += HEADER_BYTES;
         }
         self.damaged_bytes += damaged;

@@ -5,12 +5,11 @@
 //! a group, and only those become dead letters. Halves keep the group's pack id and go in order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::client::{Answer, Client, ServiceError};
+use super::client::{Client, ServiceError};
 use super::refused::{DeadLetters, Refusal};
 use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
@@ -32,7 +31,6 @@ pub struct Delivery {
     pub letters: Arc<DeadLetters>,
     /// What is wrong right now, for `status`.
     pub trouble: std::sync::Mutex<Option<String>>,
-    pub attempts: AtomicU64,
     pub metrics: DeliveryMetrics,
     pub complaint: LogLimit,
 }
@@ -73,10 +71,24 @@ enum Outcome {
     Refused(Fault),
 }
 
+/// What was wrong with an attempt, and what to do about it.
 struct Fault {
-    is_about_the_clock: bool,
+    verdict: Verdict,
+    code: String,
+    /// For people: status, code, message and request id, or what happened on the way.
     reason: String,
     request_id: String,
+}
+
+impl Fault {
+    fn on_the_way(reason: String) -> Fault {
+        Fault { verdict: Verdict::RetrySoon, code: String::new(), reason, request_id: String::new() }
+    }
+
+    /// Whether the service found our clock wrong, which the client has corrected by now.
+    fn is_about_the_clock(&self) -> bool {
+        self.code.starts_with("RequestTime")
+    }
 }
 
 impl Delivery {
@@ -156,71 +168,53 @@ impl Delivery {
     async fn send(&self, group: &[u8]) -> Outcome {
         let mut packed = Vec::new();
         if let Err(error) = body::compress(self.compression, group, &mut packed) {
-            return Outcome::Refused(Fault {
-                is_about_the_clock: false,
-                reason: error.to_string(),
-                request_id: String::new(),
-            });
+            let fault = Fault { verdict: Verdict::Refuse, ..Fault::on_the_way(error.to_string()) };
+            return Outcome::Refused(fault);
         }
         let packed = Bytes::from(packed);
-        let path = format!("/logstores/{}/shards/lb", self.logstore);
-        let mut headers = vec![("Content-Type", "application/x-protobuf")];
-        headers.extend(self.compression.header().map(|name| ("x-log-compresstype", name)));
         let mut soon = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         let mut long = Backoff::new(Duration::from_secs(3), Duration::from_secs(600));
         let mut slow = Backoff::new(Duration::from_secs(2), Duration::from_secs(600));
-        let (mut unknown, mut at_once) = (0, 0);
+        let mut corrected = false;
         loop {
-            self.metrics.requests.increment(1);
-            self.metrics.sent_bytes.increment(packed.len() as u64);
-            self.attempts.fetch_add(1, Ordering::Relaxed);
-            let answer = self.client.call("POST", &path, &[], &headers, packed.clone(), group.len()).await;
-            let (verdict, problem, request_id) = match answer {
-                Ok(answer) if answer.status == 200 && answer.request_id.is_some() => {
-                    *self.trouble() = None;
-                    return Outcome::Accepted;
-                }
-                Ok(answer) => self.judge(&answer),
-                Err(error) => (Verdict::RetrySoon, error.to_string(), String::new()),
+            let Err(fault) = self.attempt(&packed, group.len()).await else {
+                *self.trouble() = None;
+                return Outcome::Accepted;
             };
-            let fault = Fault {
-                is_about_the_clock: problem.contains("RequestTime"),
-                reason: problem.clone(),
-                request_id,
-            };
-            let wait = match verdict {
+            let wait = match fault.verdict {
                 Verdict::Split => return Outcome::Halve(fault),
                 Verdict::Refuse => return Outcome::Refused(fault),
-                Verdict::RetryFew if unknown + 1 >= FEW => return Outcome::Refused(fault),
-                Verdict::RetryFew => {
-                    unknown += 1;
-                    soon.next_wait()
-                }
-                // The clock is corrected by now; times that the service does not take stay what they are.
-                Verdict::RetryNow if at_once == 0 && fault.is_about_the_clock => {
-                    at_once += 1;
-                    Duration::ZERO
-                }
-                Verdict::RetryNow if !fault.is_about_the_clock => return Outcome::Refused(fault),
-                Verdict::RetryNow | Verdict::RetrySoon => soon.next_wait(),
+                Verdict::RetryFew if soon.tries() + 1 >= FEW => return Outcome::Refused(fault),
+                // Times that the service does not take stay what they are.
+                Verdict::RetryNow if !fault.is_about_the_clock() => return Outcome::Refused(fault),
+                Verdict::RetryNow if !std::mem::replace(&mut corrected, true) => Duration::ZERO,
+                Verdict::RetryNow | Verdict::RetrySoon | Verdict::RetryFew => soon.next_wait(),
                 Verdict::Throttle => long.next_wait(),
                 Verdict::Credentials | Verdict::Configuration => slow.next_wait(),
             };
             self.metrics.retried.increment(1);
-            self.complain(problem);
+            self.complain(fault.reason);
             tokio::time::sleep(wait).await;
         }
     }
 
-    fn judge(&self, answer: &Answer) -> (Verdict, String, String) {
+    async fn attempt(&self, packed: &Bytes, raw_size: usize) -> Result<(), Fault> {
+        self.metrics.requests.increment(1);
+        self.metrics.sent_bytes.increment(packed.len() as u64);
+        let path = format!("/logstores/{}/shards/lb", self.logstore);
+        let mut headers = vec![("Content-Type", "application/x-protobuf")];
+        headers.extend(self.compression.header().map(|name| ("x-log-compresstype", name)));
+        let answer = self.client.call("POST", &path, &[], &headers, packed.clone(), raw_size).await;
+        let answer = answer.map_err(|error| Fault::on_the_way(error.to_string()))?;
         let Some(request_id) = answer.request_id.clone() else {
-            let what = format!(
-                "{}: HTTP {} without x-log-requestid, so something before Log Service answered",
-                self.client.base(),
-                answer.status
-            );
-            return (Verdict::RetrySoon, what, String::new());
+            let (base, status) = (self.client.base(), answer.status);
+            return Err(Fault::on_the_way(format!(
+                "{base}: HTTP {status} without x-log-requestid, so something before Log Service answered"
+            )));
         };
+        if answer.status == 200 {
+            return Ok(());
+        }
         let ServiceError { code, message } = answer.error();
         let verdict = errors::judge(answer.status, &code, &message);
         let hint = match verdict {
@@ -228,11 +222,8 @@ impl Delivery {
             Verdict::Configuration => "; check project, logstore and rights of this destination",
             _ => "",
         };
-        (
-            verdict,
-            format!("HTTP {} {code}: {message}{hint} (request {request_id})", answer.status),
-            request_id,
-        )
+        let reason = format!("HTTP {} {code}: {message}{hint} (request {request_id})", answer.status);
+        Err(Fault { verdict, code, reason, request_id })
     }
 
     fn complain(&self, problem: String) {

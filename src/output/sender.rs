@@ -21,7 +21,7 @@ use crate::base::metrics::Gauge;
 use crate::journal::{Commit, Entry, Journal, QueueId, Receipt, Seal};
 use crate::wire::loggroup::encode;
 
-/// Entries leased at once: enough for groups of many streams to fill, and the rest can still be evicted.
+/// Bytes leased at once: enough for the groups of many streams to fill.
 const HELD_BYTES: usize = 8 * limits::MIB;
 
 /// What a sender ships from.
@@ -30,6 +30,8 @@ pub struct Outbox {
     pub queue: QueueId,
     pub batch_bytes: usize,
     pub batch_age: Duration,
+    /// Bytes the queue may hold; a sender leases a small part of it, so that the rest can be evicted.
+    pub quota: u64,
     pub in_flight: usize,
 }
 
@@ -67,6 +69,7 @@ impl Sender {
     pub async fn run(mut self, stop: CancellationToken) {
         self.take_back();
         let most = (self.outbox.batch_bytes * (self.outbox.in_flight + 2)).max(HELD_BYTES);
+        let most = most.min((self.outbox.quota / 4) as usize).max(1);
         loop {
             let stopping = stop.is_cancelled();
             if stopping {
@@ -84,7 +87,8 @@ impl Sender {
                 () = sleep_until(next_due) => self.coalescer.due(Instant::now(), false, &mut self.ready),
                 () = stop.cancelled(), if !stopping => {}
             }
-            while self.held >= most && self.ready.len() < self.outbox.in_flight && self.coalescer.bytes() > 0 {
+            while self.held >= most && self.ready.len() < self.outbox.in_flight && self.coalescer.bytes() > 0
+            {
                 self.coalescer.close_oldest(&mut self.ready);
             }
         }
@@ -119,16 +123,11 @@ impl Sender {
         while !self.ready.is_empty() {
             let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
             let Some(group) = self.ready.pop_front() else { return };
-            let (sequence, sealed) = match group.sealed {
-                Some(sequence) => (sequence, None),
-                None => {
-                    let (sequence, receipt) = self.seal(&group);
-                    (sequence, Some(receipt))
-                }
-            };
+            let sequence = group.sealed.unwrap_or(self.next_sequence);
+            let seal = self.seal_of(&group, sequence);
+            let sealed = group.sealed.is_none().then(|| self.seal(seal));
             let (journal, delivery, flying) =
                 (self.outbox.journal.clone(), self.delivery.clone(), self.flying.clone());
-            let queue = self.outbox.queue;
             self.flights.spawn(async move {
                 flying.increment(1.0);
                 if let Some(mut receipt) = sealed
@@ -138,7 +137,7 @@ impl Sender {
                     std::future::pending::<()>().await;
                 }
                 let bytes = group.bytes;
-                fly(&journal, queue, &delivery, group, sequence).await;
+                fly(&journal, &delivery, group, seal).await;
                 flying.decrement(1.0);
                 drop(slot);
                 bytes
@@ -146,25 +145,28 @@ impl Sender {
         }
     }
 
-    fn seal(&mut self, group: &Group) -> (u64, Receipt) {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
+    fn seal_of(&self, group: &Group, sequence: u64) -> Seal {
         let index = |entry: Option<&Entry>| entry.map(|entry| entry.index).unwrap_or_default();
-        let mut commit = Commit::new();
-        commit.seal(Seal {
+        Seal {
             queue: self.outbox.queue,
             stream: group.stream,
             sequence,
             first: index(group.entries.first()),
             last: index(group.entries.last()),
-        });
-        (sequence, self.outbox.journal.submit(commit).receipt)
+        }
+    }
+
+    fn seal(&mut self, seal: Seal) -> Receipt {
+        self.next_sequence += 1;
+        let mut commit = Commit::new();
+        commit.seal(seal);
+        self.outbox.journal.submit(commit).receipt
     }
 }
 
 /// Builds the LogGroup of a sealed group, delivers it and settles its entries.
-async fn fly(journal: &Journal, queue: QueueId, delivery: &Delivery, group: Group, sequence: u64) {
-    let Group { stream, trailer, entries, bytes, records, .. } = group;
+async fn fly(journal: &Journal, delivery: &Delivery, group: Group, seal: Seal) {
+    let Group { trailer, entries, bytes, records, .. } = group;
     let mut raw = Vec::with_capacity(bytes + trailer.len() + 64);
     let mut lost = 0;
     for entry in &entries {
@@ -174,12 +176,12 @@ async fn fly(journal: &Journal, queue: QueueId, delivery: &Delivery, group: Grou
         }
     }
     raw.extend_from_slice(&trailer);
-    encode::put_pack_id(&mut raw, stream, sequence);
+    encode::put_pack_id(&mut raw, seal.stream, seal.sequence);
     debug_assert!(raw.len() < limits::LOG_GROUP_BYTES + limits::MIB);
     if records > lost {
         delivery.deliver(raw, records - lost).await;
     }
-    journal.settle(queue, entries.iter().map(|entry| entry.index));
+    journal.settle_seal(&seal);
 }
 
 /// The bytes of an entry, from memory or its segment. `None` when the disk no longer gives them back: the journal has

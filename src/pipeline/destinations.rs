@@ -22,6 +22,8 @@ pub struct Destination {
     pub plan: Arc<DestinationPlan>,
     pub logstore: String,
     pub queue: QueueId,
+    /// Bytes the queue may hold.
+    pub quota: u64,
 }
 
 impl Destination {
@@ -131,8 +133,12 @@ impl Destinations {
         }
         let (settings, options) = &self.plans[plan];
         let queue = self.journal.queue(&queue_name(&settings.name, logstore), *options);
-        let destination =
-            Arc::new(Destination { plan: settings.clone(), logstore: logstore.to_owned(), queue });
+        let destination = Arc::new(Destination {
+            plan: settings.clone(),
+            logstore: logstore.to_owned(),
+            queue,
+            quota: options.max_bytes,
+        });
         table.by_name.insert((plan, logstore.to_owned()), destination.clone());
         // The channel holds more than can ever be made; a closed one means that the gateway is stopping.
         let _ = self.announce.try_send(destination.clone());

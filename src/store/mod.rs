@@ -295,6 +295,8 @@ impl Store {
 impl Drop for Store {
     /// Waits for the writer to finish what was handed to it.
     fn drop(&mut self) {
+        // The writer's connection shall be the last one, which folds the WAL back into the database.
+        self.readers.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
         self.jobs = None;
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();

@@ -168,6 +168,8 @@ async fn what_was_acknowledged_survives_a_crash() {
     let (copy, logstore) = opened(crashed.path()).await;
     assert_eq!(copy.search(logstore, everything()).await.unwrap().rows.len(), 50);
     assert_eq!(copy.access_key().id, store.access_key().id);
+    drop(copy);
+    assert!(!crashed.path().join("logservice.db-wal").exists(), "an orderly end leaves one file");
 }
 
 #[tokio::test]

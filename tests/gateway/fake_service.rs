@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sluicegate::wire::compress::{Kind, decompress};
 use sluicegate::wire::loggroup::walk;
@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 /// One PutLogs as it came.
 #[derive(Clone, Debug)]
 pub struct Put {
-    pub logstore: String,
     /// The LogGroup, inflated.
     pub group: Vec<u8>,
     pub status: u16,
@@ -27,7 +26,10 @@ impl Put {
     pub fn values(&self, key: &str) -> Vec<String> {
         let group = walk(&self.group).unwrap();
         let of_log = |log: sluicegate::wire::loggroup::Log<'_>| {
-            log.contents().filter(|(name, _)| *name == key.as_bytes()).map(|(_, value)| String::from_utf8(value.to_vec()).unwrap()).next()
+            log.contents()
+                .filter(|(name, _)| *name == key.as_bytes())
+                .map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
+                .next()
         };
         group.logs().filter_map(of_log).collect()
     }
@@ -86,7 +88,9 @@ impl FakeService {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(super::harness::PATIENCE, wait).await.unwrap_or_else(|_| panic!("got {:?}", self.puts()));
+        tokio::time::timeout(super::harness::PATIENCE, wait)
+            .await
+            .unwrap_or_else(|_| panic!("got {:?}", self.puts()));
     }
 
     /// Configuration of a destination `cloud` that leads here.
@@ -99,19 +103,22 @@ impl FakeService {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = Kind::from_header(header("x-log-compresstype")).unwrap_or(Kind::None);
     let raw_size: usize = header("x-log-bodyrawsize").parse().unwrap();
     let mut group = Vec::new();
     decompress(kind, &body, raw_size, 16 << 20, &mut group).unwrap();
-    let logstore = uri.path().split('/').nth(2).unwrap_or_default().to_owned();
-    let mut put = Put { logstore, group, status: 0 };
+    let mut put = Put { group, status: 0 };
     let scripted = shared.script.lock().unwrap().pop_front();
     let (status, code) = scripted.unwrap_or_else(|| (shared.judge)(&put));
     put.status = status;
     shared.puts.lock().unwrap().push(put);
-    let text = if status == 200 { String::new() } else { format!(r#"{{"errorCode":"{code}","errorMessage":"told to"}}"#) };
+    let text = if status == 200 {
+        String::new()
+    } else {
+        format!(r#"{{"errorCode":"{code}","errorMessage":"told to"}}"#)
+    };
     let status = StatusCode::from_u16(status).unwrap();
     (status, [("x-log-requestid", "0123456789ABCDEF01234567")], text).into_response()
 }
