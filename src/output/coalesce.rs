@@ -1,7 +1,8 @@
 //! Coalescing: entries of one stream are laid end to end until they make a LogGroup worth sending.
 //!
 //! A group closes at the batch size, at the record limit, at its age, or when its stream's topic or tags change. Only
-//! entries of one stream share a group, because a group has one pack id.
+//! entries of one stream share a group, because a group has one pack id. A packed entry is large by itself and makes a
+//! group alone, behind what was open before it.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 
 use crate::base::limits;
 use crate::journal::Entry;
+use crate::wire::loggroup::packed;
 
 /// Entries that will be one LogGroup, oldest first.
 #[derive(Debug)]
@@ -63,6 +65,11 @@ impl Coalescer {
     /// Adds an entry. Groups it closes go to `closed`, in order.
     pub fn add(&mut self, entry: Entry, now: Instant, closed: &mut impl Extend<Group>) {
         let stream = entry.stream;
+        if packed::raw_len(&entry.mark).is_some() {
+            closed.extend(self.close(stream));
+            closed.extend([Group::new(entry, now)]);
+            return;
+        }
         let does_not_fit = self.open.get(&stream).is_some_and(|group| {
             group.trailer != entry.trailer
                 || group.bytes + entry.bytes as usize > self.batch_bytes

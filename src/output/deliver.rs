@@ -4,6 +4,7 @@
 //! large is halved; what is refused is halved until the refused records stand alone, with at most [`REQUESTS`] requests
 //! a group, and only those become dead letters. Halves keep the group's pack id and go in order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, counter};
 use crate::wire::compress::{Kind, body};
 use crate::wire::errors::{self, Verdict};
-use crate::wire::loggroup;
+use crate::wire::loggroup::{self, packed};
 
 /// Requests for one refused group.
 const REQUESTS: usize = 32;
@@ -64,6 +65,45 @@ impl DeliveryMetrics {
     }
 }
 
+/// A LogGroup on its way.
+pub enum Load {
+    Raw(Vec<u8>),
+    /// One LZ4 block, made before the logs were stored.
+    Packed {
+        block: Bytes,
+        raw_len: usize,
+    },
+}
+
+impl Load {
+    /// Packed logs with their tail. `None` when the block is damaged, which its checksum would have shown.
+    pub fn packed(logs: &[u8], len: usize, tail: &[u8]) -> Option<Load> {
+        let block = packed::append(logs, tail)?;
+        Some(Load::Packed { block: Bytes::from(block), raw_len: len + tail.len() })
+    }
+
+    fn raw_len(&self) -> usize {
+        match self {
+            Load::Raw(group) => group.len(),
+            Load::Packed { raw_len, .. } => *raw_len,
+        }
+    }
+
+    fn unpack(&self) -> Cow<'_, [u8]> {
+        match self {
+            Load::Raw(group) => Cow::Borrowed(group),
+            Load::Packed { block, raw_len } => {
+                let mut group = Vec::new();
+                // We made the block ourselves; one that does not inflate would have been refused by its checksum.
+                if let Err(error) = body::decompress(Kind::Lz4, block, *raw_len, *raw_len, &mut group) {
+                    tracing::error!("a packed LogGroup does not inflate: {error}");
+                }
+                Cow::Owned(group)
+            }
+        }
+    }
+}
+
 /// What one request came to.
 enum Outcome {
     Accepted,
@@ -93,13 +133,21 @@ impl Fault {
 
 impl Delivery {
     /// Sends a LogGroup until every record of it is accepted or a dead letter.
-    pub async fn deliver(&self, group: Vec<u8>, records: usize) {
-        // A group that is accepted whole needs no walking.
-        let fault = match self.send(&group).await {
-            Outcome::Accepted => return self.count(records, group.len()),
-            Outcome::Halve(fault) | Outcome::Refused(fault) => fault,
+    pub async fn deliver(&self, load: Load, records: usize) {
+        let raw_len = load.raw_len();
+        let outcome = match &load {
+            Load::Packed { block, raw_len } if self.compression == Kind::Lz4 => {
+                self.send(block.clone(), *raw_len).await
+            }
+            Load::Packed { .. } => self.pack_and_send(&load.unpack()).await,
+            Load::Raw(group) => self.pack_and_send(group).await,
         };
-        self.deliver_halves(group, fault).await;
+        match outcome {
+            Outcome::Accepted => self.count(records, raw_len),
+            Outcome::Halve(fault) | Outcome::Refused(fault) => {
+                self.deliver_halves(load.unpack().into_owned(), fault).await
+            }
+        }
     }
 
     async fn deliver_halves(&self, group: Vec<u8>, fault: Fault) {
@@ -107,7 +155,7 @@ impl Delivery {
         let mut refused: Option<Fault> = None;
         let mut refused_logs = Vec::new();
         // A stack: the first half is on top, so that parts leave in order.
-        let mut parts = vec![(group.clone(), fault)];
+        let mut parts = vec![(group, fault)];
         while let Some((part, fault)) = parts.pop() {
             let halves = if requests + 2 <= REQUESTS { loggroup::split(&part).ok().flatten() } else { None };
             let Some((first, second)) = halves else {
@@ -119,7 +167,7 @@ impl Delivery {
             let mut again = Vec::new();
             for half in [first, second] {
                 requests += 1;
-                match self.send(&half).await {
+                match self.pack_and_send(&half).await {
                     Outcome::Accepted => self.count(count_logs(&half), half.len()),
                     Outcome::Halve(fault) | Outcome::Refused(fault) => again.push((half, fault)),
                 }
@@ -164,20 +212,23 @@ impl Delivery {
         self.metrics.delivered_bytes.increment(bytes as u64);
     }
 
-    /// Sends the same bytes until the service says something final about them.
-    async fn send(&self, group: &[u8]) -> Outcome {
+    async fn pack_and_send(&self, group: &[u8]) -> Outcome {
         let mut packed = Vec::new();
         if let Err(error) = body::compress(self.compression, group, &mut packed) {
             let fault = Fault { verdict: Verdict::Refuse, ..Fault::on_the_way(error.to_string()) };
             return Outcome::Refused(fault);
         }
-        let packed = Bytes::from(packed);
+        self.send(Bytes::from(packed), group.len()).await
+    }
+
+    /// Sends the same bytes until the service says something final about them.
+    async fn send(&self, packed: Bytes, raw_len: usize) -> Outcome {
         let mut soon = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         let mut long = Backoff::new(Duration::from_secs(3), Duration::from_secs(600));
         let mut slow = Backoff::new(Duration::from_secs(2), Duration::from_secs(600));
         let mut corrected = false;
         loop {
-            let Err(fault) = self.attempt(&packed, group.len()).await else {
+            let Err(fault) = self.attempt(&packed, raw_len).await else {
                 *self.trouble() = None;
                 return Outcome::Accepted;
             };

@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::coalesce::{Coalescer, Group};
-use super::deliver::Delivery;
+use super::deliver::{Delivery, Load};
 use crate::base::limits;
 use crate::base::metrics::Gauge;
 use crate::journal::{Commit, Entry, Journal, QueueId, Receipt, Seal};
-use crate::wire::loggroup::encode;
+use crate::wire::loggroup::{encode, packed};
 
 /// Bytes leased at once: enough for the groups of many streams to fill.
 const HELD_BYTES: usize = 8 * limits::MIB;
@@ -166,20 +166,27 @@ impl Sender {
 
 /// Builds the LogGroup of a sealed group, delivers it and settles its entries.
 async fn fly(journal: &Journal, delivery: &Delivery, group: Group, seal: Seal) {
-    let Group { trailer, entries, bytes, records, .. } = group;
-    let mut raw = Vec::with_capacity(bytes + trailer.len() + 64);
-    let mut lost = 0;
+    let Group { trailer, entries, bytes, mut records, .. } = group;
+    let mut tail = trailer.to_vec();
+    encode::put_pack_id(&mut tail, seal.stream, seal.sequence);
+    let mut raw = Vec::new();
+    let mut load = None;
     for entry in &entries {
-        match read(journal, entry).await {
-            Some(payload) => raw.extend_from_slice(&payload),
-            None => lost += entry.records as usize,
+        match (read(journal, entry).await, packed::raw_len(&entry.mark)) {
+            (None, _) => records -= entry.records as usize,
+            (Some(block), Some(len)) => load = Load::packed(&block, len, &tail),
+            (Some(logs), None) => {
+                raw.reserve(bytes + tail.len());
+                raw.extend_from_slice(&logs);
+            }
         }
     }
-    raw.extend_from_slice(&trailer);
-    encode::put_pack_id(&mut raw, seal.stream, seal.sequence);
-    debug_assert!(raw.len() < limits::LOG_GROUP_BYTES + limits::MIB);
-    if records > lost {
-        delivery.deliver(raw, records - lost).await;
+    if !raw.is_empty() {
+        raw.extend_from_slice(&tail);
+        load = Some(Load::Raw(raw));
+    }
+    if let Some(load) = load {
+        delivery.deliver(load, records).await;
     }
     journal.settle_seal(&seal);
 }

@@ -24,12 +24,18 @@ pub struct Lane {
     pub origin: Origin,
     /// Room the last batch needed, by queue.
     pub(super) last_need: Vec<(QueueId, u64)>,
-    tags: HashMap<Box<[u8]>, TagRoutes>,
+    tag_index: HashMap<Box<[u8]>, usize>,
+    tags: Vec<TagRoutes>,
+    /// The tag of the batch in hand.
+    tag: usize,
     outlets: Vec<Outlet>,
     by_record: HashMap<Box<[u8]>, usize>,
     open: Vec<Fragment>,
     streams: usize,
     scratch: Vec<u8>,
+    /// A fragment's buffer whose logs were packed, to be used again.
+    spare: Vec<u8>,
+    block: Vec<u8>,
 }
 
 /// What is known about a tag: the routes it can take, and the outlet of those that the tag alone decides.
@@ -69,45 +75,52 @@ impl Lane {
         Lane {
             origin,
             last_need: Vec::new(),
-            tags: HashMap::new(),
+            tag_index: HashMap::new(),
+            tags: Vec::new(),
+            tag: 0,
             outlets: Vec::new(),
             by_record: HashMap::new(),
             open: Vec::new(),
             streams: 0,
             scratch: Vec::new(),
+            spare: Vec::new(),
+            block: Vec::new(),
         }
     }
 
-    /// Starts over with empty caches when they have grown too large. Only between batches.
-    pub(super) fn trim(&mut self) {
+    /// Turns to a batch: looks its tag up once for all records. Caches that have grown too large start over.
+    pub(super) fn begin(&mut self, router: &Router, batch: &Batch) {
         if self.streams + self.tags.len() + self.by_record.len() > REMEMBERED {
             *self = Lane::new(self.origin.clone());
         }
+        self.tag = match self.tag_index.get(batch.tag()) {
+            Some(&known) => known,
+            None => {
+                let candidates =
+                    router.candidates(batch.tag()).into_iter().map(|route| (route, None)).collect();
+                self.tags.push(TagRoutes { candidates });
+                self.tag_index.insert(batch.tag().into(), self.tags.len() - 1);
+                self.tags.len() - 1
+            }
+        };
     }
 
     /// The route of a record and the outlet it leads to.
     pub(super) fn route(&mut self, pipeline: &Pipeline, batch: &Batch, record: &Record) -> (usize, usize) {
-        if !self.tags.contains_key(batch.tag()) {
-            let candidates =
-                pipeline.router.candidates(batch.tag()).into_iter().map(|route| (route, None)).collect();
-            self.tags.insert(batch.tag().into(), TagRoutes { candidates });
-        }
-        let router: &Router = &pipeline.router;
-        let Some(tag) = self.tags.get(batch.tag()) else { return (0, 0) };
-        let last = tag.candidates.len() - 1;
-        let at = tag.candidates[..last]
+        let router = &pipeline.router;
+        let candidates = &self.tags[self.tag].candidates;
+        let last = candidates.len() - 1;
+        let at = candidates[..last]
             .iter()
             .position(|(route, _)| router.route(*route).takes(batch, record))
             .unwrap_or(last);
-        let (route, outlet) = tag.candidates[at];
+        let (route, outlet) = candidates[at];
         if let Some(outlet) = outlet {
             return (route, outlet);
         }
         let outlet = self.find_outlet(pipeline, route, batch, record);
-        if router.route(route).is_fixed_by_tag()
-            && let Some(tag) = self.tags.get_mut(batch.tag())
-        {
-            tag.candidates[at].1 = Some(outlet);
+        if router.route(route).is_fixed_by_tag() {
+            self.tags[self.tag].candidates[at].1 = Some(outlet);
         }
         (route, outlet)
     }
@@ -204,25 +217,38 @@ impl Lane {
         }
         if let Some(stream) = stream {
             // The first fragment of a batch usually takes all of it: text as received plus a little framing.
+            let mut payload = std::mem::take(&mut self.spare);
             let expected = if next == 0 { batch.frame.len() + batch.records.len() * 24 } else { 0 };
-            self.open.push(Fragment {
-                stream,
-                payload: Vec::with_capacity(expected.clamp(len, limits::GROUP_BYTES)),
-                records: 0,
-                outlet,
-                container: container.into(),
-            });
+            payload.reserve(expected.clamp(len, limits::GROUP_BYTES));
+            self.open.push(Fragment { stream, payload, records: 0, outlet, container: container.into() });
         }
         &mut self.open[at]
     }
 
     /// Hands out what the batch became and forgets it.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Fragment> + '_ {
+    pub(super) fn take(&mut self) -> Vec<Fragment> {
         for fragment in &self.open {
             if let Some(slot) = self.outlets[fragment.outlet].streams.get_mut(&fragment.container) {
                 slot.open = None;
             }
         }
-        self.open.drain(..)
+        std::mem::take(&mut self.open)
+    }
+
+    /// Compresses logs into a buffer that is used again.
+    pub(super) fn pack(&mut self, logs: &[u8]) -> &[u8] {
+        let room = lz4_flex::block::get_maximum_output_size(logs.len());
+        if self.block.len() < room {
+            self.block.resize(room, 0);
+        }
+        // There is room for the worst case, so this cannot fail.
+        let len = lz4_flex::block::compress_into(logs, &mut self.block).unwrap_or(0);
+        &self.block[..len]
+    }
+
+    /// Takes back a buffer that is not needed any more.
+    pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.spare = buffer;
     }
 }

@@ -20,12 +20,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::base::limits;
 use crate::base::metrics::{Counter, counter};
+use crate::config::plan::Compression;
 use crate::journal::{Append, Commit, Journal, QueueId, Receipt};
 use crate::record::{Batch, Timestamp};
+use crate::wire::loggroup::packed;
 use destinations::Destinations;
 use join::{Absorbed, JoinSettings, Joiner};
-use lane::Lane;
+use lane::{Fragment, Lane};
 use route::Router;
 use stream::Identity;
 use tidy::Tidy;
@@ -105,7 +108,7 @@ impl Pipeline {
         batch: &mut Batch,
         settles: &[u64],
     ) -> (Option<Commit>, Vec<(QueueId, u64)>) {
-        lane.trim();
+        lane.begin(&self.router, batch);
         let now = Timestamp::now();
         for at in 0..batch.records.len() {
             let (route, outlet) = lane.route(self, batch, &batch.records[at]);
@@ -122,22 +125,18 @@ impl Pipeline {
         let mut commit = Commit::new();
         let mut need: Vec<(QueueId, u64)> = Vec::new();
         let mut is_empty = settles.is_empty();
-        for fragment in lane.take() {
+        for mut fragment in lane.take() {
             is_empty = false;
             let queue = fragment.stream.destination.queue;
-            let bytes = fragment.payload.len() as u64;
+            let trailer = self.trailer(&fragment, now);
+            let (mark, payload) = finish(lane, &mut fragment);
+            let bytes = payload.len() as u64;
             match need.iter_mut().find(|(known, _)| *known == queue) {
                 Some((_, sum)) => *sum += bytes,
                 None => need.push((queue, bytes)),
             }
-            commit.append(Append {
-                queue,
-                stream: fragment.stream.series,
-                records: fragment.records,
-                mark: Bytes::new(),
-                trailer: self.trailer(&fragment, now),
-                payload: Bytes::from(fragment.payload),
-            });
+            let (stream, records) = (fragment.stream.series, fragment.records);
+            commit.append(Append { queue, stream, records, mark, trailer, payload });
         }
         if let Some(joiner) = &self.joiner {
             for &index in settles {
@@ -149,7 +148,7 @@ impl Pipeline {
 
     /// The stream's trailer, with the time of receipt where the destination wants it: it is stored with the entry, so
     /// that a LogGroup that is sent again is the same to the byte.
-    fn trailer(&self, fragment: &lane::Fragment, now: Timestamp) -> Bytes {
+    fn trailer(&self, fragment: &Fragment, now: Timestamp) -> Bytes {
         if !fragment.stream.destination.plan.receive_time_tag {
             return fragment.trailer();
         }
@@ -161,4 +160,17 @@ impl Pipeline {
         );
         Bytes::from(trailer)
     }
+}
+
+/// The stored form of a fragment: packed when it is large by itself, else as it is.
+fn finish(lane: &mut Lane, fragment: &mut Fragment) -> (Bytes, Bytes) {
+    let logs = std::mem::take(&mut fragment.payload);
+    let lz4 = fragment.stream.destination.plan.compression == Compression::Lz4;
+    if !lz4 || logs.len() < limits::PACKED_BYTES {
+        return (Bytes::new(), Bytes::from(logs));
+    }
+    let block = Bytes::copy_from_slice(lane.pack(&logs));
+    let mark = packed::mark(logs.len());
+    lane.recycle(logs);
+    (mark, block)
 }

@@ -11,6 +11,7 @@
 //! LogGroup: that is how fragments become one, and how a refused LogGroup is halved.
 
 pub mod encode;
+pub mod packed;
 pub mod walk;
 
 pub use walk::{Group, Log, WalkError, walk};
