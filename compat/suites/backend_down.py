@@ -151,7 +151,7 @@ def test_evict_oldest(case):
     sender.finish()
     service.up()
     wait_until("the buffer is empty", lambda: buffered(gateway) == 0, 90)
-    arrived, evicted = {int(r["number"]) for r in service.records()}, gateway.metric("sluicegate_buffer_evicted_records")
+    arrived, evicted = {int(r["number"]) for r in service.records()}, gateway.metric("sluicegate_dropped_records_total")
     missing = sorted(sender.acked - arrived)
     equal("dropped records, as counted", evicted, len(missing))
     # what is in a request at that moment stays, so that the gap has islands; behind it lies about a quota of the newest

@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
 use crate::api::operations::Report;
-use crate::base::metrics::{Gauge, gauge};
+use crate::base::metrics::{Gauge, counter, gauge};
 use crate::config::plan::Plan;
 use crate::input::Intake;
 use crate::input::forward::Forward;
@@ -143,12 +143,9 @@ impl Status {
                 .set(queue.oldest.map(|age| age.as_secs_f64()).unwrap_or(0.0));
             gauge("sluicegate_buffer_blocked", "Connections that wait for room in this buffer.", &labels)
                 .set(queue.blocked as f64);
-            gauge(
-                "sluicegate_buffer_evicted_records",
-                "Records dropped because the buffer was full.",
-                &labels,
-            )
-            .set(queue.evicted.records as f64);
+            let labels = [("queue", queue.name.as_str()), ("reason", "evicted")];
+            counter("sluicegate_dropped_records_total", "Records dropped, by reason.", &labels)
+                .absolute(queue.evicted.records);
         }
         if let Some(metrics) = &self.metrics {
             metrics.run_upkeep();
@@ -214,6 +211,7 @@ impl Report for Status {
         let destinations: Vec<Value> = stats
             .queues
             .iter()
+            .filter(|queue| queue.name != "pending" || queue.entries > 0)
             .map(|queue| {
                 let delivery = parts.destinations.iter().find(|(label, _)| *label == queue.name);
                 let trouble = delivery.and_then(|(_, delivery)| delivery.trouble().clone());
@@ -230,7 +228,7 @@ impl Report for Status {
                     "name": queue.name,
                     "buffered_bytes": queue.live_bytes,
                     "buffered_entries": queue.entries,
-                    "oldest_seconds": queue.oldest.map(|age| age.as_secs()),
+                    "oldest_seconds": queue.oldest.map(|age| age.as_secs_f64()),
                     "blocked_connections": queue.blocked,
                     "evicted_records": queue.evicted.records,
                     "trouble": trouble,

@@ -3,11 +3,12 @@
 //! The operations port says where the embedded service listens and where its key lies; it never says the key. With
 //! `--config` the destination's own endpoint, project and key are used.
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -29,6 +30,9 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 /// `--follow` looks back so far for records that arrive late.
 const FOLLOW_OVERLAP: i64 = 60;
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// A query waits at most so long for what is stored and not delivered yet, and looks so often.
+const DELIVERY_WAIT: Duration = Duration::from_secs(3);
+const DELIVERY_LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
 pub(super) struct Query {
@@ -86,6 +90,9 @@ impl Query {
             None => self.embedded().await?,
         };
         let logstore = self.logstore.clone().unwrap_or(logstore);
+        if self.config.is_none() && !self.follow {
+            self.wait_for_delivery().await?;
+        }
         let from = parse_time(&self.from)?;
         let to = parse_time(&self.to)?;
         if from >= to {
@@ -99,40 +106,57 @@ impl Query {
                 say(&line(record, colour))
             }
         };
-        let mut seen = std::collections::HashSet::new();
-        let mut offset = 0;
-        let mut from = from;
+        let mut pages = Pages { from, to, offset: 0 };
+        let mut printed = 0;
+        let mut seen = HashSet::new();
         loop {
-            let to = if self.follow { parse_time("now")? } else { to };
-            let want = if self.follow { PAGE } else { PAGE.min(self.limit - offset) };
-            if want == 0 {
-                break;
+            if self.follow {
+                pages.to = parse_time("now")?;
             }
-            let page = get_logs(&client, &logstore, &self.query, (from, to), offset, want).await?;
-            let count = page.len();
-            for record in page {
+            let want = if self.follow { PAGE } else { PAGE.min(self.limit - printed) };
+            if want == 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
+            let page = get_logs(&client, &logstore, &self.query, &pages, want).await?;
+            for record in &page {
                 // A followed range is read again and again: only what is new is printed.
-                if self.follow && !seen.insert(serde_json::to_string(&record)?) {
+                if self.follow && !seen.insert((second(record), serde_json::to_string(record)?)) {
                     continue;
                 }
-                if !print(&record) {
+                if !print(record) {
                     return Ok(ExitCode::SUCCESS);
                 }
             }
-            offset += count;
-            if count == want {
-                continue;
+            printed += page.len();
+            if page.len() == want {
+                pages.advance(&page);
+            } else if self.follow {
+                pages.look_back(&mut seen);
+                tokio::time::sleep(FOLLOW_PAUSE).await;
+            } else {
+                return Ok(ExitCode::SUCCESS);
             }
-            if !self.follow {
+        }
+    }
+
+    /// What was stored before the question was asked should be in the answer: a LogGroup may still be filling.
+    async fn wait_for_delivery(&self) -> Result<()> {
+        let asked = Instant::now();
+        while asked.elapsed() < DELIVERY_WAIT {
+            let status = status::fetch(&self.operations).await?;
+            let oldest = status["destinations"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|queue| queue["name"].as_str().is_some_and(|name| name.starts_with("local/")))
+                .filter_map(|queue| queue["oldest_seconds"].as_f64())
+                .fold(0.0, f64::max);
+            if oldest <= asked.elapsed().as_secs_f64() {
                 break;
             }
-            offset = 0;
-            if to - from > 2 * FOLLOW_OVERLAP {
-                from = to - FOLLOW_OVERLAP;
-            }
-            tokio::time::sleep(FOLLOW_PAUSE).await;
+            tokio::time::sleep(DELIVERY_LOOK).await;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 
     async fn embedded(&self) -> Result<(Client, String)> {
@@ -210,14 +234,47 @@ fn read_key(path: &Path) -> Result<Credentials> {
     }
 }
 
+/// Where the next page begins: at a second, behind what is printed of it. A plain offset would make the service skip
+/// everything again for each page.
+struct Pages {
+    from: i64,
+    to: i64,
+    offset: usize,
+}
+
+impl Pages {
+    fn advance(&mut self, page: &[Map<String, Value>]) {
+        let last = page.last().map_or(self.from, second);
+        if last == self.from {
+            self.offset += page.len();
+        } else {
+            self.from = last;
+            self.offset = page.iter().rev().take_while(|record| second(record) == last).count();
+        }
+    }
+
+    /// Turns back to the last minute, for records that arrive late, and forgets what is older.
+    fn look_back(&mut self, seen: &mut HashSet<(i64, String)>) {
+        self.offset = 0;
+        if self.to - self.from > 2 * FOLLOW_OVERLAP {
+            self.from = self.to - FOLLOW_OVERLAP;
+            seen.retain(|(time, _)| *time >= self.from);
+        }
+    }
+}
+
+fn second(record: &Map<String, Value>) -> i64 {
+    record.get("__time__").and_then(Value::as_str).and_then(|time| time.parse().ok()).unwrap_or_default()
+}
+
 async fn get_logs(
     client: &Client,
     logstore: &str,
     query: &str,
-    (from, to): (i64, i64),
-    offset: usize,
+    pages: &Pages,
     line: usize,
 ) -> Result<Vec<Map<String, Value>>> {
+    let Pages { from, to, offset } = pages;
     let body =
         json!({ "from": from, "to": to, "query": query, "line": line, "offset": offset, "reverse": false });
     let body = Bytes::from(serde_json::to_vec(&body)?);
@@ -275,9 +332,8 @@ fn line(record: &Map<String, Value>, colour: bool) -> String {
         if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
     };
     let text = |key: &str| record.get(key).and_then(Value::as_str);
-    let seconds: i64 = text("__time__").and_then(|time| time.parse().ok()).unwrap_or_default();
     let nanos: i32 = text("__time_ns_part__").and_then(|nanos| nanos.parse().ok()).unwrap_or_default();
-    let time = Timestamp::new(seconds, nanos).unwrap_or_default();
+    let time = Timestamp::new(second(record), nanos).unwrap_or_default();
     let mut out = paint("2", &time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
     let name = text("container_name").map(|name| name.trim_start_matches('/')).or_else(|| text("__topic__"));
     if let Some(name) = name.filter(|name| !name.is_empty()) {

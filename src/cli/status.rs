@@ -56,8 +56,10 @@ fn print(status: &Value) {
         say(&format!("  input        {} on {}", text(&input["name"]), text(&input["listen"])));
     }
     for destination in status["destinations"].as_array().into_iter().flatten() {
-        let age =
-            destination["oldest_seconds"].as_u64().map(|age| format!(", oldest {age} s")).unwrap_or_default();
+        let age = destination["oldest_seconds"]
+            .as_f64()
+            .map(|age| format!(", oldest {age:.0} s"))
+            .unwrap_or_default();
         say(&format!(
             "  buffer       {}: {} bytes in {} entries{age}",
             text(&destination["name"]),

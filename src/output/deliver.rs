@@ -43,6 +43,7 @@ pub struct DeliveryMetrics {
     pub requests: Counter,
     pub retried: Counter,
     pub refused: Counter,
+    pub lost: Counter,
 }
 
 impl DeliveryMetrics {
@@ -61,6 +62,7 @@ impl DeliveryMetrics {
                 "sluicegate_refused_records_total",
                 "Records refused for good, kept as dead letters.",
             ),
+            lost: make("sluicegate_lost_records_total", "Records whose bytes the disk did not give back."),
         }
     }
 }

@@ -173,7 +173,10 @@ async fn fly(journal: &Journal, delivery: &Delivery, group: Group, seal: Seal) {
     let mut load = None;
     for entry in &entries {
         match (read(journal, entry).await, packed::raw_len(&entry.mark)) {
-            (None, _) => records -= entry.records as usize,
+            (None, _) => {
+                records -= entry.records as usize;
+                delivery.metrics.lost.increment(u64::from(entry.records));
+            }
             (Some(block), Some(len)) => load = Load::packed(&block, len, &tail),
             (Some(logs), None) => {
                 raw.reserve(bytes + tail.len());

@@ -85,7 +85,7 @@ impl Destinations {
         let (announce, announced) = mpsc::channel(room);
         let overflow = counter(
             "sluicegate_destinations_overflow_total",
-            "Records sent to the default logstore because placeholders had made too many destinations.",
+            "Logstore names led to the default logstore because placeholders had made too many destinations.",
             &[],
         );
         (Destinations { plans, journal, table: Mutex::default(), announce, overflow }, announced)

@@ -48,19 +48,15 @@ impl Stream {
         destination: Arc<Destination>,
     ) -> Stream {
         let plan = &destination.plan;
-        let mut trailer = Vec::with_capacity(128);
-        encode::put_topic(&mut trailer, topic);
         let source = match plan.source {
-            SourceAddress::Peer => origin.peer.as_bytes(),
-            SourceAddress::Host => identity.host.as_bytes(),
+            SourceAddress::Peer => &*origin.peer,
+            SourceAddress::Host => &identity.host,
         };
-        encode::put_source(&mut trailer, source);
-        if plan.hostname_tag {
-            encode::put_tag(&mut trailer, b"__hostname__", identity.host.as_bytes());
-        }
-        for (key, value) in &plan.tags {
-            encode::put_tag(&mut trailer, key.as_bytes(), value.as_bytes());
-        }
+        let host = plan.hostname_tag.then_some(("__hostname__", identity.host.as_str()));
+        let constant = plan.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let tags: Vec<_> = host.into_iter().chain(constant).collect();
+        let mut trailer = Vec::with_capacity(128);
+        encode::put_trailer(&mut trailer, topic, source.as_bytes(), &tags);
 
         let mut hash = Md5::new();
         let label = destination.label();

@@ -28,7 +28,7 @@ impl Tidy {
         let changed = |what| {
             counter(
                 "sluicegate_records_changed_total",
-                "Records changed to fit Log Service, by what was done.",
+                "Changes made to fit Log Service: records repaired or moved, values cut, keys renamed.",
                 &[("change", what)],
             )
         };

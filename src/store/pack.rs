@@ -99,12 +99,11 @@ pub(super) fn compression_of(number: i64) -> Option<Kind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::loggroup::{Trailer, concatenate};
+    use crate::wire::loggroup::encode::put_trailer;
 
     fn pack(pack_id: &str) -> Pack {
-        let mut raw = Vec::new();
-        let trailer = Trailer { topic: "t", source: "", tags: &[("__pack_id__", pack_id)] };
-        concatenate([b"\x0a\x02\x08\x07".as_slice(), b"\x0a\x07\x08\x05\x25\x02\0\0\0"], &trailer, &mut raw);
+        let mut raw = [b"\x0a\x02\x08\x07".as_slice(), b"\x0a\x07\x08\x05\x25\x02\0\0\0"].concat();
+        put_trailer(&mut raw, b"t", b"", &[("__pack_id__", pack_id)]);
         Pack::new(Bytes::new(), Kind::None, &raw).unwrap()
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::compress::{Kind, compress};
-use crate::wire::loggroup::{Trailer, concatenate};
+use crate::wire::loggroup::encode::put_trailer;
 
 /// A LogGroup of logs at these times (seconds, nanoseconds); each says `n=<label>.<position>`.
 fn raw_group(times: &[(u32, u32)], topic: &str, pack_id: &str, label: usize) -> Vec<u8> {
@@ -28,11 +28,10 @@ fn raw_group(times: &[(u32, u32)], topic: &str, pack_id: &str, label: usize) -> 
         logs.extend([0x0a, log.len() as u8]);
         logs.extend(log);
     }
-    let mut raw = Vec::new();
     let tags = [("__pack_id__", pack_id)];
     let tags = if pack_id.is_empty() { &tags[..0] } else { &tags[..] };
-    concatenate([logs.as_slice()], &Trailer { topic, source: "", tags }, &mut raw);
-    raw
+    put_trailer(&mut logs, topic.as_bytes(), b"", tags);
+    logs
 }
 
 fn pack(raw: &[u8]) -> Pack {

@@ -69,7 +69,7 @@ impl Forward {
         let dropped = Invalid::ALL.map(|reason| {
             counter(
                 "sluicegate_dropped_records_total",
-                "Events that cannot be kept, by reason.",
+                "Records dropped, by reason.",
                 &[("input", name), ("reason", reason.name())],
             )
         });

@@ -77,15 +77,15 @@ pub fn log_len(seconds: u32, contents_len: usize) -> usize {
     1 + varint_len(body as u64) + body
 }
 
-pub fn put_topic(out: &mut Vec<u8>, topic: &[u8]) {
-    if !topic.is_empty() {
-        put_bytes(out, 0x1a, topic);
+/// What a LogGroup says about all its logs, behind them: topic, source and tags. Empty texts are left out.
+pub fn put_trailer(out: &mut Vec<u8>, topic: &[u8], source: &[u8], tags: &[(&str, &str)]) {
+    for (tag, text) in [(0x1a, topic), (0x22, source)] {
+        if !text.is_empty() {
+            put_bytes(out, tag, text);
+        }
     }
-}
-
-pub fn put_source(out: &mut Vec<u8>, source: &[u8]) {
-    if !source.is_empty() {
-        put_bytes(out, 0x22, source);
+    for (key, value) in tags {
+        put_tag(out, key.as_bytes(), value.as_bytes());
     }
 }
 
@@ -136,7 +136,8 @@ mod tests {
     #[test]
     fn an_independent_reader_sees_what_was_written() {
         let long = vec![b'x'; 300];
-        let logs: [(u32, u32, Vec<(&[u8], &[u8])>); 3] = [
+        type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
+        let logs: [(u32, u32, Pairs<'_>); 3] = [
             (1441588984, 123456789, vec![(b"log", b"hello"), (b"source", b"stdout")]),
             (0, 0, vec![]),
             (u32::MAX, 999_999_999, vec![(b"k", &long), (b"empty", b"")]),
@@ -148,9 +149,7 @@ mod tests {
             put_log(&mut out, *seconds, *nanos, len, pairs.iter().copied());
             assert_eq!(out.len() - before, log_len(*seconds, len));
         }
-        put_topic(&mut out, b"web");
-        put_source(&mut out, b"10.0.0.9");
-        put_tag(&mut out, b"env", b"dev");
+        put_trailer(&mut out, b"web", b"10.0.0.9", &[("env", "dev")]);
         put_pack_id(&mut out, 0x85C8_97C7_4035_2DC6, 0x808);
 
         let group = LogGroup::decode(&out[..]).unwrap();

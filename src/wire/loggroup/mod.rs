@@ -18,46 +18,7 @@ pub use walk::{Group, Log, WalkError, walk};
 
 use walk::{Fields, LOGS};
 
-/// What a LogGroup says about all its logs, to be appended behind them. Empty texts are left out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Trailer<'a> {
-    pub topic: &'a str,
-    pub source: &'a str,
-    /// In the order written; `__pack_id__` is one of them.
-    pub tags: &'a [(&'a str, &'a str)],
-}
-
-impl Trailer<'_> {
-    /// Appends the fields of the trailer.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        for (field, text) in [(walk::TOPIC, self.topic), (walk::SOURCE, self.source)] {
-            if !text.is_empty() {
-                write_bytes(field, text.as_bytes(), out);
-            }
-        }
-        for (key, value) in self.tags {
-            let inner = bytes_len(key.len()) + bytes_len(value.len());
-            write_tag(walk::TAGS, out);
-            write_varint(inner as u64, out);
-            write_bytes(1, key.as_bytes(), out);
-            write_bytes(2, value.as_bytes(), out);
-        }
-    }
-}
-
-/// Makes one LogGroup of fragments (each a run of encoded logs with their field tags) and a trailer, appended to `out`.
-pub fn concatenate<'a>(
-    fragments: impl IntoIterator<Item = &'a [u8]>,
-    trailer: &Trailer<'_>,
-    out: &mut Vec<u8>,
-) {
-    for fragment in fragments {
-        out.extend_from_slice(fragment);
-    }
-    trailer.write(out);
-}
-
-/// The two LogGroups that one was split into.
+/// The two halves of a LogGroup.
 pub type Halves = (Vec<u8>, Vec<u8>);
 
 /// Halves a LogGroup by its logs; both halves keep every other field. `None` when there is one log or none.
@@ -94,31 +55,6 @@ pub fn merge(parts: &[Vec<u8>]) -> Result<Vec<u8>, WalkError> {
         }
     }
     Ok(merged)
-}
-
-fn write_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
-    write_tag(field, out);
-    write_varint(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
-}
-
-/// A length-delimited field's tag; the numbers here are below 16, so it is one byte.
-fn write_tag(field: u32, out: &mut Vec<u8>) {
-    out.push((field << 3) as u8 | 2);
-}
-
-fn write_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Size of a length-delimited field with a one-byte tag.
-fn bytes_len(len: usize) -> usize {
-    let varint = (64 - (len as u64 | 1).leading_zeros()).div_ceil(7) as usize;
-    1 + varint + len
 }
 
 #[cfg(test)]

@@ -172,9 +172,9 @@ proptest! {
         let cut = cut.index(logs.len() + 1);
         let run = |logs: &[PeerLog]| PeerGroup { logs: logs.to_vec(), ..PeerGroup::default() }.encode_to_vec();
         let (first, second) = (run(&logs[..cut]), run(&logs[cut..]));
-        let trailer = Trailer { topic: &topic, source: "host", tags: &[("__pack_id__", "AB-1"), (&tag, &topic)] };
-        let mut bytes = Vec::new();
-        concatenate([first.as_slice(), second.as_slice()], &trailer, &mut bytes);
+        let mut bytes = [first, second].concat();
+        let tags = [("__pack_id__", "AB-1"), (tag.as_str(), topic.as_str())];
+        encode::put_trailer(&mut bytes, topic.as_bytes(), b"host", &tags);
         let group = PeerGroup::decode(bytes.as_slice()).unwrap();
         prop_assert_eq!(group.logs, logs);
         prop_assert_eq!(group.topic.unwrap_or_default(), topic.clone());

@@ -10,7 +10,7 @@ use super::super::router_at;
 use crate::api::server::serve;
 use crate::store::{AccessKey, Store};
 use crate::wire::compress::{Kind, compress};
-use crate::wire::loggroup::{Trailer, concatenate};
+use crate::wire::loggroup::encode::put_trailer;
 use crate::wire::query::encode;
 use crate::wire::sign::{authorization_v1, content_md5};
 
@@ -208,9 +208,6 @@ pub(super) fn group(times: &[u32], pack_id: &str) -> Vec<u8> {
         logs.extend([0x0a, log.len() as u8]);
         logs.extend(log);
     }
-    let mut raw = Vec::new();
-    let trailer =
-        Trailer { topic: "web", source: "10.0.0.9", tags: &[("env", "dev"), ("__pack_id__", pack_id)] };
-    concatenate([logs.as_slice()], &trailer, &mut raw);
-    raw
+    put_trailer(&mut logs, b"web", b"10.0.0.9", &[("env", "dev"), ("__pack_id__", pack_id)]);
+    logs
 }
