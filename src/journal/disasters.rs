@@ -191,6 +191,29 @@ fn a_half_written_snapshot_leaves_the_old_segments_in_force() {
 }
 
 #[test]
+fn a_lost_snapshot_mixes_no_queues_up() {
+    // Numbers of queues hold for one generation: here "a" is number 0 in the first, and "z" in the second.
+    let disk = Disk::default();
+    let (journal, queue) = open(&disk);
+    let z = journal.queue("z", BLOCK);
+    store(&journal, queue, 0..1);
+    store(&journal, z, 1..3);
+    journal.settle(queue, [0]);
+    journal.step(false);
+    drop(journal);
+    let options = Options { segment_bytes: SEGMENT, ..Options::new("/fake") };
+    let journal = Journal::open_by_hand(options, Arc::new(disk.clone())).unwrap();
+    let (b, z) = (journal.queue("b", BLOCK), journal.queue("z", BLOCK));
+    store(&journal, b, 10..18);
+    let second = segments(&disk)[1].clone();
+    disk.edit(&second, |bytes| bytes[70] ^= 1);
+    let (again, _) = open(&disk);
+    assert_eq!(found(&journal, z), [1, 2]);
+    assert_eq!(found(&again, again.queue("z", BLOCK)), [1, 2]);
+    assert_eq!(found(&again, again.queue("b", BLOCK)), (10..18).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_failed_sync_moves_its_commits_to_a_fresh_segment() {
     for seed in 0..20 {
         let disk = filled(2);

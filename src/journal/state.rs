@@ -22,6 +22,15 @@ pub(super) struct Waiting {
     pub(super) bytes: u64,
 }
 
+impl Waiting {
+    /// Numbers of the queues it is about; some more than once.
+    pub(super) fn queues(&self) -> impl Iterator<Item = u32> + '_ {
+        let appends = self.appends.iter().map(|(_, append)| append.queue.0);
+        let settles = self.settles.iter().map(|(queue, _)| queue.0);
+        appends.chain(settles).chain(self.seals.iter().map(|(seal, _)| seal.queue.0))
+    }
+}
+
 /// A segment file.
 pub(super) struct Segment {
     pub(super) name: String,

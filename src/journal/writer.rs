@@ -14,7 +14,7 @@ use super::upkeep::Copying;
 use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Histogram, counter, histogram};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -191,35 +191,37 @@ impl Writer {
         let mut bytes: u64 = self.taken.iter().map(|commit| commit.bytes).sum();
         self.batch.clear();
         let seed = head.identity.seed();
-        let lazy = {
+        let (lazy, fresh) = {
             let mut state = self.shared.lock();
             while self.taken.is_empty() || bytes < room {
                 let Some(commit) = state.waiting.pop_front() else { break };
                 bytes += commit.bytes;
                 self.taken.push(commit);
             }
-            if !self.taken.is_empty() && head.named < state.queues.len() {
-                self.batch.begin(self.next_frame, self.durable_frame);
-                for queue in state.queues.iter().skip(head.named) {
-                    self.batch.queue(queue.id.0, &queue.name);
-                }
-                self.batch.end(seed);
-                self.next_frame += 1;
-                head.named = state.queues.len();
-            }
-            take_lazy(&mut state.queues)
+            let fresh = state.queues.iter().skip(head.named).map(|queue| (queue.id.0, queue.name.clone()));
+            let fresh: BTreeMap<u32, String> = fresh.collect();
+            (take_lazy(&mut state.queues), fresh)
         };
         if self.taken.is_empty() && lazy.is_empty() {
             return Ok(());
         }
+        if !self.taken.is_empty() && !fresh.is_empty() {
+            self.batch.begin(self.next_frame, self.durable_frame);
+            fresh.iter().for_each(|(number, name)| self.batch.queue(*number, name));
+            self.batch.end(seed);
+            self.next_frame += 1;
+            head.named += fresh.len();
+        }
         for commit in &self.taken {
             self.batch.begin(self.next_frame, self.durable_frame);
+            name_queues(&mut self.batch, &fresh, commit.queues());
             encode(&mut self.batch, commit);
             self.batch.end(seed);
             self.next_frame += 1;
         }
         if !lazy.is_empty() {
             self.batch.begin(self.next_frame, self.durable_frame);
+            name_queues(&mut self.batch, &fresh, lazy.iter().map(|(queue, _)| *queue));
             lazy.iter().for_each(|(queue, ranges)| self.batch.settle(*queue, ranges));
             self.batch.end(seed);
             self.next_frame += 1;
@@ -360,6 +362,19 @@ impl Writer {
                     };
                 }
             }
+        }
+    }
+}
+
+/// Names those queues of a frame that its segment does not name yet: the frame in front of it that does may be torn
+/// while this one is whole.
+fn name_queues(batch: &mut Batch, fresh: &BTreeMap<u32, String>, queues: impl Iterator<Item = u32>) {
+    if fresh.is_empty() {
+        return;
+    }
+    for number in queues.collect::<BTreeSet<_>>() {
+        if let Some(name) = fresh.get(&number) {
+            batch.queue(number, name);
         }
     }
 }
