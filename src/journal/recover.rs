@@ -418,6 +418,10 @@ impl SegmentFile for Loose {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn cut(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }

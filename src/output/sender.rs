@@ -84,7 +84,8 @@ impl Sender {
                 () = sleep_until(next_due) => self.coalescer.due(Instant::now(), false, &mut self.ready),
                 () = stop.cancelled(), if !stopping => {}
             }
-            while self.held >= most && self.ready.len() < self.outbox.in_flight && self.coalescer.bytes() > 0 {
+            while self.held >= most && self.ready.len() < self.outbox.in_flight && self.coalescer.bytes() > 0
+            {
                 self.coalescer.close_oldest(&mut self.ready);
             }
         }

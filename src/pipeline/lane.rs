@@ -105,9 +105,10 @@ impl Lane {
         }
         let outlet = self.find_outlet(pipeline, route, batch, record);
         if router.route(route).is_fixed_by_tag()
-            && let Some(tag) = self.tags.get_mut(batch.tag()) {
-                tag.candidates[at].1 = Some(outlet);
-            }
+            && let Some(tag) = self.tags.get_mut(batch.tag())
+        {
+            tag.candidates[at].1 = Some(outlet);
+        }
         (route, outlet)
     }
 

@@ -68,8 +68,13 @@ async fn a_buffer_that_may_evict_never_blocks_and_counts() {
         assert_eq!(read(&mut stream, 9).await, ack(&chunk));
     }
     let status = gateway.status().await;
-    let destination =
-        status["destinations"].as_array().unwrap().iter().find(|queue| queue["name"] == "cloud/app-log").unwrap().clone();
+    let destination = status["destinations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|queue| queue["name"] == "cloud/app-log")
+        .unwrap()
+        .clone();
     assert!(destination["evicted_records"].as_u64().unwrap() > 0, "{destination}");
     assert!(destination["buffered_bytes"].as_u64().unwrap() <= 512 * 1024, "{destination}");
     gateway.stop().await;

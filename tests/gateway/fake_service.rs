@@ -27,7 +27,10 @@ impl Put {
     pub fn values(&self, key: &str) -> Vec<String> {
         let group = walk(&self.group).unwrap();
         let of_log = |log: sluicegate::wire::loggroup::Log<'_>| {
-            log.contents().filter(|(name, _)| *name == key.as_bytes()).map(|(_, value)| String::from_utf8(value.to_vec()).unwrap()).next()
+            log.contents()
+                .filter(|(name, _)| *name == key.as_bytes())
+                .map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
+                .next()
         };
         group.logs().filter_map(of_log).collect()
     }
@@ -86,7 +89,9 @@ impl FakeService {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(super::harness::PATIENCE, wait).await.unwrap_or_else(|_| panic!("got {:?}", self.puts()));
+        tokio::time::timeout(super::harness::PATIENCE, wait)
+            .await
+            .unwrap_or_else(|_| panic!("got {:?}", self.puts()));
     }
 
     /// Configuration of a destination `cloud` that leads here.
@@ -111,7 +116,11 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     let (status, code) = scripted.unwrap_or_else(|| (shared.judge)(&put));
     put.status = status;
     shared.puts.lock().unwrap().push(put);
-    let text = if status == 200 { String::new() } else { format!(r#"{{"errorCode":"{code}","errorMessage":"told to"}}"#) };
+    let text = if status == 200 {
+        String::new()
+    } else {
+        format!(r#"{{"errorCode":"{code}","errorMessage":"told to"}}"#)
+    };
     let status = StatusCode::from_u16(status).unwrap();
     (status, [("x-log-requestid", "0123456789ABCDEF01234567")], text).into_response()
 }

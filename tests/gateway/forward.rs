@@ -27,7 +27,9 @@ async fn every_mode_is_stored_and_acknowledged_byte_for_byte() {
         assert_eq!(read(&mut stream, expected.len()).await, expected, "{name}");
     }
     // No chunk id, no answer: the next thing read is the ack of the last message.
-    for name in ["T01", "T03", "T04", "T05", "T06", "T10", "T11", "T12", "T13", "T14", "T15", "T16", "T18", "T19"] {
+    for name in
+        ["T01", "T03", "T04", "T05", "T06", "T10", "T11", "T12", "T13", "T14", "T15", "T16", "T18", "T19"]
+    {
         stream.write_all(&vector(name)).await.unwrap();
     }
     stream.write_all(&message("app.log", 1441588984, &[("m", "last")], Some("end"))).await.unwrap();
@@ -52,12 +54,15 @@ async fn a_message_in_many_reads_and_many_messages_in_one() {
     }
     assert_eq!(read(&mut stream, 9).await, ack("big"));
     let many: Vec<u8> = (0..1_000)
-        .flat_map(|n| message("app", 1_700_000_000 + n / 100, &[("n", &n.to_string())], (n == 999).then_some("all")))
+        .flat_map(|n| {
+            message("app", 1_700_000_000 + n / 100, &[("n", &n.to_string())], (n == 999).then_some("all"))
+        })
         .collect();
     stream.write_all(&many).await.unwrap();
     assert_eq!(read(&mut stream, 9).await, ack("all"));
     let found = gateway.wait_for("default", "n:*", 1_000).await;
-    let numbers: Vec<u32> = found.iter().map(|record| record["n"].as_str().unwrap().parse().unwrap()).collect();
+    let numbers: Vec<u32> =
+        found.iter().map(|record| record["n"].as_str().unwrap().parse().unwrap()).collect();
     assert!(numbers.is_sorted(), "the order within a second is lost");
     gateway.stop().await;
 }
@@ -70,7 +75,11 @@ async fn damaged_chunks_are_never_acknowledged_and_cost_their_connection_only() 
         let mut stream = gateway.connect().await;
         stream.write_all(&message("app", 1, &[("log", "before")], Some("ok"))).await.unwrap();
         stream.write_all(&vector(name)).await.unwrap();
-        assert_eq!(read_to_close(&mut stream).await, ack("ok"), "{name}: only what came before is acknowledged");
+        assert_eq!(
+            read_to_close(&mut stream).await,
+            ack("ok"),
+            "{name}: only what came before is acknowledged"
+        );
     }
     // Label and content disagree: the content decides, and the ack follows.
     healthy.write_all(&vector("M26")).await.unwrap();
@@ -95,7 +104,12 @@ async fn bad_events_are_dropped_counted_and_acknowledged() {
 #[tokio::test]
 async fn other_protocols_are_closed_without_an_answer() {
     let gateway = start(EMBEDDED).await;
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\x00\xff\x13\x37", b"\xc1"] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\x00\xff\x13\x37",
+        b"\xc1",
+    ] {
         let mut stream = gateway.connect().await;
         stream.write_all(bytes).await.unwrap();
         assert_eq!(read_to_close(&mut stream).await, b"", "{bytes:?}");
@@ -109,7 +123,8 @@ async fn other_protocols_are_closed_without_an_answer() {
 
 #[tokio::test]
 async fn limits_close_at_the_header() {
-    let config = format!("inputs: {{ forward: {{ listen: '127.0.0.1:0', max_message: 64KiB }} }}\n{EMBEDDED}");
+    let config =
+        format!("inputs: {{ forward: {{ listen: '127.0.0.1:0', max_message: 64KiB }} }}\n{EMBEDDED}");
     let gateway = start(&config).await;
     for name in ["M02", "M03", "M04"] {
         let mut stream = gateway.connect().await;

@@ -33,10 +33,12 @@ pub async fn start(extra: &str) -> TestGateway {
 /// Starts a gateway on a directory that another one may have used.
 pub async fn start_in(dir: Arc<tempfile::TempDir>, extra: &str) -> TestGateway {
     let file = dir.path().join("sluicegate.yaml");
-    let inputs = if extra.contains("inputs:") { "" } else { "inputs: { forward: { listen: '127.0.0.1:0' } }" };
+    let inputs =
+        if extra.contains("inputs:") { "" } else { "inputs: { forward: { listen: '127.0.0.1:0' } }" };
     std::fs::write(&file, format!("operations: {{ listen: '127.0.0.1:0' }}\n{inputs}\n{extra}\n")).unwrap();
     let flags = Flags { data_dir: Some(dir.path().join("data")) };
-    let plan = config::load(Some(&file), std::iter::empty(), &flags).unwrap_or_else(|errors| panic!("{errors}"));
+    let plan =
+        config::load(Some(&file), std::iter::empty(), &flags).unwrap_or_else(|errors| panic!("{errors}"));
     TestGateway { gateway: Gateway::start(plan, None).await.unwrap(), dir }
 }
 
@@ -70,7 +72,8 @@ impl TestGateway {
     fn client(&self) -> Client {
         let key = std::fs::read_to_string(self.data().join("log-service/access-key")).unwrap();
         let (id, secret) = key.trim().split_once('\n').unwrap();
-        let key = AccessKey { id: id.to_owned(), secret: Secret::new(secret.to_owned()), security_token: None };
+        let key =
+            AccessKey { id: id.to_owned(), secret: Secret::new(secret.to_owned()), security_token: None };
         let endpoint = format!("http://{}", self.address("log service"));
         Client::new(&endpoint, "sluicegate", None, Credentials::Static(Arc::new(key)), PATIENCE).unwrap()
     }
@@ -114,7 +117,9 @@ impl TestGateway {
                 assert_eq!(found.len(), count, "{found:?}");
                 found
             }
-            Err(_) => panic!("{query:?} finds {:?}, not {count} records", self.query(logstore, query).await.len()),
+            Err(_) => {
+                panic!("{query:?} finds {:?}, not {count} records", self.query(logstore, query).await.len())
+            }
         }
     }
 

@@ -33,7 +33,10 @@ async fn recorded_long_lines_of_docker_are_whole() {
     lengths.sort_unstable();
     assert_eq!(lengths, [5, 6, 20_000, 40_960]);
     for record in &found {
-        assert!(record.keys().all(|key| !key.starts_with("partial_") && !key.starts_with("__partial")), "{record:?}");
+        assert!(
+            record.keys().all(|key| !key.starts_with("partial_") && !key.starts_with("__partial")),
+            "{record:?}"
+        );
     }
     gateway.stop().await;
 }
@@ -75,7 +78,9 @@ async fn pieces_survive_a_restart_and_resent_ones_count_once() {
 
 #[tokio::test]
 async fn a_line_without_its_end_is_emitted_and_marked() {
-    let config = format!("inputs: {{ forward: {{ listen: '127.0.0.1:0', join_timeout: 100ms, max_line: 10 }} }}\n{EMBEDDED}");
+    let config = format!(
+        "inputs: {{ forward: {{ listen: '127.0.0.1:0', join_timeout: 100ms, max_line: 10 }} }}\n{EMBEDDED}"
+    );
     let gateway = start(&config).await;
     send_acked(&gateway, &piece(1, false, "no newline, and long", Some("p1")), "p1").await;
     let found = gateway.wait_for("default", "*", 1).await;

@@ -43,7 +43,8 @@ async fn the_first_match_decides_logstore_topic_and_fields() {
 
 #[tokio::test]
 async fn placeholders_make_a_bounded_number_of_logstores() {
-    let gateway = start("log_service: { listen: '127.0.0.1:0' }\nroutes: [ { logstore: 'app-${record.n}' } ]").await;
+    let gateway =
+        start("log_service: { listen: '127.0.0.1:0' }\nroutes: [ { logstore: 'app-${record.n}' } ]").await;
     let bytes: Vec<u8> = (0..230).flat_map(|n| message("t", 1, &[("n", &n.to_string())], None)).collect();
     gateway.send(&bytes).await;
     gateway.wait_for("default", "*", 30).await;

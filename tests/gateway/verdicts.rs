@@ -4,7 +4,8 @@ use super::fake_service::FakeService;
 use super::harness::{TestGateway, message, start};
 
 async fn send_numbers(gateway: &TestGateway, count: usize) {
-    let bytes: Vec<u8> = (0..count).flat_map(|n| message("t", 1_700_000_000, &[("n", &n.to_string())], None)).collect();
+    let bytes: Vec<u8> =
+        (0..count).flat_map(|n| message("t", 1_700_000_000, &[("n", &n.to_string())], None)).collect();
     gateway.send(&bytes).await;
 }
 
@@ -26,16 +27,25 @@ async fn trouble_is_retried_with_the_same_bytes() {
 async fn only_the_refused_records_become_dead_letters() {
     let bad = ["13", "57"];
     let service = FakeService::start(move |put| {
-        if put.values("n").iter().any(|n| bad.contains(&n.as_str())) { (400, "PostBodyInvalid") } else { (200, "") }
+        if put.values("n").iter().any(|n| bad.contains(&n.as_str())) {
+            (400, "PostBodyInvalid")
+        } else {
+            (200, "")
+        }
     })
     .await;
     let gateway = start(&service.destination("")).await;
     send_numbers(&gateway, 100).await;
     let letters = gateway.data().join("refused");
-    service.wait(|puts| puts.iter().filter(|put| put.status == 200).map(|put| put.values("n").len()).sum::<usize>() == 98).await;
+    service
+        .wait(|puts| {
+            puts.iter().filter(|put| put.status == 200).map(|put| put.values("n").len()).sum::<usize>() == 98
+        })
+        .await;
     let mut delivered: Vec<String> = service.accepted().iter().flat_map(|put| put.values("n")).collect();
     delivered.sort_by_key(|n| n.parse::<u32>().unwrap());
-    let expected: Vec<String> = (0..100).map(|n| n.to_string()).filter(|n| !bad.contains(&n.as_str())).collect();
+    let expected: Vec<String> =
+        (0..100).map(|n| n.to_string()).filter(|n| !bad.contains(&n.as_str())).collect();
     assert_eq!(delivered, expected);
     assert!(service.puts().len() <= 32, "{} requests for one group", service.puts().len());
     let data = gateway.stop().await;
@@ -55,10 +65,17 @@ async fn only_the_refused_records_become_dead_letters() {
 #[tokio::test]
 async fn too_large_is_halved_until_it_passes() {
     let service =
-        FakeService::start(|put| if put.values("n").len() > 30 { (413, "PostBodyTooLarge") } else { (200, "") }).await;
+        FakeService::start(
+            |put| if put.values("n").len() > 30 { (413, "PostBodyTooLarge") } else { (200, "") },
+        )
+        .await;
     let gateway = start(&service.destination("")).await;
     send_numbers(&gateway, 100).await;
-    service.wait(|puts| puts.iter().filter(|put| put.status == 200).map(|put| put.values("n").len()).sum::<usize>() == 100).await;
+    service
+        .wait(|puts| {
+            puts.iter().filter(|put| put.status == 200).map(|put| put.values("n").len()).sum::<usize>() == 100
+        })
+        .await;
     let delivered: Vec<String> = service.accepted().iter().flat_map(|put| put.values("n")).collect();
     assert_eq!(delivered, (0..100).map(|n| n.to_string()).collect::<Vec<_>>(), "in order");
     gateway.stop().await;

@@ -167,9 +167,10 @@ impl Joiner {
                 continue;
             }
             if lines.open.get(&key).is_some_and(|line| !line.continues_with(&piece))
-                && let Some(line) = lines.take(&key) {
-                    self.end(&mut lines, line, batch, &mut absorbed);
-                }
+                && let Some(line) = lines.take(&key)
+            {
+                self.end(&mut lines, line, batch, &mut absorbed);
+            }
             let tag = batch.tag().to_vec();
             if self.add(settings, &mut lines, origin, &tag, piece, None) {
                 if let Some(line) = lines.take(&key) {
