@@ -191,6 +191,29 @@ fn a_half_written_snapshot_leaves_the_old_segments_in_force() {
 }
 
 #[test]
+fn a_lost_snapshot_mixes_no_queues_up() {
+    // Numbers of queues hold for one generation: here "a" is number 0 in the first, and "z" in the second.
+    let disk = Disk::default();
+    let (journal, queue) = open(&disk);
+    let z = journal.queue("z", BLOCK);
+    store(&journal, queue, 0..1);
+    store(&journal, z, 1..3);
+    journal.settle(queue, [0]);
+    journal.step(false);
+    drop(journal);
+    let options = Options { segment_bytes: SEGMENT, ..Options::new("/fake") };
+    let journal = Journal::open_by_hand(options, Arc::new(disk.clone())).unwrap();
+    let (b, z) = (journal.queue("b", BLOCK), journal.queue("z", BLOCK));
+    store(&journal, b, 10..18);
+    let second = segments(&disk)[1].clone();
+    disk.edit(&second, |bytes| bytes[70] ^= 1);
+    let (again, _) = open(&disk);
+    assert_eq!(found(&journal, z), [1, 2]);
+    assert_eq!(found(&again, again.queue("z", BLOCK)), [1, 2]);
+    assert_eq!(found(&again, again.queue("b", BLOCK)), (10..18).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_failed_sync_moves_its_commits_to_a_fresh_segment() {
     for seed in 0..20 {
         let disk = filled(2);
@@ -238,6 +261,79 @@ fn a_full_disk_stalls_until_there_is_space_and_settles_make_some() {
     journal.step(false);
     assert!(receipt.is_stored(), "settled segments gave their space back");
     assert_eq!(found(&journal, queue), [12]);
+}
+
+#[test]
+fn a_full_disk_is_told_from_a_broken_one_and_half_a_batch_takes_no_space() {
+    let disk = filled(2);
+    let (journal, queue) = open(&disk);
+    let used = || disk.names().iter().map(|name| disk.content(name).len()).sum::<usize>();
+    let room = used() + 900;
+    disk.faults(|faults| faults.capacity = Some(room));
+    let receipt = submit(&journal, queue, 2);
+    for _ in 0..20 {
+        assert!(matches!(journal.step(false), Next::After(_)));
+        assert!(journal.stats().disk_full && journal.stats().stalled.is_some());
+        assert!(used() <= room - 300, "attempts pile up");
+    }
+    disk.faults(|faults| faults.capacity = Some(room + 600));
+    journal.step(false);
+    assert!(receipt.is_stored() && !journal.stats().disk_full);
+    disk.faults(|faults| (faults.capacity, faults.failing_syncs) = (None, 1));
+    submit(&journal, queue, 3);
+    journal.step(false);
+    assert!(journal.stats().stalled.is_some() && !journal.stats().disk_full);
+}
+
+/// Three entries of one stream, leased and sealed.
+fn sealed(disk: &Disk) -> (Journal, QueueId, Seal) {
+    let (journal, queue) = open(disk);
+    store(&journal, queue, 0..12);
+    assert!(segments(disk).len() > 2, "the group reaches over segments");
+    assert_eq!(journal.lease(queue, usize::MAX).len(), 12);
+    let seal = Seal { queue, stream: 1, sequence: 7, first: 0, last: 11 };
+    let mut commit = Commit::new();
+    commit.seal(seal);
+    let receipt = journal.submit(commit).receipt;
+    journal.step(false);
+    assert!(receipt.is_stored());
+    (journal, queue, seal)
+}
+
+#[test]
+fn a_sealed_group_that_is_settled_bit_by_bit_is_never_there_in_parts() {
+    for settled in 0..=12u64 {
+        for seed in 0..8 {
+            let disk = Disk::default();
+            let (journal, queue, seal) = sealed(&disk);
+            for index in 0..settled {
+                journal.settle(queue, [index, index]);
+                journal.step(true);
+            }
+            let left = journal.stats().queues[0].entries;
+            assert_eq!(left, if settled == 12 { 0 } else { 12 });
+            let (journal, queue) = open(&disk.crash(seed));
+            let groups = journal.sealed(queue);
+            if settled < 12 {
+                assert_eq!((groups.len(), groups[0].0, groups[0].1.len()), (1, seal, 12));
+            }
+            assert!(journal.lease(queue, usize::MAX).is_empty(), "some of it is free");
+        }
+    }
+}
+
+#[test]
+fn who_seals_what_is_not_leased_seals_nothing() {
+    let disk = Disk::default();
+    let (journal, queue) = open(&disk);
+    store(&journal, queue, 0..2);
+    journal.lease(queue, 1);
+    let mut commit = Commit::new();
+    commit.seal(Seal { queue, stream: 1, sequence: 1, first: 0, last: 1 });
+    journal.submit(commit);
+    journal.step(false);
+    assert!(open(&disk).0.sealed(queue).is_empty());
+    assert_eq!(found(&journal, queue), [1]);
 }
 
 #[test]

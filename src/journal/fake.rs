@@ -246,6 +246,14 @@ impl SegmentFile for Handle {
         Ok(bytes.len())
     }
 
+    fn cut(&self, len: u64) -> io::Result<()> {
+        let mut world = self.disk.world();
+        let content = &mut world.contents[self.id];
+        assert!(content.synced as u64 <= len, "what is durable is never cut");
+        content.bytes.truncate(len as usize);
+        Ok(())
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut world = self.disk.world();
         world.syncs += 1;

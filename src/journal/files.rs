@@ -39,6 +39,8 @@ pub trait Files: Send + Sync {
 pub trait SegmentFile: Send + Sync {
     /// Appends some of the bytes and says how many, like [`Write::write_vectored`].
     fn write_some(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Gives the space behind `len` back; nothing is written to the file afterwards.
+    fn cut(&self, len: u64) -> io::Result<()>;
     /// Makes all written bytes durable.
     fn sync(&self) -> io::Result<()>;
     /// Reads some bytes; 0 at the end.
@@ -173,6 +175,10 @@ impl SegmentFile for File {
     fn write_some(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut file = self;
         file.write_vectored(pieces)
+    }
+
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -302,7 +302,8 @@ impl Journal {
         }
     }
 
-    /// Settles delivered or dropped entries; written down soon.
+    /// Settles delivered or dropped entries; written down soon. A sealed group goes when all its entries are settled,
+    /// in one call or in many, and is whole until then.
     pub fn settle(&self, queue: QueueId, indices: impl IntoIterator<Item = u64>) {
         self.settle_with(|state| indices.into_iter().for_each(|index| state.settle(queue, index)));
     }

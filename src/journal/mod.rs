@@ -90,7 +90,8 @@ pub enum Storage {
 pub enum OnFull {
     /// [`Journal::admit`] waits.
     Block,
-    /// The oldest entries that nobody has leased are dropped and counted.
+    /// The oldest entries that nobody has leased are dropped and counted; nobody waits. Who leases must hold far less
+    /// than the quota, a quarter at most: leased bytes count and cannot be dropped.
     EvictOldest,
 }
 
@@ -153,7 +154,8 @@ impl Commit {
         self.settles.push((queue, index));
     }
 
-    /// Seals leased entries.
+    /// Seals leased entries. All live entries of the stream in the range must be leased and in no other seal; else
+    /// this seals nothing and is logged.
     pub fn seal(&mut self, seal: Seal) {
         self.seals.push(seal);
     }

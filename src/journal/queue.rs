@@ -3,8 +3,11 @@
 //! ```text
 //!  waiting --stored--> ready --lease--> leased --seal--> leased + sealed --settle--> gone
 //!     |                  ^   <-unlease---'                                    ^
-//!     `-- settled before it is stored: gone once it is --------------- evict -'
+//!     `-- settled before it is stored: gone once it is     evict: ready -> gone
 //! ```
+//!
+//! A sealed group goes as one: what is settled of it stays until the last of its entries is, so that no moment shows
+//! a group in parts.
 //!
 //! An entry that a waiting commit settles is *settling*: nobody can lease it, and it is live until that commit is
 //! stored, because a crash before must find it again.
@@ -58,7 +61,7 @@ pub(super) struct Slot {
     pub(super) phase: Phase,
     /// A waiting commit settles it.
     pub(super) settling: bool,
-    /// Settled while it was waiting.
+    /// Settled, and still here: it waits to be stored, or for the rest of its sealed group.
     pub(super) abandoned: bool,
     pub(super) sealed: bool,
 }
@@ -137,7 +140,7 @@ pub(super) struct OpenSeal {
     /// Entries it holds.
     pub(super) entries: u64,
     /// Those not settled yet.
-    pub(super) live: u64,
+    pub(super) unsettled: u64,
     pub(super) recovered: bool,
 }
 
@@ -273,11 +276,16 @@ impl Queue {
     }
 
     /// Marks the entries of a seal. `expected` is how many there were when it was made, if it was made before.
-    /// Says how many it holds, or None when it can no longer be what it was.
+    /// Says how many it holds, or None when it can no longer be what it was, or when some are not the caller's.
     pub(super) fn seal(&mut self, seal: &Seal, expected: Option<u64>) -> Option<u64> {
         let members = self.sealed_indices(seal.stream, seal.first, seal.last);
         let entries = members.len() as u64;
-        if entries == 0 || expected.is_some_and(|expected| expected != entries) {
+        let recovered = expected.is_some();
+        let ours = members
+            .iter()
+            .filter_map(|index| self.slots.get(index))
+            .all(|slot| !slot.sealed && !slot.settling && (recovered || slot.phase == Phase::Leased));
+        if entries == 0 || !ours || expected.is_some_and(|expected| expected != entries) {
             return None;
         }
         for index in members {
@@ -287,13 +295,8 @@ impl Queue {
                 slot.phase = Phase::Leased;
             }
         }
-        let open = OpenSeal {
-            last: seal.last,
-            sequence: seal.sequence,
-            entries,
-            live: entries,
-            recovered: expected.is_some(),
-        };
+        let open =
+            OpenSeal { last: seal.last, sequence: seal.sequence, entries, unsettled: entries, recovered };
         self.seals.insert((seal.first, seal.stream), open);
         Some(entries)
     }
@@ -310,6 +313,25 @@ impl Queue {
         whole.collect()
     }
 
+    /// Settles one entry of a sealed group; gives the group's entries once all of them are settled.
+    pub(super) fn settle_sealed(&mut self, index: u64) -> Vec<u64> {
+        let Some(slot) = self.slots.get_mut(&index).filter(|slot| slot.sealed && !slot.abandoned) else {
+            return Vec::new();
+        };
+        slot.abandoned = true;
+        let number = slot.stream.number;
+        let upto = self.seals.range_mut(..=(index, number)).rev();
+        let mut holding = upto.filter(|((_, stream), open)| *stream == number && open.last >= index);
+        let Some((&(first, stream), open)) = holding.next() else { return vec![index] };
+        open.unsettled = open.unsettled.saturating_sub(1);
+        if open.unsettled > 0 {
+            return Vec::new();
+        }
+        let last = open.last;
+        self.seals.remove(&(first, stream));
+        self.sealed_indices(stream, first, last)
+    }
+
     /// Takes a live entry out. The caller accounts for its segment.
     pub(super) fn remove(&mut self, index: u64) -> Option<Slot> {
         let slot = self.slots.remove(&index)?;
@@ -320,20 +342,6 @@ impl Queue {
         }
         while self.fresh.front().is_some_and(|first| !self.slots.contains_key(first)) {
             self.fresh.pop_front();
-        }
-        if slot.sealed {
-            let stream = slot.stream.number;
-            let holder = self
-                .seals
-                .range_mut(..=(index, stream))
-                .rev()
-                .find(|((_, of), open)| *of == stream && open.last >= index);
-            if let Some((&key, open)) = holder {
-                open.live -= 1;
-                if open.live == 0 {
-                    self.seals.remove(&key);
-                }
-            }
         }
         // The map and this slot are the last two who know the stream.
         if Arc::strong_count(&slot.stream) == 2 {

@@ -54,9 +54,11 @@ struct Stored {
 #[derive(Default)]
 pub(super) struct Recovered {
     queues: BTreeMap<String, Queue>,
-    /// Queue numbers of the generation that is being read.
-    names: HashMap<u32, String>,
+    /// Queue numbers, which hold for one generation. Any sound snapshot of it gives the names of one that is lost.
+    names: HashMap<(u64, u32), String>,
     segments: BTreeMap<u32, Segment>,
+    /// Whose frames are being read.
+    reading: u64,
     pub(super) generation: u64,
     pub(super) next_segment: u32,
     /// Frames seen so far; the next one is numbered above.
@@ -87,6 +89,8 @@ struct Candidate {
     header_sound: bool,
     /// Good lengths of older segments, from its snapshot.
     covers: Option<BTreeMap<u32, Extent>>,
+    /// Queues its snapshot names.
+    names: Vec<(u32, String)>,
 }
 
 /// Reads what the directory holds. Files that claim to be another segment are set aside.
@@ -103,6 +107,9 @@ pub(super) fn recover(files: &dyn Files) -> io::Result<Recovered> {
             Some(candidate) if !taken => {
                 found.generation = found.generation.max(candidate.identity.generation);
                 found.next_segment = found.next_segment.max(candidate.identity.segment.saturating_add(1));
+                let generation = candidate.identity.generation;
+                let names = candidate.names.iter();
+                found.names.extend(names.map(|(number, name)| ((generation, *number), name.clone())));
                 candidates.insert(candidate.identity.segment, candidate);
             }
             _ => {
@@ -152,8 +159,20 @@ fn look(files: &dyn Files, name: &str) -> io::Result<Option<Candidate>> {
     let sound = Identity::from_header(&header);
     let Some(identity) = sound.or_else(|| Identity::from_name(name)) else { return Ok(None) };
     let mut scan = Scan::new(&*file, size, identity.seed());
-    let covers = scan.frame(HEADER_BYTES).and_then(|frame| covered(&frame.ops));
-    Ok(Some(Candidate { identity, name: name.to_owned(), size, header_sound: sound.is_some(), covers, file }))
+    let first = scan.frame(HEADER_BYTES);
+    let covers = first.as_ref().and_then(|frame| covered(&frame.ops));
+    let names = first.map(|frame| named(&frame.ops)).unwrap_or_default();
+    let header_sound = sound.is_some();
+    Ok(Some(Candidate { identity, name: name.to_owned(), size, header_sound, covers, names, file }))
+}
+
+fn named(ops: &[u8]) -> Vec<(u32, String)> {
+    let ops = parse_ops(ops).unwrap_or_default().into_iter();
+    let names = ops.filter_map(|op| match op {
+        Op::Queue { number, name } => Some((number, name.to_owned())),
+        _ => None,
+    });
+    names.collect()
 }
 
 /// What a snapshot says about older segments.
@@ -176,6 +195,7 @@ impl Recovered {
         let place = files.place().display();
         let limit = known.map_or(from.size, |known| known.good.min(from.size));
         let before = self.last_frame;
+        self.reading = from.identity.generation;
         let mut scan = Scan::new(&*from.file, limit, from.identity.seed());
         let number = from.identity.segment;
         // Bytes of broken places, and those of them that had been synced.
@@ -272,11 +292,10 @@ impl Recovered {
                     self.queue(seal.queue).seals.insert((seal.first, seal.stream), seal);
                 }
                 Op::Queue { number, name } => {
-                    self.names.insert(number, name.to_owned());
+                    self.names.insert((self.reading, number), name.to_owned());
                 }
                 Op::Snapshot => {
                     listed = Some(BTreeSet::new());
-                    self.names.clear();
                     self.queues.values_mut().for_each(|queue| queue.seals.clear());
                 }
                 Op::Live { queue, next, ranges } => {
@@ -297,8 +316,8 @@ impl Recovered {
 
     /// The name of a numbered queue, also when the frame that named it is lost.
     fn name(&self, number: u32) -> String {
-        let unnamed = || format!("unnamed-{}-{number}", self.generation);
-        self.names.get(&number).cloned().unwrap_or_else(unnamed)
+        let unnamed = || format!("unnamed-{}-{number}", self.reading);
+        self.names.get(&(self.reading, number)).cloned().unwrap_or_else(unnamed)
     }
 
     fn queue(&mut self, number: u32) -> &mut Queue {
@@ -396,6 +415,10 @@ struct Loose(Vec<u8>);
 
 impl SegmentFile for Loose {
     fn write_some(&self, _: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn cut(&self, _: u64) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

@@ -90,7 +90,7 @@ fn encode(batch: &mut Batch, state: &mut State) -> usize {
     for (queue, (first, stream), open) in state.open_seals() {
         let last = open.last;
         let on_disk = queue.slots.get(&first).is_none_or(|slot| slot.place.is_some());
-        if open.live == open.entries && on_disk {
+        if on_disk {
             batch.seal(&SealOp {
                 queue: queue.id.0,
                 stream,

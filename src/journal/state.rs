@@ -22,6 +22,15 @@ pub(super) struct Waiting {
     pub(super) bytes: u64,
 }
 
+impl Waiting {
+    /// Numbers of the queues it is about; some more than once.
+    pub(super) fn queues(&self) -> impl Iterator<Item = u32> + '_ {
+        let appends = self.appends.iter().map(|(_, append)| append.queue.0);
+        let settles = self.settles.iter().map(|(queue, _)| queue.0);
+        appends.chain(settles).chain(self.seals.iter().map(|(seal, _)| seal.queue.0))
+    }
+}
+
 /// A segment file.
 pub(super) struct Segment {
     pub(super) name: String,
@@ -52,6 +61,8 @@ pub(super) struct State {
     /// Bytes of live entries that are on the disk or on their way there.
     pub(super) live_bytes: u64,
     pub(super) stalled: Option<String>,
+    /// It is stalled for want of space.
+    pub(super) disk_full: bool,
     pub(super) closing: bool,
     /// How many wait in admit, for whatever reason.
     pub(super) blocked: usize,
@@ -111,8 +122,9 @@ impl State {
             }
         }
         for (id, index) in commit.settles {
-            let on_disk =
-                self.slot(id, index).map(|slot| slot.place.is_some() || slot.phase == Phase::Waiting);
+            // A sealed entry goes with its group alone.
+            let slot = self.slot(id, index).filter(|slot| !slot.sealed);
+            let on_disk = slot.map(|slot| slot.place.is_some() || slot.phase == Phase::Waiting);
             match on_disk {
                 Some(true) => {
                     if let Some(queue) = self.queue_mut(id) {
@@ -126,10 +138,14 @@ impl State {
         }
         for seal in commit.seals {
             let Some(queue) = self.queue_mut(seal.queue) else { continue };
-            if let Some(entries) = queue.seal(&seal, None)
-                && queue.slots.get(&seal.first).is_none_or(|slot| slot.place.is_some())
-            {
-                waiting.seals.push((seal, entries));
+            match queue.seal(&seal, None) {
+                Some(entries) if queue.slots.get(&seal.first).is_none_or(|slot| slot.place.is_some()) => {
+                    waiting.seals.push((seal, entries));
+                }
+                Some(_) => {}
+                None => {
+                    tracing::error!(queue = %queue.name, ?seal, "sealed entries that are not leased: ignored")
+                }
             }
         }
         if waiting.appends.is_empty() && waiting.settles.is_empty() && waiting.seals.is_empty() {
@@ -154,7 +170,15 @@ impl State {
             slot.abandoned = true;
             return;
         }
-        if slot.place.is_some() {
+        let gone = if slot.sealed { queue.settle_sealed(index) } else { vec![index] };
+        for index in gone {
+            self.settle_now(id, index);
+        }
+    }
+
+    fn settle_now(&mut self, id: QueueId, index: u64) {
+        let Some(queue) = self.queues.get_mut(id.0 as usize) else { return };
+        if queue.slots.get(&index).is_some_and(|slot| slot.place.is_some()) {
             queue.lazy.insert(index, index);
         }
         self.take_out(id, index);
@@ -298,6 +322,7 @@ impl State {
             segments: self.segments.len(),
             waiting: self.waiting.len(),
             stalled: self.stalled.clone(),
+            disk_full: self.disk_full,
             stored: self.stored,
             last_sync: self.last_sync,
             damaged_bytes: self.damaged_bytes,
@@ -321,6 +346,8 @@ pub struct Stats {
     pub waiting: usize,
     /// Why nothing can be stored at the moment, and what to do.
     pub stalled: Option<String>,
+    /// It is stalled because the disk or a quota is full, which is nobody's fault here: it goes on once there is space.
+    pub disk_full: bool,
     /// Commits stored since the start.
     pub stored: u64,
     pub last_sync: Duration,

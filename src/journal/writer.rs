@@ -14,7 +14,7 @@ use super::upkeep::Copying;
 use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Histogram, counter, histogram};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,6 +82,13 @@ struct Meters {
     failures: Counter,
 }
 
+impl Failure {
+    /// Space is what is missing.
+    fn is_full(&self) -> bool {
+        matches!(self.error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
 impl Writer {
     pub(super) fn new(
         shared: Arc<Shared>,
@@ -119,7 +126,9 @@ impl Writer {
             Ok(next) => {
                 if self.backoff.tries() > 0 {
                     self.backoff.reset();
-                    self.shared.lock().stalled = None;
+                    let mut state = self.shared.lock();
+                    (state.stalled, state.disk_full) = (None, false);
+                    drop(state);
                     tracing::info!(journal = %self.shared.place(), "the journal can be written again");
                 }
                 next
@@ -132,11 +141,16 @@ impl Writer {
         let limit = self.shared.segment_bytes();
         match &self.head {
             None => {
-                // What is settled may go without a write, when its space is what is missing.
-                if self.full {
+                let opened = self.open_segment();
+                if opened.as_ref().err().map_or(self.full, Failure::is_full) {
+                    // What is settled goes first, and when nothing can be written, without a word of it on the disk.
                     self.retire()?;
+                    if opened.is_err() {
+                        self.open_segment()?;
+                    }
+                } else {
+                    opened?;
                 }
-                self.open_segment()?;
             }
             Some(head) if head.len >= limit && self.has_work() => self.open_segment()?,
             Some(_) => {}
@@ -163,11 +177,11 @@ impl Writer {
         self.head = None;
         self.copying = None;
         let kind = failure.error.kind();
-        self.full = matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        self.full = failure.is_full();
         self.meters.failures.increment(1);
         let wait = self.backoff.next_wait();
         let advice = match kind {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on this file system",
+            _ if self.full => "free space on this file system",
             io::ErrorKind::PermissionDenied => "let the gateway's user write there",
             io::ErrorKind::ReadOnlyFilesystem => "mount it writable",
             _ => "check the disk",
@@ -180,7 +194,8 @@ impl Writer {
         if let Some(suppressed) = self.log.allow() {
             tracing::error!(suppressed, "{message}");
         }
-        self.shared.lock().stalled = Some(message);
+        let mut state = self.shared.lock();
+        (state.stalled, state.disk_full) = (Some(message), self.full);
         Next::After(wait)
     }
 
@@ -191,35 +206,37 @@ impl Writer {
         let mut bytes: u64 = self.taken.iter().map(|commit| commit.bytes).sum();
         self.batch.clear();
         let seed = head.identity.seed();
-        let lazy = {
+        let (lazy, fresh) = {
             let mut state = self.shared.lock();
             while self.taken.is_empty() || bytes < room {
                 let Some(commit) = state.waiting.pop_front() else { break };
                 bytes += commit.bytes;
                 self.taken.push(commit);
             }
-            if !self.taken.is_empty() && head.named < state.queues.len() {
-                self.batch.begin(self.next_frame, self.durable_frame);
-                for queue in state.queues.iter().skip(head.named) {
-                    self.batch.queue(queue.id.0, &queue.name);
-                }
-                self.batch.end(seed);
-                self.next_frame += 1;
-                head.named = state.queues.len();
-            }
-            take_lazy(&mut state.queues)
+            let fresh = state.queues.iter().skip(head.named).map(|queue| (queue.id.0, queue.name.clone()));
+            let fresh: BTreeMap<u32, String> = fresh.collect();
+            (take_lazy(&mut state.queues), fresh)
         };
         if self.taken.is_empty() && lazy.is_empty() {
             return Ok(());
         }
+        if !self.taken.is_empty() && !fresh.is_empty() {
+            self.batch.begin(self.next_frame, self.durable_frame);
+            fresh.iter().for_each(|(number, name)| self.batch.queue(*number, name));
+            self.batch.end(seed);
+            self.next_frame += 1;
+            head.named += fresh.len();
+        }
         for commit in &self.taken {
             self.batch.begin(self.next_frame, self.durable_frame);
+            name_queues(&mut self.batch, &fresh, commit.queues());
             encode(&mut self.batch, commit);
             self.batch.end(seed);
             self.next_frame += 1;
         }
         if !lazy.is_empty() {
             self.batch.begin(self.next_frame, self.durable_frame);
+            name_queues(&mut self.batch, &fresh, lazy.iter().map(|(queue, _)| *queue));
             lazy.iter().for_each(|(queue, ranges)| self.batch.settle(*queue, ranges));
             self.batch.end(seed);
             self.next_frame += 1;
@@ -239,12 +256,22 @@ impl Writer {
         };
         let started = Instant::now();
         let start = head.len;
-        write_all(&*head.file, &mut self.batch.slices())
-            .map_err(|error| Failure { what: "write a segment", error })?;
+        let written = write_all(&*head.file, &mut self.batch.slices())
+            .map_err(|error| Failure { what: "write a segment", error })
+            .and_then(|()| match sync {
+                true => head.file.sync().map_err(|error| Failure { what: "sync a segment", error }),
+                false => Ok(()),
+            });
+        if let Err(failure) = written {
+            if failure.is_full() {
+                // Half a batch must not take the space that the next attempt needs.
+                let _ = head.file.cut(start);
+            }
+            return Err(failure);
+        }
         head.len += self.batch.bytes();
         head.dirty = true;
         if sync {
-            head.file.sync().map_err(|error| Failure { what: "sync a segment", error })?;
             head.dirty = false;
             self.durable_frame = self.next_frame - 1;
             self.meters.syncs.record(started.elapsed().as_secs_f64());
@@ -360,6 +387,19 @@ impl Writer {
                     };
                 }
             }
+        }
+    }
+}
+
+/// Names those queues of a frame that its segment does not name yet: the frame in front of it that does may be torn
+/// while this one is whole.
+fn name_queues(batch: &mut Batch, fresh: &BTreeMap<u32, String>, queues: impl Iterator<Item = u32>) {
+    if fresh.is_empty() {
+        return;
+    }
+    for number in queues.collect::<BTreeSet<_>>() {
+        if let Some(name) = fresh.get(&number) {
+            batch.queue(number, name);
         }
     }
 }
