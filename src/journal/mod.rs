@@ -30,6 +30,7 @@ mod recover;
 mod scan;
 mod snapshot;
 mod state;
+mod survey;
 mod upkeep;
 mod writer;
 
@@ -43,8 +44,8 @@ mod model;
 pub use files::{DirectoryError, DiskFiles, Files, SegmentFile, Space};
 pub use handle::{Journal, OpenError, ReadError};
 pub use queue::Evicted;
-pub use recover::survey;
 pub use state::{QueueStats, Stats};
+pub use survey::{mend, survey};
 
 use crate::base::limits;
 use bytes::Bytes;
