@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Pipeline;
 use super::destinations::Destination;
 use super::route::Router;
 use super::stream::{Identity, Origin, Stream};
+use super::{Pipeline, encode};
 use crate::base::limits;
 use crate::journal::QueueId;
 use crate::record::{Batch, Record};
-use crate::wire::loggroup::encode;
 
 /// Caches start over when they hold this many entries; only a flood of made-up tags or containers gets there.
 const REMEMBERED: usize = 4_096;
@@ -158,21 +157,11 @@ impl Lane {
         batch: &Batch,
         record: &Record,
         outlet: usize,
-        time: (u32, u32),
+        (seconds, nanos): (u32, u32),
     ) {
-        let mut contents = 0;
-        let mut container: &[u8] = b"";
-        for field in batch.fields_of(record) {
-            contents += encode::pair_len(field.key.len(), field.value.len());
-            if field.key.len() == 12 && batch.bytes(field.key) == b"container_id" {
-                container = batch.bytes(field.value);
-            }
-        }
-        let len = encode::log_len(time.0, contents);
-        let fragment = self.fragment(identity, outlet, container, len, batch);
-        let pairs =
-            batch.fields_of(record).iter().map(|field| (batch.bytes(field.key), batch.bytes(field.value)));
-        encode::put_log(&mut fragment.payload, time.0, time.1, contents, pairs);
+        let measured = encode::measure(batch, record, seconds);
+        let fragment = self.fragment(identity, outlet, measured.container, measured.bytes(), batch);
+        encode::write(&mut fragment.payload, batch, record, &measured, nanos);
         fragment.records += 1;
     }
 

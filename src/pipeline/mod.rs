@@ -9,6 +9,7 @@
 //! destination's buffer. A batch for several destinations is one commit, stored whole or not at all.
 
 pub mod destinations;
+pub mod encode;
 pub mod join;
 pub mod lane;
 pub mod modify;

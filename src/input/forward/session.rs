@@ -10,6 +10,7 @@
 //! tag within a read become one batch, since Docker sends every line as a message of its own. A peer's fault costs its
 //! connection and one log line; what it sent before is stored and acknowledged first.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -204,12 +205,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// Takes every complete message off the buffer, in order.
     async fn take_messages(&mut self) -> Result<(), SessionError> {
         let mut end = 0;
-        let mut ends: Vec<usize> = Vec::new();
+        let mut ends: Vec<(usize, usize)> = Vec::new();
         let scanned = loop {
             match self.scanner.scan(&self.buffer[end..]) {
                 Ok(Some(len)) => {
                     end += len;
-                    ends.push(end);
+                    ends.push((end, self.scanner.body_end()));
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
@@ -219,8 +220,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             let region = self.buffer.split_to(end).freeze();
             let mut start = 0;
             let since = Instant::now();
-            for end in ends {
-                let taken = self.take_message(&region, start, end, since).await;
+            for (end, body_end) in ends {
+                let taken = self.take_message(&region, start..end, body_end, since).await;
                 if taken.is_err() {
                     self.flush(since).await?;
                 }
@@ -235,14 +236,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     async fn take_message(
         &mut self,
         region: &Bytes,
-        start: usize,
-        end: usize,
+        place: Range<usize>,
+        body_end: usize,
         since: Instant,
     ) -> Result<(), SessionError> {
-        let frame = &region[start..end];
-        let Frame::Message(message) = message::open(frame)? else { return Ok(()) };
+        let Frame::Message(message) = message::open_with(&region[place.clone()], body_end)? else {
+            return Ok(());
+        };
         let mut tally = Tally::default();
-        let taken = self.decode(region, start, end, &message, &mut tally, since).await;
+        let taken = self.decode(region, place, &message, &mut tally, since).await;
         self.forward.count(&self.lane.origin, &tally);
         taken
     }
@@ -252,13 +254,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     async fn decode(
         &mut self,
         region: &Bytes,
-        start: usize,
-        end: usize,
+        place: Range<usize>,
         message: &Message,
         tally: &mut Tally,
         since: Instant,
     ) -> Result<(), SessionError> {
-        let frame = &region[start..end];
+        let start = place.start;
+        let frame = &region[place.clone()];
         let tag = &frame[message.tag.clone()];
         let settings =
             entries::Settings { drop_nil: self.forward.drop_nil, ..entries::Settings::new(Timestamp::now()) };
@@ -269,12 +271,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 self.batch.tag = Span::frame(start + message.tag.start, message.tag.len());
             }
             entries::decode_event(&mut self.batch, start, event, &settings, tally);
-            self.batch_bytes += end - start;
+            self.batch_bytes += place.len();
             self.ack(frame, message);
             return Ok(());
         }
         self.flush(since).await?;
-        self.batch_bytes = end - start;
+        self.batch_bytes = place.len();
         let mut body = match &message.body {
             Body::Entries(place) | Body::Packed(place) => start + place.start..start + place.end,
             Body::Event(event) => start + event.record.start..start + event.record.end,

@@ -1,16 +1,18 @@
 //! The parts of the gateway's hot path alone, for counting their instructions under callgrind (`counts.sh`).
 //!
-//! Only what happens inside [`framing`] and [`decode`] is counted: callgrind switches on at their door. Making the
-//! bytes, and for decoding also finding the messages, stays outside.
+//! Only what happens inside [`framing`], [`decode`] and [`encode`] is counted: callgrind switches on at their door. Making
+//! the bytes, and what comes before a part, stays outside.
 
 use std::error::Error;
 
 use sluicegate::{
+    config::plan::OutOfRange,
     input::forward::{
         entries::{self, Settings},
         message::{self, Body, Frame},
         tally::Tally,
     },
+    pipeline::{encode, tidy::Tidy},
     record::{
         Batch, Span, Timestamp,
         msgpack::{Limits, ScanError, Scanner},
@@ -45,11 +47,23 @@ pub fn main(part: &str, mode: Mode, records: u64) -> Result<(), Box<dyn Error>> 
     let mut stream = Stream::all(records, 1, 1, 1_700_000_000).remove(0);
     let bytes = msgpack::build(&mut stream, 0, mode, false, ENTRIES).bytes;
     let places = framing(&bytes)?;
-    let found = match part {
-        "framing" => places.len() as u64 * if mode == Mode::Packed { ENTRIES } else { 1 },
-        "decode" => decode(reads(&bytes, places))?,
-        _ => return Err("--part is framing or decode".into()),
-    };
+    if part == "framing" {
+        let found = places.len() as u64 * if mode == Mode::Packed { ENTRIES } else { 1 };
+        return report(found, records);
+    }
+    let tidy = Tidy::new(OutOfRange::Keep);
+    let (mut batch, mut logs, mut found) = (Batch::default(), Vec::new(), 0);
+    for read in reads(&bytes, places) {
+        decode(&mut batch, read)?;
+        found += batch.records.len() as u64;
+        if part == "encode" {
+            encode(&tidy, &mut batch, &mut logs);
+        }
+    }
+    report(found, records)
+}
+
+fn report(found: u64, records: u64) -> Result<(), Box<dyn Error>> {
     if found != records {
         return Err(
             format!("{found} records came out of {records}; packed counts want whole thousands").into()
@@ -90,30 +104,40 @@ fn reads(bytes: &[u8], places: Vec<Place>) -> Vec<Read> {
     reads
 }
 
-/// Opens every message and decodes its events into one batch per read.
+/// Opens every message of a read and decodes its events into the batch.
 #[inline(never)]
-fn decode(reads: Vec<Read>) -> Result<u64, Box<dyn Error>> {
+fn decode(batch: &mut Batch, read: Read) -> Result<(), Box<dyn Error>> {
     let settings = Settings::new(Timestamp::new(1_700_000_000, 0));
-    let mut batch = Batch::default();
     let mut tally = Tally::default();
-    for read in reads {
-        batch.clear();
-        batch.frame = read.bytes.into();
-        for Place { base, len, body_end } in read.messages {
-            let Frame::Message(message) = message::open_with(&batch.frame[base..base + len], body_end)?
-            else {
-                continue;
-            };
-            batch.tag = Span::frame(base + message.tag.start, message.tag.len());
-            match message.body {
-                Body::Event(event) => entries::decode_event(&mut batch, base, &event, &settings, &mut tally),
-                Body::Packed(blob) => {
-                    let blob = base + blob.start..base + blob.end;
-                    entries::decode_packed(&mut batch, blob, &settings, &mut tally);
-                }
-                other => return Err(format!("the load does not send {other:?}").into()),
+    batch.clear();
+    batch.frame = read.bytes.into();
+    for Place { base, len, body_end } in read.messages {
+        let Frame::Message(message) = message::open_with(&batch.frame[base..base + len], body_end)? else {
+            continue;
+        };
+        batch.tag = Span::frame(base + message.tag.start, message.tag.len());
+        match message.body {
+            Body::Event(event) => entries::decode_event(batch, base, &event, &settings, &mut tally),
+            Body::Packed(blob) => {
+                let blob = base + blob.start..base + blob.end;
+                entries::decode_packed(batch, blob, &settings, &mut tally);
             }
+            other => return Err(format!("the load does not send {other:?}").into()),
         }
     }
-    Ok(tally.records)
+    Ok(())
+}
+
+/// Checks every record and writes it as a Log, behind the others.
+#[inline(never)]
+fn encode(tidy: &Tidy, batch: &mut Batch, logs: &mut Vec<u8>) {
+    logs.clear();
+    let now = Timestamp::new(1_700_000_000, 0);
+    for at in 0..batch.records.len() {
+        let (seconds, nanos) = tidy.time(batch, at, now);
+        tidy.fields(batch, at);
+        let record = &batch.records[at];
+        let measured = encode::measure(batch, record, seconds);
+        encode::write(logs, batch, record, &measured, nanos);
+    }
 }
