@@ -209,6 +209,23 @@ fn a_lost_snapshot_mixes_no_queues_up() {
 }
 
 #[test]
+fn a_commit_that_survives_a_torn_write_knows_its_queue() {
+    let mut survivors = 0;
+    for seed in 0..100 {
+        let disk = Disk::default();
+        let (journal, queue) = open(&disk);
+        disk.faults(|faults| faults.failing_syncs = 1);
+        (0..5).for_each(|number| drop(submit(&journal, queue, number)));
+        journal.step(false);
+        let (journal, _) = open(&disk.crash(seed));
+        let queues = journal.stats().queues;
+        assert_eq!(queues.len(), 1, "{queues:?}");
+        survivors += queues[0].entries;
+    }
+    assert!(survivors > 0, "nothing was tried");
+}
+
+#[test]
 fn a_failed_sync_moves_its_commits_to_a_fresh_segment() {
     for seed in 0..20 {
         let disk = filled(2);
