@@ -6,6 +6,7 @@
 //!         -> embedded Log Service -> operations
 //! ```
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, operations};
 use crate::base::host;
-use crate::config::plan::{InputKind, Plan};
+use crate::config::plan::{InputKind, InputPlan, Plan};
 use crate::input::budget::Budget;
 use crate::input::forward::Forward;
 use crate::input::{Intake, Stop};
@@ -27,7 +28,7 @@ use crate::journal::{self, Journal};
 use crate::output::refused::DeadLetters;
 use crate::pipeline::Pipeline;
 use crate::pipeline::destinations::{Destination, Destinations};
-use crate::pipeline::join::Joiner;
+use crate::pipeline::join::{JoinSettings, Joiner};
 use crate::pipeline::route::Router;
 use crate::pipeline::stream::Identity;
 use crate::pipeline::tidy::Tidy;
@@ -102,7 +103,7 @@ impl Gateway {
             InputKind::Forward(forward) => forward.join_partial,
         });
         let joiner = (joining || journal.recovered().iter().any(|queue| queue == "pending"))
-            .then(|| Joiner::new(journal.clone()));
+            .then(|| Joiner::new(journal.clone(), join_settings(&plan)));
         let waiting: Vec<String> = journal.recovered();
         let orphans = destinations.reopen(&waiting);
         status.set_orphans(orphans);
@@ -236,4 +237,14 @@ async fn tick(pipeline: Arc<Pipeline>, status: Arc<Status>, stop: CancellationTo
             _ = upkeep.tick() => status.upkeep(),
         }
     }
+}
+
+/// How each input joins, by name: for the pieces an earlier run left.
+fn join_settings(plan: &Plan) -> HashMap<String, JoinSettings> {
+    let of_input = |input: &InputPlan| match &input.kind {
+        InputKind::Forward(forward) => {
+            (input.name.clone(), JoinSettings { timeout: forward.join_timeout, max_line: forward.max_line })
+        }
+    };
+    plan.inputs.iter().map(of_input).collect()
 }

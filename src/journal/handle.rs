@@ -208,6 +208,15 @@ impl Journal {
         state.queue(queue).map(|queue| queue.recovered_seals()).unwrap_or_default()
     }
 
+    /// An entry's bytes, when they are in memory.
+    pub fn resident(&self, entry: &Entry) -> Option<Bytes> {
+        if entry.payload.is_some() {
+            return entry.payload.clone();
+        }
+        let state = self.shared().lock();
+        state.queue(entry.queue)?.slots.get(&entry.index)?.payload.as_deref().cloned()
+    }
+
     /// The payload of a leased entry, from memory or, blocking, from its segment.
     pub fn read(&self, entry: &Entry) -> Result<Bytes, ReadError> {
         if let Some(payload) = &entry.payload {

@@ -208,9 +208,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether reading it costs no look at the disk.
-    pub fn is_resident(&self) -> bool {
-        self.payload.is_some()
+    /// The entry without its bytes, for a holder that will ask for them later.
+    pub fn without_payload(mut self) -> Entry {
+        self.payload = None;
+        self
     }
 }
 
@@ -234,6 +235,11 @@ impl Receipt {
     /// Counts commits in the order they were submitted; 0 when there was nothing to write.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The one of two receipts that resolves last.
+    pub fn later(self, other: Receipt) -> Receipt {
+        if self.number >= other.number { self } else { other }
     }
 
     pub fn is_stored(&self) -> bool {

@@ -7,6 +7,7 @@
 pub mod ack;
 pub mod entries;
 pub mod message;
+pub mod reader;
 pub mod session;
 pub mod signal;
 pub mod tally;
