@@ -400,6 +400,41 @@ fn a_crash_at_any_moment_of_cleaning_up_loses_and_repeats_nothing_durable() {
 }
 
 #[test]
+fn a_crash_while_a_large_segment_is_copied_loses_nothing() {
+    for steps in 0..8 {
+        for seed in 0..8 {
+            let disk = Disk::default();
+            let (journal, queue) = open(&disk);
+            let mut commit = Commit::new();
+            for number in 0..20 {
+                commit.append(Append {
+                    queue,
+                    stream: 1,
+                    records: 1,
+                    mark: Bytes::new(),
+                    trailer: Bytes::from_static(b"trailer"),
+                    payload: payload(number).into(),
+                });
+            }
+            journal.submit(commit);
+            journal.step(false);
+            let large = segments(&disk).pop().unwrap();
+            journal.settle(queue, (0..20).filter(|number| number % 5 > 1));
+            store(&journal, queue, 20..21);
+            (0..steps).for_each(|_| {
+                journal.step(true);
+            });
+            let there = disk.names().contains(&large);
+            assert!(there || steps > 0, "copied in one step");
+            assert!(!there || steps < 7, "never copied");
+            let (journal, queue) = open(&disk.crash(seed));
+            assert_eq!(found(&journal, queue), [0, 1, 5, 6, 10, 11, 15, 16, 20]);
+            assert_eq!(journal.stats().lost_entries, 0);
+        }
+    }
+}
+
+#[test]
 fn an_unreadable_segment_is_kept_and_the_rest_is_served() {
     let disk = filled(12);
     let name = segments(&disk)[1].clone();
