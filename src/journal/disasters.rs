@@ -6,6 +6,7 @@ use super::*;
 use std::sync::Arc;
 
 mod bounds;
+mod seals;
 
 const SEGMENT: u64 = 4096;
 const BLOCK: QueueOptions =
@@ -297,57 +298,6 @@ fn a_full_disk_is_told_from_a_broken_one_and_half_a_batch_takes_no_space() {
     assert!(journal.stats().stalled.is_some() && !journal.stats().disk_full);
 }
 
-/// Three entries of one stream, leased and sealed.
-fn sealed(disk: &Disk) -> (Journal, QueueId, Seal) {
-    let (journal, queue) = open(disk);
-    store(&journal, queue, 0..12);
-    assert!(segments(disk).len() > 2, "the group reaches over segments");
-    assert_eq!(journal.lease(queue, usize::MAX).len(), 12);
-    let seal = Seal { queue, stream: 1, sequence: 7, first: 0, last: 11 };
-    let mut commit = Commit::new();
-    commit.seal(seal);
-    let receipt = journal.submit(commit).receipt;
-    journal.step(false);
-    assert!(receipt.is_stored());
-    (journal, queue, seal)
-}
-
-#[test]
-fn a_sealed_group_that_is_settled_bit_by_bit_is_never_there_in_parts() {
-    for settled in 0..=12u64 {
-        for seed in 0..8 {
-            let disk = Disk::default();
-            let (journal, queue, seal) = sealed(&disk);
-            for index in 0..settled {
-                journal.settle(queue, [index, index]);
-                journal.step(true);
-            }
-            let left = journal.stats().queues[0].entries;
-            assert_eq!(left, if settled == 12 { 0 } else { 12 });
-            let (journal, queue) = open(&disk.crash(seed));
-            let groups = journal.sealed(queue);
-            if settled < 12 {
-                assert_eq!((groups.len(), groups[0].0, groups[0].1.len()), (1, seal, 12));
-            }
-            assert!(journal.lease(queue, usize::MAX).is_empty(), "some of it is free");
-        }
-    }
-}
-
-#[test]
-fn who_seals_what_is_not_leased_seals_nothing() {
-    let disk = Disk::default();
-    let (journal, queue) = open(&disk);
-    store(&journal, queue, 0..2);
-    journal.lease(queue, 1);
-    let mut commit = Commit::new();
-    commit.seal(Seal { queue, stream: 1, sequence: 1, first: 0, last: 1 });
-    journal.submit(commit);
-    journal.step(false);
-    assert!(open(&disk).0.sealed(queue).is_empty());
-    assert_eq!(found(&journal, queue), [1]);
-}
-
 #[test]
 fn short_writes_are_continued() {
     let disk = Disk::default();
@@ -394,6 +344,41 @@ fn a_crash_at_any_moment_of_cleaning_up_loses_and_repeats_nothing_durable() {
             });
             let (journal, queue) = open(&disk.crash(seed));
             assert_eq!(found(&journal, queue), [0, 5, 10, 15, 20]);
+            assert_eq!(journal.stats().lost_entries, 0);
+        }
+    }
+}
+
+#[test]
+fn a_crash_while_a_large_segment_is_copied_loses_nothing() {
+    for steps in 0..8 {
+        for seed in 0..8 {
+            let disk = Disk::default();
+            let (journal, queue) = open(&disk);
+            let mut commit = Commit::new();
+            for number in 0..20 {
+                commit.append(Append {
+                    queue,
+                    stream: 1,
+                    records: 1,
+                    mark: Bytes::new(),
+                    trailer: Bytes::from_static(b"trailer"),
+                    payload: payload(number).into(),
+                });
+            }
+            journal.submit(commit);
+            journal.step(false);
+            let large = segments(&disk).pop().unwrap();
+            journal.settle(queue, (0..20).filter(|number| number % 5 > 1));
+            store(&journal, queue, 20..21);
+            (0..steps).for_each(|_| {
+                journal.step(true);
+            });
+            let there = disk.names().contains(&large);
+            assert!(there || steps > 0, "copied in one step");
+            assert!(!there || steps < 7, "never copied");
+            let (journal, queue) = open(&disk.crash(seed));
+            assert_eq!(found(&journal, queue), [0, 1, 5, 6, 10, 11, 15, 16, 20]);
             assert_eq!(journal.stats().lost_entries, 0);
         }
     }
