@@ -220,14 +220,14 @@ impl Joiner {
         stored: Option<u64>,
     ) -> bool {
         let until = Instant::now() + settings.timeout;
+        let known = lines.open.get(&piece.stream).map_or(0, Line::bytes);
         let line =
             lines.open.entry(piece.stream.clone()).or_insert_with(|| Line::new(origin, tag, &piece, until));
-        let before = line.bytes();
         if !line.add(piece, stored, settings.max_line, until) {
             self.duplicates.increment(1);
         }
         let complete = line.is_complete();
-        lines.bytes = lines.bytes + line.bytes() - before;
+        lines.bytes = lines.bytes + line.bytes() - known;
         complete
     }
 
