@@ -1,7 +1,7 @@
 //! Reading a connection within the byte budget.
 //!
 //! Permits are taken for bytes that are there, never while the peer is silent: a quiet connection reads a little,
-//! uncharged, and keeps no memory. As soon as that little read comes back full, more is on its way and reads grow.
+//! uncharged, and keeps no memory. When that little read comes back full, more is there, and a large read follows.
 //! Inside a message every byte is charged, so that half a message in each of a thousand connections stays bounded.
 
 use std::io;
@@ -14,7 +14,6 @@ use crate::input::budget::{Budget, Grant};
 
 /// What a quiet connection reads into.
 const SMALL_READ: usize = 2 * limits::KIB;
-const GROWTH: usize = 8;
 
 pub struct Reader<R> {
     inner: R,
@@ -22,12 +21,13 @@ pub struct Reader<R> {
     buffer: BytesMut,
     /// Permits for what is in the buffer.
     pub grant: Grant,
-    next_read: usize,
+    /// The last read took all there was.
+    drained: bool,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
     pub fn new(inner: R, budget: Budget) -> Self {
-        Reader { inner, grant: budget.empty_grant(), budget, buffer: BytesMut::new(), next_read: SMALL_READ }
+        Reader { inner, grant: budget.empty_grant(), budget, buffer: BytesMut::new(), drained: true }
     }
 
     /// What was read and not taken.
@@ -42,29 +42,33 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     /// Waits for more bytes; 0 at the end of the stream. Cancelling it loses nothing.
     pub async fn read(&mut self) -> io::Result<usize> {
-        let inside = !self.buffer.is_empty();
-        if self.next_read > SMALL_READ {
-            let want = self.next_read;
-            self.budget.extend(&mut self.grant, want).await;
-            let read = self.read_now(want).await;
-            self.give_back();
-            if let Some(read) = read? {
-                if read == want {
-                    self.next_read = (want * GROWTH).min(limits::READ_BYTES);
-                }
-                return Ok(read);
-            }
-            self.next_read = SMALL_READ;
+        if !self.drained
+            && let Some(read) = self.read_more().await?
+        {
+            return Ok(read);
         }
-        if inside {
+        if !self.buffer.is_empty() {
             self.budget.extend(&mut self.grant, SMALL_READ).await;
         }
         self.buffer.reserve(SMALL_READ);
         let read = self.inner.read_buf(&mut (&mut self.buffer).limit(SMALL_READ)).await?;
-        if read == SMALL_READ {
-            self.next_read = SMALL_READ * GROWTH;
-        }
+        self.drained = read < SMALL_READ;
         Ok(read)
+    }
+
+    /// Reads a lot, within the budget, when more is there already. `None` when nothing is.
+    pub async fn read_more(&mut self) -> io::Result<Option<usize>> {
+        self.budget.extend(&mut self.grant, limits::READ_BYTES).await;
+        let read = self.read_now(limits::READ_BYTES).await;
+        self.give_back();
+        let read = read?;
+        self.drained = read.is_none_or(|read| read < limits::READ_BYTES);
+        Ok(read)
+    }
+
+    /// Whether the last read left more behind.
+    pub fn has_more(&self) -> bool {
+        !self.drained
     }
 
     /// Reads what is there already. `None` when nothing is.
@@ -99,7 +103,6 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     pub fn rest(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
-            self.next_read = SMALL_READ;
         }
     }
 }

@@ -145,7 +145,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             loop {
                 tokio::select! {
                     biased;
-                    read = reader.read() => return read.map_err(SessionError::from),
+                    read = reader.read() => {
+                        let mut read = read?;
+                        // A full little read is the beginning of more: both become one batch.
+                        if reader.has_more() {
+                            read += reader.read_more().await?.unwrap_or(0);
+                        }
+                        return Ok(read);
+                    }
                     () = stop.draining.cancelled() => return Ok(0),
                     () = tokio::time::sleep(stall), if inside => return Err(SessionError::Stalled(stall.as_secs())),
                     () = tokio::time::sleep(REST), if !resting => {
