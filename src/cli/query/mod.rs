@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::{complain, say, status};
 use crate::config::names::{clean_logstore_name, is_logstore_name};
-use crate::config::plan::Target;
+use crate::config::plan::{LOCAL, Target};
 use crate::config::{self, Flags};
 use crate::output::Client;
 use line::line;
@@ -95,7 +95,7 @@ impl Query {
             return Ok(ExitCode::SUCCESS);
         }
         if self.config.is_none() {
-            self.wait_for_delivery().await?;
+            self.wait_for_delivery(&service.logstore).await?;
         }
         if self.search(&service, Pages { from, to, offset: 0 }).await? == 0 && self.limit > 0 {
             // Nothing at all would leave open whether the place or the time was wrong.
@@ -153,18 +153,11 @@ impl Query {
     }
 
     /// What was stored before the question was asked should be in the answer: a LogGroup may still be filling.
-    async fn wait_for_delivery(&self) -> Result<()> {
+    async fn wait_for_delivery(&self, logstore: &str) -> Result<()> {
         let asked = Instant::now();
         while asked.elapsed() < DELIVERY_WAIT {
             let status = status::fetch(&self.operations).await?;
-            let oldest = status["destinations"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter(|queue| queue["name"].as_str().is_some_and(|name| name.starts_with("local/")))
-                .filter_map(|queue| queue["oldest_seconds"].as_f64())
-                .fold(0.0, f64::max);
-            if oldest <= asked.elapsed().as_secs_f64() {
+            if !holds_older(&status, &format!("{LOCAL}/{logstore}"), asked.elapsed()) {
                 break;
             }
             tokio::time::sleep(DELIVERY_LOOK).await;
@@ -210,6 +203,16 @@ impl Query {
     }
 }
 
+/// Whether a queue may hold something that was stored so long ago. Its age counts seconds of the clock, so it can be a second
+/// off either way.
+fn holds_older(status: &Value, queue: &str, ago: Duration) -> bool {
+    let queues = status["destinations"].as_array().into_iter().flatten();
+    queues.filter(|found| found["name"] == queue && found["buffered_entries"] != 0).any(|found| {
+        let oldest = found["oldest_seconds"].as_f64().unwrap_or_default();
+        oldest + 1.0 > ago.as_secs_f64()
+    })
+}
+
 /// Names that Log Service cannot have are not asked for; most of them are names of containers.
 fn check_logstore(name: &str) -> Result<()> {
     if !is_logstore_name(name) {
@@ -225,7 +228,23 @@ fn check_logstore(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_queue_is_waited_for_until_what_it_holds_is_newer_than_the_question() {
+        let holds = |entries: u64, oldest: Value, ago: u64| {
+            let queue = |name, entries| json!({ "name": name, "buffered_entries": entries, "oldest_seconds": oldest });
+            let status = json!({ "destinations": [queue("local/web", entries), queue("local/other", 1)] });
+            holds_older(&status, "local/web", Duration::from_millis(ago))
+        };
+        assert!(!holds(0, Value::Null, 0));
+        assert!(holds(1, json!(0.0), 0));
+        assert!(holds(1, json!(0.0), 900));
+        assert!(!holds(1, json!(0.0), 1_100));
+        assert!(holds(1, json!(7.0), 2_900));
+    }
 
     #[test]
     fn names_of_containers_are_told_what_they_became() {
