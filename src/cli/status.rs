@@ -51,7 +51,7 @@ pub(super) async fn fetch(operations: &str) -> Result<Value> {
         Err(error) if error.is_timeout() => {
             bail!("{operations} took the question and gave no answer in 10 s")
         }
-        Err(error) => return Err(error).with_context(stranger),
+        Err(_) => bail!(stranger()),
     };
     if answer.status() != reqwest::StatusCode::OK {
         bail!("{} (HTTP {})", stranger(), answer.status().as_u16());

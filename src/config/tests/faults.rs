@@ -194,3 +194,10 @@ fn what_is_no_yaml_is_told_with_its_line() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_messages(text in "([ab\"'*&{}\\[\\]:,#\u{e9}-]|: |- |\n|\n  ){0,60}") {
+        let _ = from_text(&text, &[HOME]);
+    }
+}
