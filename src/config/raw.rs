@@ -15,14 +15,14 @@ use super::plan::{
 };
 use super::reader::{Leaf, Table};
 use super::template::Template;
-use crate::base::limits::{KEY_BYTES, KIB, LOG_GROUP_BYTES};
+use crate::base::limits::{DEPTH, KEY_BYTES, KIB, LOG_GROUP_BYTES, VALUE_BYTES};
 
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 const MOMENT: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3_600);
-/// Offsets inside one frame have 31 bits, and what they point into must stay well below.
-const FRAME_BYTES: u64 = GIB;
+/// Offsets inside one frame have 31 bits; broken text takes three bytes for one when it is repaired.
+const FRAME_BYTES: u64 = GIB / 2;
 
 pub(super) struct Raw {
     pub(super) data_dir: Option<PathBuf>,
@@ -181,13 +181,13 @@ fn input((name, leaf): (String, Leaf<'_>)) -> Option<RawInput> {
         listen: table.take("listen").addresses(),
         max_message: table.take("max_message").size(KIB as u64..=FRAME_BYTES),
         max_inflated: table.take("max_inflated").size(KIB as u64..=FRAME_BYTES),
-        max_depth: table.take("max_depth").integer(4..=256),
+        max_depth: table.take("max_depth").integer(4..=DEPTH),
         max_connections: table.take("max_connections").integer(1..=1_000_000),
         stall_timeout: table.take("stall_timeout").duration(MOMENT..=HOUR),
         window: table.take("window").size(KIB as u64..=GIB),
         join_partial: table.take("join_partial").boolean(),
         join_timeout: table.take("join_timeout").duration(MOMENT..=HOUR),
-        max_line: table.take("max_line").size(KIB as u64..=GIB),
+        max_line: table.take("max_line").size(KIB as u64..=VALUE_BYTES as u64),
     };
     table.finish();
     Some(RawInput { name, forward })

@@ -38,7 +38,7 @@ limit: {}
         "inputs.forward.lisen: is not a key; did you mean listen?",
         "inputs.forward.max_message: `64MX` is not a size; write 64MiB",
         "inputs.forward.stall_timeout: `60` has no unit; write 60s (units: ms, s, m, h)",
-        "inputs.forward.max_depth: is 1000; it must lie between 4 and 256",
+        "inputs.forward.max_depth: is 1000; it must lie between 4 and 64",
         "inputs.forward.join_partial: `maybe` is not one of true, false",
         "routes[0].match: `a.{b` has a { without its } in a.{b; blanks separate patterns, also within braces",
         "routes[0].destination: there is no destination `clod`; did you mean cloud?",
