@@ -15,13 +15,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
-/// Why a journal cannot be opened.
+/// Why a journal cannot be opened. The text names the cause, so it is no `source` that would be printed again.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    #[error("cannot {what} in {}: {source}; the gateway must be able to write there, and space must be left", dir.display())]
-    Io { what: &'static str, dir: PathBuf, source: io::Error },
+    #[error("cannot {what} in {}: {cause}; the gateway must be able to write there, and space must be left", dir.display())]
+    Io { what: &'static str, dir: PathBuf, cause: io::Error },
 }
 
 /// Why a leased entry's bytes cannot be had.
@@ -29,8 +29,8 @@ pub enum OpenError {
 pub enum ReadError {
     #[error("the entry was settled")]
     Settled,
-    #[error("journal segment {segment} cannot be read: {source}; check the disk")]
-    Io { segment: String, source: io::Error },
+    #[error("journal segment {segment} cannot be read: {cause}; check the disk")]
+    Io { segment: String, cause: io::Error },
     #[error("journal segment {segment} is damaged at byte {at}; the entry there is lost")]
     Damaged { segment: String, at: u64 },
 }
@@ -74,7 +74,7 @@ impl Shared {
         let mut bytes = vec![0; len as usize];
         let read = self.files.open(&name).and_then(|file| read_full(&*file, &mut bytes, place.offset));
         match read {
-            Err(source) => Err(ReadError::Io { segment: name, source }),
+            Err(cause) => Err(ReadError::Io { segment: name, cause }),
             Ok(read) if read < bytes.len() || crc32c::crc32c(&bytes) != place.crc => {
                 let mut state = self.lock();
                 if let Some(segment) = state.segments.get_mut(&place.segment)
@@ -132,7 +132,7 @@ impl Journal {
                 writer.run();
                 running.send_replace(false);
             })
-            .map_err(|source| OpenError::Io { what: "start the writer", dir, source })?;
+            .map_err(|cause| OpenError::Io { what: "start the writer", dir, cause })?;
         Ok(journal)
     }
 
@@ -158,7 +158,7 @@ impl Journal {
         let dir = options.dir.clone();
         let failure = |what| {
             let dir = dir.clone();
-            move |source| OpenError::Io { what, dir, source }
+            move |cause| OpenError::Io { what, dir, cause }
         };
         let found = recover::recover(&*files).map_err(failure("read the journal"))?;
         let (durable, stored) = watch::channel(0);

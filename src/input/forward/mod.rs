@@ -20,11 +20,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::Intake;
 use super::listener::Listener;
-use super::{Intake, Stop};
 use crate::base::limits;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Histogram, counter, gauge, histogram};
+use crate::base::shutdown::Stop;
 use crate::config::plan::{ForwardPlan, Nil};
 use crate::pipeline::join::JoinSettings;
 use crate::pipeline::stream::Origin;
@@ -41,7 +42,7 @@ pub struct Forward {
     intake: Arc<Intake>,
     metrics: Metrics,
     permits: Arc<Semaphore>,
-    faults: LogLimit,
+    faults: Faults,
     invalid: LogLimit,
 }
 
@@ -54,6 +55,47 @@ struct Metrics {
     foreign: Counter,
     broken: Counter,
     dropped: [Counter; Invalid::ALL.len()],
+}
+
+/// One limit for each reason to close a connection: peers that fail in one way hide none that fails in another.
+struct Faults {
+    /// The kinds of [`crate::record::msgpack::Foreign`], told apart by their text's first word.
+    foreign: [(&'static str, LogLimit); 5],
+    other: LogLimit,
+    scan: LogLimit,
+    message: LogLimit,
+    inflate: LogLimit,
+    stalled: LogLimit,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        let limit = || LogLimit::new(Duration::from_secs(1));
+        Faults {
+            foreign: ["TLS", "HTTP", "a PROXY", "JSON", "syslog"].map(|kind| (kind, limit())),
+            other: limit(),
+            scan: limit(),
+            message: limit(),
+            inflate: limit(),
+            stalled: limit(),
+        }
+    }
+}
+
+impl Faults {
+    fn of(&self, error: &SessionError) -> &LogLimit {
+        match error {
+            SessionError::Foreign(text) => {
+                let known = self.foreign.iter().find(|(kind, _)| text.starts_with(kind));
+                known.map_or(&self.other, |(_, limit)| limit)
+            }
+            SessionError::Scan(_) => &self.scan,
+            SessionError::Message(_) => &self.message,
+            SessionError::Inflate(_) => &self.inflate,
+            SessionError::Stalled(_) => &self.stalled,
+            SessionError::Window(_) | SessionError::Read(_) => &self.other,
+        }
+    }
 }
 
 impl Forward {
@@ -101,7 +143,7 @@ impl Forward {
             plan,
             intake,
             metrics,
-            faults: LogLimit::new(Duration::from_secs(1)),
+            faults: Faults::default(),
             invalid: LogLimit::new(Duration::from_secs(10)),
         }
     }
@@ -150,8 +192,8 @@ impl Forward {
                     &self.metrics.broken
                 };
                 kind.increment(1);
-                if let Some(more) = self.faults.allow() {
-                    tracing::warn!(input = %self.name, %peer, more, "connection closed: {error}");
+                if let Some(suppressed) = self.faults.of(&error).allow() {
+                    tracing::warn!(input = %self.name, %peer, suppressed, "connection closed: {error}");
                 }
             }
         }
@@ -166,15 +208,34 @@ impl Forward {
         for (reason, counter) in Invalid::ALL.into_iter().zip(&self.metrics.dropped) {
             counter.increment(tally.dropped(reason));
         }
-        if let Some(more) = self.invalid.allow() {
+        if let Some(suppressed) = self.invalid.allow() {
             let reasons: Vec<&str> = Invalid::ALL
                 .into_iter()
                 .filter(|reason| tally.dropped(*reason) > 0)
                 .map(Invalid::name)
                 .collect();
-            tracing::warn!(input = %self.name, peer = %origin.peer, more, events = tally.dropped_in_all(),
+            tracing::warn!(input = %self.name, peer = %origin.peer, suppressed, events = tally.dropped_in_all(),
                 "events that cannot be kept were dropped and acknowledged, since sending them again would not help: {}",
                 reasons.join(", "));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::msgpack::Foreign;
+
+    #[test]
+    fn one_kind_of_foreign_peer_does_not_hide_another() {
+        let faults = Faults::default();
+        let kinds =
+            [Foreign::Tls, Foreign::Http, Foreign::Proxy, Foreign::Json, Foreign::Syslog, Foreign::Other(7)];
+        for kind in kinds {
+            let error = SessionError::Foreign(kind.to_string());
+            assert_eq!(faults.of(&error).allow(), Some(0), "{error}");
+            assert_eq!(faults.of(&error).allow(), None, "{error}");
+        }
+        assert_eq!(faults.of(&SessionError::Stalled(1)).allow(), Some(0));
     }
 }
