@@ -45,8 +45,7 @@ struct Parts {
     buffers: HashMap<QueueId, Buffer>,
     orphans: Vec<String>,
     log_service: Option<Value>,
-    /// The journal's progress when it last moved.
-    journal_moved: Option<(u64, Instant)>,
+    movement: Movement,
 }
 
 struct Gauges {
@@ -204,22 +203,26 @@ impl Status {
         }
     }
 
-    /// How long something has waited to be stored without the journal storing anything. A full disk does not count: a
-    /// restart would not help, and it goes on by itself once there is space.
+    /// How long something has waited to be stored without the journal storing anything.
     fn watch(&self, journal: &Journal, stats: &Stats) -> Option<Duration> {
-        let mut parts = self.parts();
-        let now = Instant::now();
-        if stats.disk_full || journal.last_receipt().is_stored() {
-            parts.journal_moved = None;
-            return None;
+        // A full disk does not count: a restart would not help, and it goes on by itself once there is space.
+        let waits = !stats.disk_full && !journal.last_receipt().is_stored();
+        self.parts().movement.look(Instant::now(), stats.stored, waits)
+    }
+}
+
+/// The journal's progress when it last moved, while something waits to be stored.
+#[derive(Default)]
+struct Movement(Option<(u64, Instant)>);
+
+impl Movement {
+    fn look(&mut self, now: Instant, stored: u64, waits: bool) -> Option<Duration> {
+        match self.0 {
+            _ if !waits => self.0 = None,
+            Some((known, since)) if known == stored => return Some(now.duration_since(since)),
+            _ => self.0 = Some((stored, now)),
         }
-        match parts.journal_moved {
-            Some((stored, since)) if stored == stats.stored => Some(now.duration_since(since)),
-            _ => {
-                parts.journal_moved = Some((stats.stored, now));
-                None
-            }
-        }
+        None
     }
 }
 
@@ -312,5 +315,23 @@ impl Report for Status {
             "log_service": log_service,
             "problems": problems,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_waits_and_does_not_move_is_wedged() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut movement = Movement::default();
+        assert_eq!(movement.look(start, 1, true), None);
+        assert_eq!(movement.look(after(70), 1, true), Some(Duration::from_secs(70)));
+        assert_eq!(movement.look(after(71), 2, true), None, "it moved");
+        assert_eq!(movement.look(after(72), 2, false), None, "nothing waits, or the disk is full");
+        assert_eq!(movement.look(after(200), 2, true), None, "it waits anew");
+        assert_eq!(movement.look(after(261), 2, true), Some(Duration::from_secs(61)));
     }
 }

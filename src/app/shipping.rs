@@ -150,11 +150,11 @@ impl Shipping {
                 let credentials = Credentials::Static(Arc::new(key));
                 let connect = cloud.connect.as_ref().map(|address| address.to_string());
                 let (endpoint, project) = (cloud.endpoint.to_string(), plan.project.clone());
-                // Names are resolved here, which may take long.
-                tokio::task::spawn_blocking(move || {
-                    Ok(Client::new(&endpoint, &project, connect.as_deref(), credentials, timeout)?)
-                })
-                .await?
+                let resolves = connect.is_some();
+                let make = move || Client::new(&endpoint, &project, connect.as_deref(), credentials, timeout);
+                // Looking up a name may take long.
+                let client = if resolves { tokio::task::spawn_blocking(make).await? } else { make() };
+                Ok(client?)
             }
             (Target::Embedded, Some((store, address))) => {
                 store.ensure(&plan.project, &destination.logstore).await?;
