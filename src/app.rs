@@ -1,42 +1,49 @@
 //! Wiring: builds everything from the plan, binds, runs, and stops in reverse.
 //!
 //! ```text
-//! start   data directory -> journal -> embedded Log Service -> pipeline, senders -> inputs -> operations: ready
+//! start   bind every address -> operations (starting) -> data directory, journal, embedded Log Service -> pipeline
+//!         -> listen: Log Service, senders, inputs (ready)
 //! stop    inputs end (what was read is stored and acknowledged) -> senders deliver until the deadline -> journal
 //!         -> embedded Log Service -> operations
 //! ```
+//!
+//! Nothing that can fail comes after the first record could be accepted. All of a stop fits into `limits.stop_deadline`,
+//! which is what Docker waits for before it kills.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, operations};
-use crate::base::host;
+use crate::base::shutdown::Stop;
 use crate::config::plan::{InputKind, InputPlan, Plan};
+use crate::input::Intake;
 use crate::input::budget::Budget;
 use crate::input::forward::Forward;
-use crate::input::{Intake, Stop};
-use crate::journal::{self, Journal};
-use crate::output::refused::DeadLetters;
+use crate::journal::Journal;
 use crate::pipeline::Pipeline;
 use crate::pipeline::destinations::{Destination, Destinations};
 use crate::pipeline::join::{JoinSettings, Joiner};
 use crate::pipeline::route::Router;
-use crate::pipeline::stream::Identity;
 use crate::pipeline::tidy::Tidy;
-use crate::store::Store;
+use crate::store::ACCESS_KEY_FILE;
 
+mod data;
+mod doors;
 mod report;
 mod shipping;
 
+pub use doors::{Address, Door};
+
+use data::Data;
+use doors::Doors;
 use report::Status;
 use shipping::Shipping;
 
@@ -44,6 +51,10 @@ use shipping::Shipping;
 const JOIN_TICK: Duration = Duration::from_millis(200);
 /// Histograms that nobody scrapes are drained by us.
 const METRICS_TICK: Duration = Duration::from_secs(5);
+/// The part of a stop that is kept for closing the journal and the HTTP ports.
+const CLOSING: Duration = Duration::from_millis(1500);
+/// Queues reopened at once: far fewer than the channel of announced destinations holds.
+const REOPENED: usize = 64;
 
 pub struct Gateway {
     plan: Arc<Plan>,
@@ -54,110 +65,83 @@ pub struct Gateway {
     service: Stop,
     ticks: Stop,
     /// Where everything listens, in the order it is printed.
-    pub addresses: Vec<(String, SocketAddr)>,
+    pub addresses: Vec<Address>,
 }
 
 impl Gateway {
+    /// Starts the gateway. Dropping the future before it is done leaves the data directory as a crash would: in order.
     pub async fn start(plan: Plan, metrics: Option<PrometheusHandle>) -> Result<Gateway> {
         let plan = Arc::new(plan);
-        open_data_dir(&plan.data_dir)?;
-        let journal = Journal::open(journal::Options {
-            dir: plan.data_dir.join("journal"),
-            segment_bytes: plan.journal.segment_bytes,
-            max_bytes: plan.journal.max_bytes,
-            fresh_bytes: plan.journal.fresh_bytes,
-        })?;
-        let identity = Identity { instance: instance(&plan.data_dir)?, host: host::name() };
-        let status = Arc::new(Status::new(plan.clone(), journal.clone(), metrics));
-        let (service, ticks, inputs) = (Stop::default(), Stop::default(), Stop::default());
-        let mut addresses = Vec::new();
-
-        let store = match &plan.log_service {
-            Some(settings) => {
-                let listener = bind("log_service.listen", &settings.listen.to_string()).await?;
-                let address = listener.local_addr()?;
-                let dir = plan.data_dir.join("log-service");
-                let store = Arc::new(Store::open(&dir)?);
-                store.ensure(&settings.project, &settings.logstore).await?;
-                let router = api::log_service::router(store.clone());
-                service.tasks.spawn(api::server::serve(listener, router, service.draining.clone()));
-                status.set_log_service(
-                    address,
-                    &settings.project,
-                    &settings.logstore,
-                    dir.join(crate::store::ACCESS_KEY_FILE),
-                );
-                Some((store, address))
-            }
-            None => None,
-        };
-        let service_address = store.as_ref().map(|(_, address)| *address);
-
-        let letters = DeadLetters::open(&plan.data_dir.join("refused"), plan.limits.dead_letter_bytes)
-            .with_context(|| format!("cannot use {}", plan.data_dir.join("refused").display()))?;
-        let shipping = Arc::new(Shipping::new(journal.clone(), Arc::new(letters), store, status.clone()));
-        let (destinations, announced) = Destinations::new(&plan, journal.clone());
-        ticks.tasks.spawn(start_senders(shipping.clone(), announced, ticks.draining.clone()));
-
-        let joining = plan.inputs.iter().any(|input| match &input.kind {
-            InputKind::Forward(forward) => forward.join_partial,
-        });
-        let joiner = (joining || journal.recovered().iter().any(|queue| queue == "pending"))
-            .then(|| Joiner::new(journal.clone(), join_settings(&plan)));
-        let waiting: Vec<String> = journal.recovered();
-        let orphans = destinations.reopen(&waiting);
-        status.set_orphans(orphans);
-        let router = Router::new(&plan);
-        let tidy = Tidy::new(plan.time.out_of_range);
-        let pipeline = Arc::new(Pipeline::new(router, destinations, joiner, identity, tidy, journal.clone()));
-        let intake = Arc::new(Intake::new(pipeline.clone(), Budget::new(plan.limits.byte_budget)));
-        status.set_intake(intake.clone());
-
-        for input in &plan.inputs {
-            match &input.kind {
-                InputKind::Forward(settings) => {
-                    let forward = Arc::new(Forward::new(
-                        &input.name,
-                        settings.clone(),
-                        plan.records.nil,
-                        intake.clone(),
-                    ));
-                    for address in &settings.listen {
-                        let key = format!("inputs.{}.listen", input.name);
-                        let listener = bind(&key, &address.to_string()).await?;
-                        let address = listener.local_addr()?;
-                        addresses.push((input.name.clone(), address));
-                        status.add_input(&input.name, address, &forward);
-                        inputs.tasks.spawn(forward.clone().listen(listener, inputs.clone()));
-                    }
-                }
-            }
-        }
-        if let Some(address) = service_address {
-            addresses.push(("log service".to_owned(), address));
-        }
-        let listener = bind("operations.listen", &plan.operations.listen.to_string()).await?;
-        addresses.push(("operations".to_owned(), listener.local_addr()?));
+        let doors = Doors::bind(&plan).await?;
+        let addresses = doors.addresses(&plan);
+        let Doors { operations, log_service, inputs } = doors;
+        let status = Arc::new(Status::new(plan.clone(), metrics));
+        let ticks = Stop::default();
         let router = operations::router(status.clone());
-        ticks.tasks.spawn(api::server::serve(listener, router, ticks.draining.clone()));
-        ticks.tasks.spawn(tick(pipeline, status.clone(), ticks.draining.clone()));
-        status.set_ready();
-        Ok(Gateway { plan, status, journal, shipping, inputs, service, ticks, addresses })
+        ticks.tasks.spawn(api::server::serve(operations.listen()?, router, ticks.draining.clone()));
+
+        let opening = plan.clone();
+        let opened = tokio::task::spawn_blocking(move || Data::open(&opening)).await;
+        let started = match opened.context("opening the data directory").flatten() {
+            Ok(data) => {
+                let journal = data.journal.clone();
+                let started = wire(plan, status, data, log_service, inputs, addresses, &ticks).await;
+                if started.is_err() {
+                    journal.close().await;
+                }
+                started
+            }
+            Err(error) => Err(error),
+        };
+        if started.is_err() {
+            end(&ticks, Instant::now() + CLOSING, "operations").await;
+        }
+        started
     }
 
     /// Stops in order, within the plan's deadline. What is not delivered by then stays in the journal.
     pub async fn stop(self) {
-        let deadline = tokio::time::Instant::now() + self.plan.limits.stop_deadline;
+        let total = self.plan.limits.stop_deadline;
+        let deadline = Instant::now() + total;
+        // A short deadline is not all for closing.
+        let shipped = deadline - CLOSING.min(total / 4);
         self.status.set_draining();
-        end(&self.inputs, deadline, "inputs").await;
-        self.shipping.stop(deadline).await;
-        self.journal.close().await;
-        end(&self.service, deadline, "log service").await;
-        end(&self.ticks, deadline, "operations").await;
+        self.stop_inputs(shipped).await;
+        self.shipping.stop(shipped).await;
+        let closed = deadline.max(Instant::now() + CLOSING);
+        if timeout_at(closed, self.journal.close()).await.is_err() {
+            tracing::warn!("the journal did not end before limits.stop_deadline");
+        }
+        end(&self.service, closed, "log service").await;
+        end(&self.ticks, closed, "operations").await;
     }
 
+    /// Inputs that do not end may take half of the time from senders that have something to deliver, and all of it from
+    /// senders that have nothing.
+    async fn stop_inputs(&self, deadline: Instant) {
+        self.inputs.draining.cancel();
+        self.inputs.tasks.close();
+        let now = Instant::now();
+        let half = now + deadline.saturating_duration_since(now) / 2;
+        let mut ended = timeout_at(half, self.inputs.tasks.wait()).await.is_ok();
+        if !ended && !self.has_work() {
+            ended = timeout_at(deadline, self.inputs.tasks.wait()).await.is_ok();
+        }
+        if !ended {
+            tracing::warn!(
+                connections = self.inputs.tasks.len(),
+                "connections did not end in time for limits.stop_deadline; what they were not acknowledged will come again"
+            );
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        self.journal.stats().queues.iter().any(|queue| queue.name != "pending" && queue.entries > 0)
+    }
+
+    /// Where the operations port listens.
     pub fn operations(&self) -> Option<SocketAddr> {
-        self.addresses.iter().find(|(name, _)| name == "operations").map(|(_, address)| *address)
+        self.addresses.iter().find(|address| address.door == Door::Operations).map(|address| address.socket)
     }
 
     pub fn project(&self) -> Option<&str> {
@@ -165,53 +149,86 @@ impl Gateway {
     }
 }
 
-async fn end(stop: &Stop, deadline: tokio::time::Instant, what: &str) {
+/// Everything from the opened data to the inputs. All that can fail does so before the first task is spawned.
+async fn wire(
+    plan: Arc<Plan>,
+    status: Arc<Status>,
+    data: Data,
+    log_service: Option<doors::Bound>,
+    doors: Vec<Vec<doors::Bound>>,
+    addresses: Vec<Address>,
+    ticks: &Stop,
+) -> Result<Gateway> {
+    let Data { identity, journal, letters, store } = data;
+    status.set_journal(journal.clone());
+    let mut service_listener = None;
+    let mut embedded = None;
+    if let (Some(settings), Some(store), Some(bound)) = (&plan.log_service, store, log_service) {
+        store.ensure(&settings.project, &settings.logstore).await?;
+        let key_file = plan.data_dir.join("log-service").join(ACCESS_KEY_FILE);
+        status.set_log_service(bound.address, &settings.project, &settings.logstore, key_file);
+        embedded = Some((store.clone(), bound.address));
+        service_listener = Some((bound.listen()?, store));
+    }
+    let shipping = Arc::new(Shipping::new(journal.clone(), letters, embedded, status.clone()));
+
+    let (destinations, mut announced) = Destinations::new(&plan, journal.clone());
+    let joining = plan.inputs.iter().any(|input| {
+        let InputKind::Forward(forward) = &input.kind;
+        forward.join_partial
+    });
+    let waiting = journal.recovered();
+    let joiner = (joining || waiting.iter().any(|queue| queue == "pending"))
+        .then(|| Joiner::new(journal.clone(), join_settings(&plan)));
+    let (mut reopened, mut orphans) = (Vec::new(), Vec::new());
+    let queues: Vec<String> = waiting.into_iter().filter(|queue| queue != "pending").collect();
+    for some in queues.chunks(REOPENED) {
+        orphans.extend(destinations.reopen(some));
+        // However many an earlier run left, each gets its sender.
+        reopened.extend(std::iter::from_fn(|| announced.try_recv().ok()));
+    }
+    status.set_orphans(orphans);
+    let router = Router::new(&plan);
+    let tidy = Tidy::new(plan.time.out_of_range);
+    let pipeline = Arc::new(Pipeline::new(router, destinations, joiner, identity, tidy, journal.clone()));
+    let intake = Arc::new(Intake::new(pipeline.clone(), Budget::new(plan.limits.byte_budget)));
+    status.set_intake(intake.clone());
+
+    let (service, inputs) = (Stop::default(), Stop::default());
+    let mut listening = Vec::new();
+    for (input, bound) in plan.inputs.iter().zip(doors) {
+        let InputKind::Forward(settings) = &input.kind;
+        let forward = Arc::new(Forward::new(&input.name, settings.clone(), plan.records.nil, intake.clone()));
+        for bound in bound {
+            status.add_input(&input.name, bound.address);
+            listening.push((forward.clone(), bound.listen()?));
+        }
+    }
+
+    if let Some((listener, store)) = service_listener {
+        let router = api::log_service::router(store);
+        service.tasks.spawn(api::server::serve(listener, router, service.draining.clone()));
+    }
+    reopened.into_iter().for_each(|destination| shipping.start(destination));
+    ticks.tasks.spawn(start_senders(shipping.clone(), announced, ticks.draining.clone()));
+    for (forward, listener) in listening {
+        inputs.tasks.spawn(forward.listen(listener, inputs.clone()));
+    }
+    ticks.tasks.spawn(tick(pipeline, status.clone(), ticks.draining.clone()));
+    status.set_ready();
+    let ticks = ticks.clone();
+    Ok(Gateway { plan, status, journal, shipping, inputs, service, ticks, addresses })
+}
+
+async fn end(stop: &Stop, deadline: Instant, what: &str) {
     stop.draining.cancel();
     stop.tasks.close();
-    if tokio::time::timeout_at(deadline, stop.tasks.wait()).await.is_err() {
+    if timeout_at(deadline, stop.tasks.wait()).await.is_err() {
         tracing::warn!("{what} did not end before limits.stop_deadline");
     }
 }
 
-async fn bind(key: &str, address: &str) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("{key}: cannot listen on {address}; is another program using it? Choose another address or stop that one")
-    })
-}
-
-fn open_data_dir(dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir)
-        .and_then(|()| {
-            let probe = dir.join(".writable");
-            std::fs::write(&probe, b"")?;
-            std::fs::remove_file(probe)
-        })
-        .with_context(|| {
-            format!(
-                "cannot write to the data directory {}; give this user write access or choose another with --data-dir",
-                dir.display()
-            )
-        })
-}
-
-/// The gateway's own name in pack ids: random, made once per data directory.
-fn instance(dir: &Path) -> Result<String> {
-    let path: PathBuf = dir.join("instance");
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() == 32 => Ok(text.trim().to_owned()),
-        Ok(_) => bail!("{} is damaged; remove it to start new pack_id series", path.display()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut random = [0u8; 16];
-            getrandom::fill(&mut random).context("the system gives no random bytes")?;
-            let text: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            std::fs::write(&path, format!("{text}\n"))
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            Ok(text)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-    }
-}
-
+/// Starts the sender of each destination that appears.
 async fn start_senders(
     shipping: Arc<Shipping>,
     mut announced: mpsc::Receiver<Arc<Destination>>,
@@ -220,7 +237,7 @@ async fn start_senders(
     loop {
         tokio::select! {
             biased;
-            Some(destination) = announced.recv() => shipping.start(destination).await,
+            Some(destination) = announced.recv() => shipping.start(destination),
             () = stop.cancelled() => return,
             else => return,
         }
@@ -233,7 +250,7 @@ async fn tick(pipeline: Arc<Pipeline>, status: Arc<Status>, stop: CancellationTo
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = joins.tick() => pipeline.store_overdue(Instant::now()),
+            _ = joins.tick() => pipeline.store_overdue(std::time::Instant::now()),
             _ = upkeep.tick() => status.upkeep(),
         }
     }

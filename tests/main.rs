@@ -10,6 +10,7 @@ mod gateway {
     mod forward;
     mod join;
     mod routes;
+    mod running;
     mod seals;
     mod verdicts;
 }

@@ -1,20 +1,20 @@
 //! What the gateway says about itself: health, readiness, metrics and the status document.
 
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
 use crate::api::operations::Report;
-use crate::base::metrics::{Gauge, counter, gauge};
+use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::config::plan::Plan;
 use crate::input::Intake;
-use crate::input::forward::Forward;
-use crate::journal::{Journal, Stats};
+use crate::journal::{Journal, QueueId, QueueStats, Stats};
 use crate::output::deliver::Delivery;
 
 /// Work that waits for so long without any movement is a fault of ours.
@@ -26,7 +26,8 @@ const DRAINING: u8 = 2;
 
 pub(super) struct Status {
     plan: Arc<Plan>,
-    journal: Journal,
+    /// Set once it is open.
+    journal: OnceLock<Journal>,
     metrics: Option<PrometheusHandle>,
     phase: AtomicU8,
     started: Instant,
@@ -37,13 +38,14 @@ pub(super) struct Status {
 #[derive(Default)]
 struct Parts {
     intake: Option<Arc<Intake>>,
-    inputs: Vec<(String, SocketAddr, Arc<Forward>)>,
+    inputs: Vec<(String, SocketAddr)>,
     destinations: Vec<(String, Arc<Delivery>)>,
-    broken: Vec<(String, String)>,
+    /// Why nothing can be sent to a destination, by its label.
+    broken: BTreeMap<String, String>,
+    buffers: HashMap<QueueId, Buffer>,
     orphans: Vec<String>,
     log_service: Option<Value>,
-    /// The journal's progress when it last moved.
-    journal_moved: Option<(u64, Instant)>,
+    movement: Movement,
 }
 
 struct Gauges {
@@ -53,11 +55,50 @@ struct Gauges {
     sync_seconds: Gauge,
 }
 
+/// Metrics of one queue.
+struct Buffer {
+    bytes: Gauge,
+    age: Gauge,
+    blocked: Gauge,
+    evicted: Counter,
+}
+
+impl Buffer {
+    fn new(queue: &str) -> Buffer {
+        let labels = [("queue", queue)];
+        Buffer {
+            bytes: gauge("sluicegate_buffer_bytes", "Bytes stored and not yet delivered.", &labels),
+            age: gauge(
+                "sluicegate_buffer_age_seconds",
+                "Age of the oldest entry that is not delivered.",
+                &labels,
+            ),
+            blocked: gauge(
+                "sluicegate_buffer_blocked",
+                "Connections that wait for room in this buffer.",
+                &labels,
+            ),
+            evicted: counter(
+                "sluicegate_dropped_records_total",
+                "Records dropped, by reason.",
+                &[("queue", queue), ("reason", "evicted")],
+            ),
+        }
+    }
+
+    fn set(&self, queue: &QueueStats) {
+        self.bytes.set(queue.live_bytes as f64);
+        self.age.set(queue.oldest.map_or(0.0, |age| age.as_secs_f64()));
+        self.blocked.set(queue.blocked as f64);
+        self.evicted.absolute(queue.evicted.records);
+    }
+}
+
 impl Status {
-    pub(super) fn new(plan: Arc<Plan>, journal: Journal, metrics: Option<PrometheusHandle>) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, metrics: Option<PrometheusHandle>) -> Self {
         Status {
             plan,
-            journal,
+            journal: OnceLock::new(),
             metrics,
             phase: AtomicU8::new(STARTING),
             started: Instant::now(),
@@ -79,6 +120,11 @@ impl Status {
         self.parts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    pub(super) fn set_journal(&self, journal: Journal) {
+        // There is one journal to a gateway; a second call would change nothing.
+        let _ = self.journal.set(journal);
+    }
+
     pub(super) fn set_ready(&self) {
         self.phase.store(RUNNING, Ordering::Release);
     }
@@ -98,16 +144,23 @@ impl Status {
         self.parts().orphans = orphans;
     }
 
-    pub(super) fn add_input(&self, name: &str, address: SocketAddr, forward: &Arc<Forward>) {
-        self.parts().inputs.push((name.to_owned(), address, forward.clone()));
+    pub(super) fn add_input(&self, name: &str, address: SocketAddr) {
+        self.parts().inputs.push((name.to_owned(), address));
     }
 
     pub(super) fn add_destination(&self, label: &str, delivery: Arc<Delivery>) {
         self.parts().destinations.push((label.to_owned(), delivery));
     }
 
-    pub(super) fn add_broken(&self, label: &str, problem: String) {
-        self.parts().broken.push((label.to_owned(), problem));
+    /// Says why nothing can be sent to a destination, or that this is over. True when that is news.
+    pub(super) fn set_broken(&self, label: &str, problem: Option<&str>) -> bool {
+        let broken = &mut self.parts().broken;
+        match problem {
+            Some(problem) => {
+                broken.insert(label.to_owned(), problem.to_owned()).is_none_or(|known| known != problem)
+            }
+            None => broken.remove(label).is_some(),
+        }
     }
 
     pub(super) fn set_log_service(
@@ -127,53 +180,57 @@ impl Status {
 
     /// Called every few seconds: gauges, and the watch over the journal.
     pub(super) fn upkeep(&self) {
-        let stats = self.journal.stats();
-        self.watch(&stats);
-        self.gauges.disk_bytes.set(stats.disk_bytes as f64);
-        self.gauges.segments.set(stats.segments as f64);
-        self.gauges.sync_seconds.set(stats.last_sync.as_secs_f64());
-        if let Some(intake) = &self.parts().intake {
-            self.gauges.budget_used.set(intake.budget.used() as f64);
-        }
-        for queue in &stats.queues {
-            let labels = [("queue", queue.name.as_str())];
-            gauge("sluicegate_buffer_bytes", "Bytes stored and not yet delivered.", &labels)
-                .set(queue.live_bytes as f64);
-            gauge("sluicegate_buffer_age_seconds", "Age of the oldest entry that is not delivered.", &labels)
-                .set(queue.oldest.map(|age| age.as_secs_f64()).unwrap_or(0.0));
-            gauge("sluicegate_buffer_blocked", "Connections that wait for room in this buffer.", &labels)
-                .set(queue.blocked as f64);
-            let labels = [("queue", queue.name.as_str()), ("reason", "evicted")];
-            counter("sluicegate_dropped_records_total", "Records dropped, by reason.", &labels)
-                .absolute(queue.evicted.records);
+        if let Some(journal) = self.journal.get() {
+            let stats = journal.stats();
+            self.watch(journal, &stats);
+            self.measure(&stats);
         }
         if let Some(metrics) = &self.metrics {
             metrics.run_upkeep();
         }
     }
 
-    /// Notes when the journal last stored something, while something waits to be stored.
-    fn watch(&self, stats: &Stats) -> Option<Duration> {
+    fn measure(&self, stats: &Stats) {
+        self.gauges.disk_bytes.set(stats.disk_bytes as f64);
+        self.gauges.segments.set(stats.segments as f64);
+        self.gauges.sync_seconds.set(stats.last_sync.as_secs_f64());
         let mut parts = self.parts();
-        let now = Instant::now();
-        if self.journal.last_receipt().is_stored() {
-            parts.journal_moved = None;
-            return None;
+        if let Some(intake) = &parts.intake {
+            self.gauges.budget_used.set(intake.budget.used() as f64);
         }
-        match parts.journal_moved {
-            Some((stored, since)) if stored == stats.stored => Some(now.duration_since(since)),
-            _ => {
-                parts.journal_moved = Some((stats.stored, now));
-                None
-            }
+        for queue in &stats.queues {
+            parts.buffers.entry(queue.id).or_insert_with(|| Buffer::new(&queue.name)).set(queue);
         }
+    }
+
+    /// How long something has waited to be stored without the journal storing anything.
+    fn watch(&self, journal: &Journal, stats: &Stats) -> Option<Duration> {
+        // A full disk does not count: a restart would not help, and it goes on by itself once there is space.
+        let waits = !stats.disk_full && !journal.last_receipt().is_stored();
+        self.parts().movement.look(Instant::now(), stats.stored, waits)
+    }
+}
+
+/// The journal's progress when it last moved, while something waits to be stored.
+#[derive(Default)]
+struct Movement(Option<(u64, Instant)>);
+
+impl Movement {
+    fn look(&mut self, now: Instant, stored: u64, waits: bool) -> Option<Duration> {
+        match self.0 {
+            _ if !waits => self.0 = None,
+            Some((known, since)) if known == stored => return Some(now.duration_since(since)),
+            _ => self.0 = Some((stored, now)),
+        }
+        None
     }
 }
 
 impl Report for Status {
     fn health(&self) -> Result<(), String> {
-        let stats = self.journal.stats();
-        match self.watch(&stats) {
+        let Some(journal) = self.journal.get() else { return Ok(()) };
+        let stats = journal.stats();
+        match self.watch(journal, &stats) {
             Some(stuck) if stuck >= WEDGED => Err(format!(
                 "the journal has stored nothing for {} s although records wait{}",
                 stuck.as_secs(),
@@ -197,10 +254,11 @@ impl Report for Status {
     }
 
     fn status(&self) -> Value {
-        let stats = self.journal.stats();
+        let stats = self.journal.get().map(Journal::stats);
+        let queues = stats.as_ref().map_or(&[][..], |stats| &stats.queues);
         let parts = self.parts();
         let mut problems: Vec<String> = Vec::new();
-        problems.extend(stats.stalled.iter().cloned());
+        problems.extend(stats.iter().filter_map(|stats| stats.stalled.clone()));
         for (label, problem) in &parts.broken {
             problems.push(format!("{label}: {problem}"));
         }
@@ -208,8 +266,7 @@ impl Report for Status {
             problems
                 .push(format!("{queue}: stored records wait for a destination that is no longer configured"));
         }
-        let destinations: Vec<Value> = stats
-            .queues
+        let destinations: Vec<Value> = queues
             .iter()
             .filter(|queue| queue.name != "pending" || queue.entries > 0)
             .map(|queue| {
@@ -238,9 +295,8 @@ impl Report for Status {
         let inputs: Vec<Value> = parts
             .inputs
             .iter()
-            .map(|(name, address, _)| json!({ "name": name, "listen": address.to_string() }))
+            .map(|(name, address)| json!({ "name": name, "listen": address.to_string() }))
             .collect();
-        drop(stats.stalled);
         let log_service = parts.log_service.clone();
         drop(parts);
         json!({
@@ -252,9 +308,30 @@ impl Report for Status {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "inputs": inputs,
             "destinations": destinations,
-            "journal": { "disk_bytes": stats.disk_bytes, "segments": stats.segments },
+            "journal": {
+                "disk_bytes": stats.as_ref().map_or(0, |stats| stats.disk_bytes),
+                "segments": stats.as_ref().map_or(0, |stats| stats.segments),
+            },
             "log_service": log_service,
             "problems": problems,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_waits_and_does_not_move_is_wedged() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut movement = Movement::default();
+        assert_eq!(movement.look(start, 1, true), None);
+        assert_eq!(movement.look(after(70), 1, true), Some(Duration::from_secs(70)));
+        assert_eq!(movement.look(after(71), 2, true), None, "it moved");
+        assert_eq!(movement.look(after(72), 2, false), None, "nothing waits, or the disk is full");
+        assert_eq!(movement.look(after(200), 2, true), None, "it waits anew");
+        assert_eq!(movement.look(after(261), 2, true), Some(Duration::from_secs(61)));
     }
 }

@@ -1,4 +1,7 @@
 //! The senders: one per destination, started when a destination appears, stopped together.
+//!
+//! A destination whose client cannot be made (a name that is not resolved, a full disk) is tried again for as long as
+//! it takes; its records are stored meanwhile, and `status` says why they wait.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::report::Status;
+use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::gauge;
 use crate::config::plan::{Compression, Target};
@@ -19,14 +23,19 @@ use crate::pipeline::destinations::Destination;
 use crate::store::Store;
 use crate::wire::compress::Kind;
 
+/// Waiting times between tries to make a client.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 pub(super) struct Shipping {
     journal: Journal,
     letters: Arc<DeadLetters>,
     store: Option<(Arc<Store>, std::net::SocketAddr)>,
     status: Arc<Status>,
     stop: CancellationToken,
+    /// The deadline has passed: senders end where they are.
+    abort: CancellationToken,
     tasks: TaskTracker,
-    aborts: Mutex<Vec<tokio::task::AbortHandle>>,
 }
 
 impl Shipping {
@@ -42,23 +51,27 @@ impl Shipping {
             store,
             status,
             stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            aborts: Mutex::default(),
         }
     }
 
-    /// Starts the sender of a destination. One that cannot be started says so in `status` and keeps its records.
-    pub(super) async fn start(&self, destination: Arc<Destination>) {
-        let label = destination.label();
-        let client = match self.client(&destination).await {
-            Ok(client) => client,
-            Err(problem) => {
-                tracing::error!(destination = %label, "records are stored but cannot be sent: {problem:#}");
-                self.status.add_broken(&label, format!("{problem:#}"));
-                return;
+    /// Starts the sender of a destination, in a task of its own.
+    pub(super) fn start(self: &Arc<Self>, destination: Arc<Destination>) {
+        let shipping = self.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = shipping.abort.cancelled() => {}
+                () = shipping.ship(&destination) => {}
             }
-        };
-        let delivery = Arc::new(self.delivery(&destination, client));
+        });
+    }
+
+    async fn ship(&self, destination: &Destination) {
+        let label = destination.label();
+        let Some(client) = self.connect(destination, &label).await else { return };
+        let delivery = Arc::new(self.delivery(destination, client));
         self.status.add_destination(&label, delivery.clone());
         let plan = &destination.plan;
         let outbox = Outbox {
@@ -69,11 +82,41 @@ impl Shipping {
             quota: destination.quota,
             in_flight: plan.in_flight,
         };
-        let flying =
-            gauge("sluicegate_requests_in_flight", "PutLogs requests in flight.", &[("destination", &label)]);
-        let sender = Sender::new(outbox, delivery, flying);
-        let task = self.tasks.spawn(sender.run(self.stop.clone()));
-        self.aborts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(task.abort_handle());
+        let flying = gauge(
+            "sluicegate_requests_in_flight",
+            "LogGroups sealed and not yet accepted.",
+            &[("destination", &label)],
+        );
+        Sender::new(outbox, delivery, flying).run(self.stop.clone()).await;
+    }
+
+    /// Makes the client, however often it takes. `None` when the gateway stops before.
+    async fn connect(&self, destination: &Destination, label: &str) -> Option<Client> {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut failed = false;
+        loop {
+            match self.client(destination).await {
+                Ok(client) => {
+                    self.status.set_broken(label, None);
+                    if failed {
+                        tracing::info!(destination = %label, "records are sent now");
+                    }
+                    return Some(client);
+                }
+                Err(problem) => {
+                    failed = true;
+                    let problem = format!("{problem:#}");
+                    if self.status.set_broken(label, Some(&problem)) {
+                        tracing::error!(destination = %label,
+                            "records are stored but cannot be sent: {problem}; trying again");
+                    }
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep(backoff.next_wait()) => {}
+            }
+        }
     }
 
     fn delivery(&self, destination: &Destination, client: Client) -> Delivery {
@@ -106,13 +149,12 @@ impl Shipping {
                 };
                 let credentials = Credentials::Static(Arc::new(key));
                 let connect = cloud.connect.as_ref().map(|address| address.to_string());
-                Ok(Client::new(
-                    &cloud.endpoint.to_string(),
-                    &plan.project,
-                    connect.as_deref(),
-                    credentials,
-                    timeout,
-                )?)
+                let (endpoint, project) = (cloud.endpoint.to_string(), plan.project.clone());
+                let resolves = connect.is_some();
+                let make = move || Client::new(&endpoint, &project, connect.as_deref(), credentials, timeout);
+                // Looking up a name may take long.
+                let client = if resolves { tokio::task::spawn_blocking(make).await? } else { make() };
+                Ok(client?)
             }
             (Target::Embedded, Some((store, address))) => {
                 store.ensure(&plan.project, &destination.logstore).await?;
@@ -132,9 +174,7 @@ impl Shipping {
         if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             let left: u64 = self.journal.stats().queues.iter().map(|queue| queue.live_bytes).sum();
             tracing::info!("{left} bytes are not delivered yet; they stay in the journal for the next start");
-            for abort in self.aborts.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).drain(..) {
-                abort.abort();
-            }
+            self.abort.cancel();
             self.tasks.wait().await;
         }
     }

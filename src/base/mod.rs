@@ -1,8 +1,12 @@
-//! Ground: what every room may use and what uses no room: bounds, metrics, back-off, clocks, quiet logging, shutdown.
+//! Ground: what every room may use and what uses no room: bounds, metrics, back-off, quiet logging, private files, free
+//! space, secrets, the host's name, the signal to stop.
 
 pub mod backoff;
+pub mod disk;
+pub mod file;
 pub mod host;
 pub mod limits;
 pub mod log_limit;
 pub mod metrics;
 pub mod secret;
+pub mod shutdown;

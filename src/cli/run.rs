@@ -1,17 +1,26 @@
-//! `sluicegate run`: starts the gateway, says what listens where, stops on SIGTERM or SIGINT.
+//! `sluicegate run`: starts the gateway, says what listens where, stops on SIGTERM, SIGINT or SIGHUP.
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{complain, say};
-use crate::app::Gateway;
+use crate::app::{Address, Door, Gateway};
 use crate::config::{self, Flags};
+
+/// Where `send` and `query` look without being told.
+const FORWARD_PORT: u16 = 24224;
+const OPERATIONS_PORT: u16 = 24290;
+/// How long threads that block may take to end after the gateway has.
+const LEFTOVERS: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
 pub(super) struct Run {
@@ -31,6 +40,10 @@ impl Run {
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
             .with_target(false)
+            .with_ansi(
+                std::io::stderr().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
+            )
             .init();
         let plan = match config::load(
             self.config.as_deref(),
@@ -49,50 +62,121 @@ impl Run {
             .install_recorder()
             .context("metrics")?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut term = signal(SignalKind::terminate())?;
-            let mut interrupt = signal(SignalKind::interrupt())?;
+        let done = runtime.block_on(async {
+            let mut signals = Signals::new()?;
             let data_dir = plan.data_dir.clone();
-            let gateway = Gateway::start(plan, Some(metrics)).await?;
+            let gateway = tokio::select! {
+                gateway = Gateway::start(plan, Some(metrics)) => gateway?,
+                () = signals.next() => {
+                    tracing::info!("stopped while starting");
+                    return Ok(ExitCode::SUCCESS);
+                }
+            };
             greet(&gateway, &data_dir);
-            tokio::select! {
-                _ = term.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            signals.next().await;
             tracing::info!("stopping: delivering what is stored; a second signal stops at once");
             tokio::select! {
                 () = gateway.stop() => {}
-                _ = term.recv() => std::process::exit(1),
-                _ = interrupt.recv() => std::process::exit(1),
+                () = signals.next() => std::process::exit(1),
             }
             Ok(ExitCode::SUCCESS)
-        })
+        });
+        // A recovery or a look-up of a name that is still under way holds up nobody's exit.
+        runtime.shutdown_timeout(LEFTOVERS);
+        done
     }
 }
 
-fn greet(gateway: &Gateway, data_dir: &std::path::Path) {
-    say(&format!("sluicegate {}, data in {}", env!("CARGO_PKG_VERSION"), data_dir.display()));
-    let mut send_to = String::new();
-    let mut query_at = String::new();
-    for (name, address) in &gateway.addresses {
-        let note = match (name.as_str(), gateway.project()) {
-            ("log service", Some(project)) => format!("  project {project}"),
-            _ if !address.ip().is_loopback() => "  open to the network, without key or TLS".to_owned(),
-            _ => String::new(),
+/// What asks for a stop: SIGTERM, SIGINT, and SIGHUP of a terminal that goes away.
+struct Signals {
+    term: Signal,
+    interrupt: Signal,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        let hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup,
+        })
+    }
+
+    async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
         };
-        say(&format!("  {name:<12} {address}{note}"));
-        match name.as_str() {
-            "operations" if address.port() != 24290 => query_at = format!(" --operations {address}"),
-            "operations" | "log service" => {}
-            _ if send_to.is_empty() && address.port() != 24224 => send_to = format!(" --to {address}"),
-            _ => {}
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = hangup => {}
         }
     }
-    if gateway.project().is_some() {
-        say(&format!(
-            "try: sluicegate send --tag demo{send_to} '{{\"log\":\"hello\"}}' && sluicegate query{query_at} hello"
-        ));
-    } else {
-        say(&format!("try: sluicegate send --tag demo{send_to} '{{\"log\":\"hello\"}}'"));
+}
+
+/// Whether we were started by `nohup` or the like, whose wish a handler of ours would undo.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is number 1, the lowest bit.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+fn greet(gateway: &Gateway, data_dir: &Path) {
+    say(&format!("sluicegate {}, data in {}", env!("CARGO_PKG_VERSION"), data_dir.display()));
+    for address in &gateway.addresses {
+        let note = match (&address.door, gateway.project()) {
+            (Door::LogService, Some(project)) => format!("  project {project}"),
+            _ if !address.socket.ip().is_loopback() => "  open to the network, without key or TLS".to_owned(),
+            _ => String::new(),
+        };
+        say(&format!("  {:<12} {}{note}", address.door.to_string(), address.socket));
+    }
+    say(&invitation(&gateway.addresses, gateway.project().is_some()));
+}
+
+/// A command to try, with the addresses that are not where the commands look by themselves.
+fn invitation(addresses: &[Address], embedded: bool) -> String {
+    let option = |flag: &str, usual: u16, wanted: fn(&Door) -> bool| {
+        let address = addresses.iter().find(|address| wanted(&address.door)).map(Address::reachable);
+        let other = address.filter(|address| *address != SocketAddr::from((Ipv4Addr::LOCALHOST, usual)));
+        other.map(|address| format!(" {flag} {address}")).unwrap_or_default()
+    };
+    let to = option("--to", FORWARD_PORT, |door| matches!(door, Door::Input(_)));
+    let send = format!("try: sluicegate send --tag demo{to} '{{\"log\":\"hello\"}}'");
+    if !embedded {
+        return send;
+    }
+    let at = option("--operations", OPERATIONS_PORT, |door| *door == Door::Operations);
+    format!("{send} && sluicegate query{at} hello")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_invitation_names_what_is_not_usual() {
+        let at = |door, socket: &str| Address { door, socket: socket.parse().unwrap() };
+        let input = || Door::Input("operations".to_owned());
+        let usual = [at(input(), "0.0.0.0:24224"), at(Door::Operations, "127.0.0.1:24290")];
+        let hello = "'{\"log\":\"hello\"}'";
+        assert_eq!(
+            invitation(&usual, true),
+            format!("try: sluicegate send --tag demo {hello} && sluicegate query hello")
+        );
+        let other = [at(input(), "[::]:24224"), at(Door::Operations, "0.0.0.0:24291")];
+        assert_eq!(
+            invitation(&other, true),
+            format!(
+                "try: sluicegate send --tag demo --to [::1]:24224 {hello} && sluicegate query --operations 127.0.0.1:24291 hello"
+            )
+        );
+        assert_eq!(invitation(&usual, false), format!("try: sluicegate send --tag demo {hello}"));
     }
 }

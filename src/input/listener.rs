@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::Stop;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Gauge};
+use crate::base::shutdown::Stop;
 
 /// After a failed accept (mostly: too many open files) the loop rests, or it would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -46,9 +46,9 @@ impl Listener {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     if !is_peers_fault(&error)
-                        && let Some(more) = failing.allow()
+                        && let Some(suppressed) = failing.allow()
                     {
-                        tracing::warn!(input = %self.input, address = %self.address, more,
+                        tracing::warn!(input = %self.input, address = %self.address, suppressed,
                             "cannot accept a connection: {error}; raise the limit of open files if that is what is missing");
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -57,8 +57,8 @@ impl Listener {
             };
             let Ok(permit) = self.permits.clone().try_acquire_owned() else {
                 self.refused.increment(1);
-                if let Some(more) = full.allow() {
-                    tracing::warn!(input = %self.input, peer = %peer.ip(), more,
+                if let Some(suppressed) = full.allow() {
+                    tracing::warn!(input = %self.input, peer = %peer.ip(), suppressed,
                         "connection closed: max_connections of inputs.{} is reached", self.input);
                 }
                 continue;

@@ -6,16 +6,11 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Space of the file system, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Space {
-    /// What this process may still write.
-    pub available: u64,
-    pub total: u64,
-}
+pub use crate::base::disk::Space;
+use crate::base::file::{PRIVATE, own_private_dir};
 
 /// One directory of files.
 pub trait Files: Send + Sync {
@@ -76,13 +71,13 @@ pub(super) fn read_full(file: &dyn SegmentFile, into: &mut [u8], at: u64) -> io:
     Ok(done)
 }
 
-/// Why a directory cannot be used.
+/// Why a directory cannot be used. The text names the cause, so it is no `source` that would be printed again.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     #[error("{} is in use by another gateway; stop it or give this one its own data directory", .0.display())]
     InUse(PathBuf),
-    #[error("cannot use {}: {source}; the gateway must be able to create and write files there", path.display())]
-    Unusable { path: PathBuf, source: io::Error },
+    #[error("cannot use {}: {cause}; the gateway must be able to create and write files there", path.display())]
+    Unusable { path: PathBuf, cause: io::Error },
 }
 
 /// The real thing. Holds the directory's lock until it is dropped.
@@ -96,12 +91,13 @@ pub struct DiskFiles {
 impl DiskFiles {
     /// Makes the directory when it is missing and locks it against a second gateway.
     pub fn open(dir: &Path) -> Result<Self, DirectoryError> {
-        let unusable = |source| DirectoryError::Unusable { path: dir.to_owned(), source };
-        fs::create_dir_all(dir).map_err(unusable)?;
+        let unusable = |cause| DirectoryError::Unusable { path: dir.to_owned(), cause };
+        own_private_dir(dir).map_err(unusable)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(PRIVATE)
             .open(dir.join("lock"))
             .map_err(unusable)?;
         match lock.try_lock() {
@@ -124,7 +120,9 @@ impl DiskFiles {
 
 impl Files for DiskFiles {
     fn create(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
-        let file = OpenOptions::new().read(true).append(true).create_new(true).open(self.dir.join(name))?;
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create_new(true).mode(PRIVATE);
+        let file = options.open(self.dir.join(name))?;
         Ok(Box::new(file))
     }
 
@@ -158,11 +156,7 @@ impl Files for DiskFiles {
     }
 
     fn space(&self) -> io::Result<Space> {
-        let found = rustix::fs::fstatvfs(&self.handle)?;
-        Ok(Space {
-            available: found.f_bavail.saturating_mul(found.f_frsize),
-            total: found.f_blocks.saturating_mul(found.f_frsize),
-        })
+        Space::of(&self.handle)
     }
 
     fn place(&self) -> &Path {

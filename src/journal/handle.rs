@@ -14,13 +14,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use tokio::sync::{Notify, watch};
 
-/// Why a journal cannot be opened.
+/// Why a journal cannot be opened. The text names the cause, so it is no `source` that would be printed again.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    #[error("cannot {what} in {}: {source}; the gateway must be able to write there, and space must be left", dir.display())]
-    Io { what: &'static str, dir: PathBuf, source: io::Error },
+    #[error("cannot {what} in {}: {cause}; the gateway must be able to write there, and space must be left", dir.display())]
+    Io { what: &'static str, dir: PathBuf, cause: io::Error },
 }
 
 /// The journal of one data directory. Clones are handles of the same one.
@@ -63,7 +63,7 @@ impl Journal {
                 writer.run();
                 running.send_replace(false);
             })
-            .map_err(|source| OpenError::Io { what: "start the writer", dir, source })?;
+            .map_err(|cause| OpenError::Io { what: "start the writer", dir, cause })?;
         Ok(journal)
     }
 
@@ -89,7 +89,7 @@ impl Journal {
         let dir = options.dir.clone();
         let failure = |what| {
             let dir = dir.clone();
-            move |source| OpenError::Io { what, dir, source }
+            move |cause| OpenError::Io { what, dir, cause }
         };
         let found = recover::recover(&*files).map_err(failure("read the journal"))?;
         let (durable, stored) = watch::channel(0);

@@ -129,7 +129,7 @@ impl Shared {
         if old || look.spare < bytes {
             // A file system that does not tell is taken for large enough; a write will say more.
             let space = self.files.space().ok();
-            look.spare = space.map_or(u64::MAX, |space| space.available.saturating_sub(space.total / 10));
+            look.spare = space.map_or(u64::MAX, |space| space.spare());
             (look.at, look.admitted) = (Some(Instant::now()), 0);
         }
         let spare = look.spare;

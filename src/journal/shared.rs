@@ -15,8 +15,8 @@ use tokio::sync::{Notify, watch};
 pub enum ReadError {
     #[error("the entry was settled")]
     Settled,
-    #[error("journal segment {segment} cannot be read: {source}; check the disk")]
-    Io { segment: String, source: io::Error },
+    #[error("journal segment {segment} cannot be read: {cause}; check the disk")]
+    Io { segment: String, cause: io::Error },
     #[error("journal segment {segment} is damaged at byte {at}; the entry there is lost")]
     Damaged { segment: String, at: u64 },
 }
@@ -60,7 +60,7 @@ impl Shared {
         let mut bytes = vec![0; len as usize];
         let read = self.files.open(&name).and_then(|file| read_full(&*file, &mut bytes, place.offset));
         match read {
-            Err(source) => Err(ReadError::Io { segment: name, source }),
+            Err(cause) => Err(ReadError::Io { segment: name, cause }),
             Ok(read) if read < bytes.len() || crc32c::crc32c(&bytes) != place.crc => {
                 let mut state = self.lock();
                 if let Some(segment) = state.segments.get_mut(&place.segment)

@@ -9,12 +9,13 @@
 //! The files together stay below a bound; past it the oldest go, counted.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use serde::Serialize;
 
+use crate::base::file;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::record::Timestamp;
 
@@ -44,7 +45,7 @@ pub struct Refusal<'a> {
 
 impl DeadLetters {
     pub fn open(dir: &Path, max_bytes: u64) -> io::Result<DeadLetters> {
-        fs::create_dir_all(dir)?;
+        file::own_private_dir(dir)?;
         let mut files = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
@@ -74,10 +75,6 @@ impl DeadLetters {
         self.lock().files.iter().map(|(_, len)| len).sum()
     }
 
-    pub fn count(&self) -> usize {
-        self.lock().files.len()
-    }
-
     /// Writes one file and syncs it: the records leave the journal right after.
     pub fn write(&self, refusal: &Refusal<'_>, group: &[u8]) -> io::Result<PathBuf> {
         let mut state = self.lock();
@@ -100,11 +97,8 @@ impl DeadLetters {
             tracing::warn!(file = %oldest, "a dead-letter file is removed to make room: limits.dead_letter_bytes is reached");
             fs::remove_file(self.dir.join(oldest))?;
         }
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&path)?;
-        file.write_all(&head)?;
-        file.write_all(group)?;
-        file.sync_all()?;
-        fs::File::open(&self.dir)?.sync_all()?;
+        file::create_private(&path, &[&head, group])?;
+        file::sync_dir(&self.dir)?;
         state.files.push((name, len));
         drop(state);
         self.bytes.set(self.used() as f64);
@@ -133,6 +127,8 @@ mod tests {
         assert!(text.starts_with(
             br#"{"destination":"cloud/app log","reason":"PostBodyInvalid","request_id":"R","records":1}"#
         ));
-        assert_eq!(DeadLetters::open(dir.path(), 1_000).unwrap().count(), letters.count());
+        assert_eq!(DeadLetters::open(dir.path(), 1_000).unwrap().used(), letters.used());
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&paths[4]).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
     }
 }

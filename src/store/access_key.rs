@@ -6,11 +6,10 @@
 //!
 //! The secret appears in no log line and in no Debug output.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::StoreError;
+use crate::base::file;
 use crate::base::secret::Secret;
 
 pub const FILE_NAME: &str = "access-key";
@@ -24,37 +23,22 @@ pub struct AccessKey {
 impl AccessKey {
     /// Reads DIR/access-key, or makes it.
     pub(super) fn load_or_make(dir: &Path) -> Result<AccessKey, StoreError> {
-        let file = dir.join(FILE_NAME);
-        match AccessKey::load(&file) {
-            Err(StoreError::Path { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+        let path = dir.join(FILE_NAME);
+        match AccessKey::load(&path) {
+            Err(StoreError::Path { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => {}
             found => return found,
         }
         let key = AccessKey { id: random_text("SG", 18)?, secret: Secret::new(random_text("", 40)?) };
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::Path { path, source }
-        };
-        // Written aside and renamed: a crash leaves either no key or a whole one.
-        let fresh = dir.join("access-key.new");
-        let _ = std::fs::remove_file(&fresh);
-        let mut out = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&fresh)
-            .map_err(at(&fresh))?;
-        out.write_all(format!("{}\n{}\n", key.id, key.secret.expose()).as_bytes())
-            .and_then(|()| out.sync_all())
-            .map_err(at(&fresh))?;
-        std::fs::rename(&fresh, &file).map_err(at(&file))?;
-        std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))?;
+        let text = format!("{}\n{}\n", key.id, key.secret.expose());
+        file::write_private(&path, text.as_bytes())
+            .map_err(|cause| StoreError::Path { path: path.clone(), cause })?;
         Ok(key)
     }
 
     /// Reads a key file, for those who may: the commands beside a running gateway use it.
     pub fn load(file: &Path) -> Result<AccessKey, StoreError> {
         let text = std::fs::read_to_string(file)
-            .map_err(|source| StoreError::Path { path: file.to_owned(), source })?;
+            .map_err(|cause| StoreError::Path { path: file.to_owned(), cause })?;
         let bad = |reason| StoreError::AccessKey { file: file.to_owned(), reason };
         let mut lines = text.lines().map(str::trim);
         let id = lines.next().filter(|id| !id.is_empty()).ok_or_else(|| bad("the first line is empty"))?;

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+/// The texts name their causes, which are therefore no `source` that would be printed again.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("cannot use {}: {source}", path.display())]
-    Path { path: PathBuf, source: std::io::Error },
+    #[error("cannot use {}: {cause}", path.display())]
+    Path { path: PathBuf, cause: std::io::Error },
     #[error("{} is in use by another gateway; stop it or choose another data directory", path.display())]
     InUse { path: PathBuf },
     #[error(
@@ -17,10 +18,17 @@ pub enum StoreError {
     #[error("{} was written by a newer version (layout {found}, known are up to {known}); use that version",
         file.display())]
     Newer { file: PathBuf, found: i64, known: i64 },
-    #[error("the disk of {} is full", file.display())]
+    #[error("the disk of {} is full; free space there or delete logstores", file.display())]
     Full { file: PathBuf },
-    #[error("{}: {source}", file.display())]
-    Database { file: PathBuf, source: rusqlite::Error },
+    #[error(
+        "less than a tenth of the file system of {} is free ({} MiB); free space there or delete logstores that are no \
+         longer needed",
+        file.display(),
+        available >> 20
+    )]
+    Crowded { file: PathBuf, available: u64 },
+    #[error("{}: {cause}", file.display())]
+    Database { file: PathBuf, cause: rusqlite::Error },
     #[error("{} is no access key: {reason}; remove the file to have a new one made", file.display())]
     AccessKey { file: PathBuf, reason: &'static str },
     #[error("the operating system gave no random bytes: {0}")]
@@ -60,15 +68,15 @@ pub enum Refused {
 
 impl StoreError {
     /// An error of SQLite in this file, told apart by what can be done about it.
-    pub(super) fn database(file: &Path, source: rusqlite::Error) -> StoreError {
+    pub(super) fn database(file: &Path, cause: rusqlite::Error) -> StoreError {
         use rusqlite::ErrorCode;
         let file = file.to_owned();
-        match source.sqlite_error_code() {
+        match cause.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                StoreError::Damaged { file, reason: source.to_string() }
+                StoreError::Damaged { file, reason: cause.to_string() }
             }
             Some(ErrorCode::DiskFull) => StoreError::Full { file },
-            _ => StoreError::Database { file, source },
+            _ => StoreError::Database { file, cause },
         }
     }
 }

@@ -21,7 +21,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -32,11 +32,15 @@ pub use error::{Refused, StoreError};
 pub use pack::Pack;
 pub use search::{ANSWER_BYTES, Found, OFFSET, Row, Search};
 
+use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use crate::base::{disk, file as files};
 use crate::record::Timestamp;
 use catalog::ChangeError;
 use writer::{Answer, Job, Writer};
 
+/// How often a crowded file system is worth a line.
+const CROWDED_LOG: Duration = Duration::from_secs(60);
 /// Packs that wait for the writer; the bytes they hold are bounded by who hands them over.
 const WAITING: usize = 256;
 
@@ -49,6 +53,8 @@ pub struct Store {
     writer: Option<std::thread::JoinHandle<()>>,
     readers: Arc<Readers>,
     metrics: Metrics,
+    space: disk::Watch,
+    crowded: LogLimit,
     // Held as long as the store: one gateway per directory.
     _lock: std::fs::File,
 }
@@ -132,14 +138,15 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
         let at = |path: &Path| {
             let path = path.to_owned();
-            move |source| StoreError::Path { path, source }
+            move |cause| StoreError::Path { path, cause }
         };
-        std::fs::create_dir_all(dir).map_err(at(dir))?;
+        files::own_private_dir(dir).map_err(at(dir))?;
         let lock = lock(dir)?;
+        let space = disk::Watch::new(std::fs::File::open(dir).map_err(at(dir))?);
         let key = AccessKey::load_or_make(dir)?;
         let file = dir.join(schema::FILE_NAME);
         let connection = schema::open_writer(&file)?;
-        let catalog = Catalog::load(&connection).map_err(|source| StoreError::database(&file, source))?;
+        let catalog = Catalog::load(&connection).map_err(|cause| StoreError::database(&file, cause))?;
         let catalog = Arc::new(RwLock::new(catalog));
         let (jobs, waiting) = mpsc::channel(WAITING);
         let metrics = Metrics::new();
@@ -164,6 +171,8 @@ impl Store {
             writer: Some(thread),
             readers,
             metrics,
+            space,
+            crowded: LogLimit::new(CROWDED_LOG),
             _lock: lock,
         })
     }
@@ -182,8 +191,10 @@ impl Store {
         self.catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Stores a pack; `Ok` when it is on the disk.
+    /// Stores a pack; `Ok` when it is on the disk. [`StoreError::Crowded`] in the last tenth of the file system: what is
+    /// left there is needed to delete something.
     pub async fn put(&self, logstore: i64, pack: Pack) -> Result<(), StoreError> {
+        self.admit(pack.body.len() as u64)?;
         let (answer, stored) = oneshot::channel();
         self.send(Job::Put { logstore, pack: Box::new(pack), answer }).await?;
         stored.await.unwrap_or(Err(StoreError::Stopped))
@@ -286,6 +297,20 @@ impl Store {
         done.await.unwrap_or(Err(StoreError::Stopped))
     }
 
+    fn admit(&self, bytes: u64) -> Result<(), StoreError> {
+        // A pack goes to the WAL first and to the database later.
+        let Err(space) = self.space.admit(bytes.saturating_mul(2)) else { return Ok(()) };
+        let error = StoreError::Crowded { file: self.file.clone(), available: space.available };
+        if let Some(suppressed) = self.crowded.allow() {
+            tracing::warn!(suppressed, "the embedded Log Service refuses records for now: {error}");
+            // The WAL may hold space that is nobody's. Whether there is room for the job does not matter.
+            if let Some(jobs) = &self.jobs {
+                let _ = jobs.try_send(Job::Change(Box::new(|connection| schema::fold_back(connection))));
+            }
+        }
+        Err(error)
+    }
+
     async fn send(&self, job: Job) -> Result<(), StoreError> {
         let jobs = self.jobs.as_ref().ok_or(StoreError::Stopped)?;
         jobs.send(job).await.map_err(|_| StoreError::Stopped)
@@ -311,7 +336,7 @@ impl Readers {
             Some(connection) => connection,
             None => schema::open_reader(&self.file)?,
         };
-        let done = read(&connection).map_err(|source| StoreError::database(&self.file, source))?;
+        let done = read(&connection).map_err(|cause| StoreError::database(&self.file, cause))?;
         // A connection that failed is closed; there are never more of them than permits.
         self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(connection);
         Ok(done)
@@ -319,19 +344,21 @@ impl Readers {
 }
 
 fn lock(dir: &Path) -> Result<std::fs::File, StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
     let path = dir.join("lock");
     let file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(files::PRIVATE)
         .open(&path)
-        .map_err(|source| StoreError::Path { path: path.clone(), source })?;
+        .map_err(|cause| StoreError::Path { path: path.clone(), cause })?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
             Err(StoreError::InUse { path: dir.to_owned() })
         }
-        Err(error) => Err(StoreError::Path { path, source: error.into() }),
+        Err(error) => Err(StoreError::Path { path, cause: error.into() }),
     }
 }
 

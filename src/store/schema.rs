@@ -22,6 +22,9 @@ const LAYOUT: i64 = 1;
 /// "SlGt": tells our file from any other SQLite database.
 const APPLICATION: i64 = 0x536c_4774;
 
+/// What the WAL is cut back to once it is folded into the database.
+const WAL_BYTES: i64 = 16 << 20;
+
 const TABLES: &str = "
 CREATE TABLE projects (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -67,7 +70,7 @@ pub(super) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
         .create(true)
         .mode(0o600)
         .open(file)
-        .map_err(|source| StoreError::Path { path: file.to_owned(), source })?;
+        .map_err(|cause| StoreError::Path { path: file.to_owned(), cause })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = connect(file, flags)?;
     prepare(&mut connection, file).and_then(|()| checked_layout(&connection, file))?;
@@ -80,7 +83,7 @@ pub(super) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
 }
 
 fn connect(file: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
-    let or = |source| StoreError::database(file, source);
+    let or = |cause| StoreError::database(file, cause);
     let connection = Connection::open_with_flags(file, flags).map_err(or)?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(or)?;
     // In KiB when negative: bodies pass through once, so a large cache would only hold memory.
@@ -89,7 +92,7 @@ fn connect(file: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 }
 
 fn prepare(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
-    let or = |source| StoreError::database(file, source);
+    let or = |cause| StoreError::database(file, cause);
     let empty: bool =
         connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0)).map_err(or)?;
     if empty {
@@ -99,7 +102,7 @@ fn prepare(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(or)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(or)?;
-    connection.pragma_update(None, "journal_size_limit", 64 << 20).map_err(or)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES).map_err(or)?;
     if empty {
         let transaction = connection.transaction().map_err(or)?;
         transaction.execute_batch(TABLES).map_err(or)?;
@@ -110,11 +113,17 @@ fn prepare(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Folds the WAL into the database and gives its space back.
+pub(super) fn fold_back(connection: &Connection) {
+    // A reader in the way is no error: the next one folds it.
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+}
+
 fn checked_layout(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     let pragma = |name| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
-            .map_err(|source| StoreError::database(file, source))
+            .map_err(|cause| StoreError::database(file, cause))
     };
     if pragma("application_id")? != APPLICATION {
         return Err(StoreError::Damaged {

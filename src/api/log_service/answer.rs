@@ -121,7 +121,9 @@ impl From<StoreError> for Refusal {
         match error {
             StoreError::Refused(refused) => refused.into(),
             StoreError::Stopped => Refusal::new("ServerBusy", "the server is stopping"),
-            StoreError::Full { .. } => Refusal::new("ServerBusy", error.to_string()),
+            StoreError::Full { .. } | StoreError::Crowded { .. } => {
+                Refusal::new("ServerBusy", error.to_string())
+            }
             other => {
                 if let Some(suppressed) = FAILED.allow() {
                     tracing::error!(error = %other, suppressed, "the embedded Log Service failed");

@@ -16,7 +16,7 @@ pub(super) fn read(file: &Path) -> Result<Credentials> {
         Ok(StoredKey { id, secret }) => {
             Ok(Credentials::Static(Arc::new(AccessKey { id, secret, security_token: None })))
         }
-        Err(StoreError::Path { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+        Err(StoreError::Path { cause, .. }) if cause.kind() == ErrorKind::PermissionDenied => {
             // A file in a directory that may not be entered has no owner to see; then it is the directory that counts.
             let (path, owner) = file
                 .ancestors()

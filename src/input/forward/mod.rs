@@ -6,6 +6,7 @@
 
 pub mod ack;
 pub mod entries;
+pub mod faults;
 pub mod message;
 pub mod reader;
 pub mod session;
@@ -21,15 +22,17 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::Intake;
 use super::listener::Listener;
-use super::{Intake, Stop};
 use crate::base::limits;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Histogram, counter, gauge, histogram};
+use crate::base::shutdown::Stop;
 use crate::config::plan::{ForwardPlan, Nil};
 use crate::pipeline::join::JoinSettings;
 use crate::pipeline::stream::Origin;
 use crate::record::msgpack::Limits;
+use faults::Faults;
 use session::{Session, SessionError};
 use tally::{Invalid, Tally};
 
@@ -42,7 +45,7 @@ pub struct Forward {
     intake: Arc<Intake>,
     metrics: Metrics,
     permits: Arc<Semaphore>,
-    faults: LogLimit,
+    faults: Faults,
     invalid: LogLimit,
 }
 
@@ -52,21 +55,12 @@ struct Metrics {
     acks: Counter,
     ack_latency: Histogram,
     cut_messages: Counter,
-    foreign: Counter,
-    broken: Counter,
     dropped: [Counter; Invalid::ALL.len()],
 }
 
 impl Forward {
     pub fn new(name: &str, plan: ForwardPlan, nil: Nil, intake: Arc<Intake>) -> Self {
         let labels = [("input", name)];
-        let closed = |reason| {
-            counter(
-                "sluicegate_input_closed_total",
-                "Connections closed for a fault of the peer, by reason.",
-                &[("input", name), ("reason", reason)],
-            )
-        };
         let dropped = Invalid::ALL.map(|reason| {
             counter(
                 "sluicegate_dropped_records_total",
@@ -88,8 +82,6 @@ impl Forward {
                 "Connections that ended inside a message; its sender sends it again.",
                 &labels,
             ),
-            foreign: closed("foreign"),
-            broken: closed("broken"),
             dropped,
         };
         Forward {
@@ -102,7 +94,7 @@ impl Forward {
             plan,
             intake,
             metrics,
-            faults: LogLimit::new(Duration::from_secs(1)),
+            faults: Faults::new(name),
             invalid: LogLimit::new(Duration::from_secs(10)),
         }
     }
@@ -145,14 +137,8 @@ impl Forward {
                 tracing::debug!(input = %self.name, %peer, "connection closed: {error}")
             }
             error => {
-                let kind = if matches!(error, SessionError::Foreign(_)) {
-                    &self.metrics.foreign
-                } else {
-                    &self.metrics.broken
-                };
-                kind.increment(1);
-                if let Some(more) = self.faults.allow() {
-                    tracing::warn!(input = %self.name, %peer, more, "connection closed: {error}");
+                if let Some(suppressed) = self.faults.count(&error) {
+                    tracing::warn!(input = %self.name, %peer, suppressed, "connection closed: {error}");
                 }
             }
         }
@@ -167,13 +153,13 @@ impl Forward {
         for (reason, counter) in Invalid::ALL.into_iter().zip(&self.metrics.dropped) {
             counter.increment(tally.dropped(reason));
         }
-        if let Some(more) = self.invalid.allow() {
+        if let Some(suppressed) = self.invalid.allow() {
             let reasons: Vec<&str> = Invalid::ALL
                 .into_iter()
                 .filter(|reason| tally.dropped(*reason) > 0)
                 .map(Invalid::name)
                 .collect();
-            tracing::warn!(input = %self.name, peer = %origin.peer, more, events = tally.dropped_in_all(),
+            tracing::warn!(input = %self.name, peer = %origin.peer, suppressed, events = tally.dropped_in_all(),
                 "events that cannot be kept were dropped and acknowledged, since sending them again would not help: {}",
                 reasons.join(", "));
         }
