@@ -10,6 +10,7 @@
 //! Nothing that can fail comes after the first record could be accepted. All of a stop fits into `limits.stop_deadline`,
 //! which is what Docker waits for before it kills.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +23,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, operations};
 use crate::base::shutdown::Stop;
-use crate::config::plan::{InputKind, Plan};
+use crate::config::plan::{InputKind, InputPlan, Plan};
 use crate::input::Intake;
 use crate::input::budget::Budget;
 use crate::input::forward::Forward;
 use crate::journal::Journal;
 use crate::pipeline::Pipeline;
 use crate::pipeline::destinations::{Destination, Destinations};
-use crate::pipeline::join::Joiner;
+use crate::pipeline::join::{JoinSettings, Joiner};
 use crate::pipeline::route::Router;
 use crate::pipeline::tidy::Tidy;
 use crate::store::ACCESS_KEY_FILE;
@@ -177,8 +178,8 @@ async fn wire(
         forward.join_partial
     });
     let waiting = journal.recovered();
-    let joiner =
-        (joining || waiting.iter().any(|queue| queue == "pending")).then(|| Joiner::new(journal.clone()));
+    let joiner = (joining || waiting.iter().any(|queue| queue == "pending"))
+        .then(|| Joiner::new(journal.clone(), join_settings(&plan)));
     let (mut reopened, mut orphans) = (Vec::new(), Vec::new());
     let queues: Vec<String> = waiting.into_iter().filter(|queue| queue != "pending").collect();
     for some in queues.chunks(REOPENED) {
@@ -253,4 +254,14 @@ async fn tick(pipeline: Arc<Pipeline>, status: Arc<Status>, stop: CancellationTo
             _ = upkeep.tick() => status.upkeep(),
         }
     }
+}
+
+/// How each input joins, by name: for the pieces an earlier run left.
+fn join_settings(plan: &Plan) -> HashMap<String, JoinSettings> {
+    let of_input = |input: &InputPlan| match &input.kind {
+        InputKind::Forward(forward) => {
+            (input.name.clone(), JoinSettings { timeout: forward.join_timeout, max_line: forward.max_line })
+        }
+    };
+    plan.inputs.iter().map(of_input).collect()
 }

@@ -36,9 +36,6 @@ pub const KEY_BYTES: usize = 128;
 pub const GROUP_BYTES: usize = 512 * KIB;
 pub const GROUP_AGE: Duration = Duration::from_secs(1);
 pub const GROUP_RECORDS: usize = 4_096;
-/// Logs of one stream that come in such a lot are compressed before they are stored and make a LogGroup of their own.
-/// LZ4 looks back 64 KiB, so a larger lot gains little.
-pub const PACKED_BYTES: usize = 128 * KIB;
 
 /// An unfinished line is emitted after this long, or at this size.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -10,9 +10,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// What the environment says, at the end of `--help`.
+const VARIABLES: &str = "\
+Environment:
+  SLUICEGATE_DATA_DIR     The data directory, unless --data-dir names one
+  SLUICEGATE_LOG          What is logged: error, warn, info, debug, or for example warn,sluicegate=debug
+  SLUICEGATE__KEY__KEY    A key of the configuration, over the file; SLUICEGATE__OPERATIONS__LISTEN=127.0.0.1:9000";
+
 /// A forwarding gateway for logs: Docker, Fluent Bit and Fluentd in, Alibaba Cloud Log Service (or the embedded one) out.
 #[derive(Parser)]
-#[command(name = "sluicegate", version, args_conflicts_with_subcommands = true)]
+#[command(name = "sluicegate", version, args_conflicts_with_subcommands = true, after_help = VARIABLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

@@ -2,12 +2,12 @@
 //! zero exit code means stored.
 
 use std::io::{BufRead, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::complain;
+use crate::config::leaf::Address;
 
 /// Lines of standard input that go into one message.
 const LINES: usize = 1_000;
@@ -78,13 +79,8 @@ impl Send {
     }
 
     fn connect(&self) -> Result<TcpStream> {
-        let address = self
-            .to
-            .to_socket_addrs()
-            .with_context(|| format!("--to {}: not an address", self.to))?
-            .next()
-            .with_context(|| format!("--to {}: no such host", self.to))?;
-        let connection = TcpStream::connect(address).with_context(|| {
+        // A name may stand for several addresses, and the gateway listens on one of them: `localhost` is ::1 as well.
+        let connection = TcpStream::connect(addresses(&self.to)?.as_slice()).with_context(|| {
             format!("nothing accepts records on {}; is the gateway running there?", self.to)
         })?;
         connection.set_read_timeout(Some(ACK_WAIT))?;
@@ -123,6 +119,14 @@ impl Send {
             Err(error) => bail!("no ack from {}, the records may not be stored: {error}", self.to),
         }
     }
+}
+
+/// All addresses that `host:port` stands for.
+fn addresses(to: &str) -> Result<Vec<SocketAddr>> {
+    let Address { host, port } = Address::parse(to).map_err(|what| anyhow!("--to {to}: {what}"))?;
+    let found = (host.as_str(), port).to_socket_addrs();
+    let found = found.with_context(|| format!("--to {to}: the name {host} is not known here"))?;
+    Ok(found.collect())
 }
 
 /// Reads one ack, however it is cut: an ack is far shorter than the buffer.
@@ -165,4 +169,33 @@ fn next_batch(lines: &Receiver<String>) -> Option<Vec<String>> {
         }
     }
     Some(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_is_named_by_host_and_port() {
+        for to in ["127.0.0.1:24224", "[::1]:24224"] {
+            assert_eq!(addresses(to).unwrap(), [to.parse().unwrap()]);
+        }
+        let localhost = addresses("localhost:24224").unwrap();
+        assert!(localhost.iter().any(|address| address.ip().is_loopback()), "{localhost:?}");
+        for (to, expected) in [
+            ("localhost", "--to localhost: has no port; write it as host:port"),
+            ("24224", "--to 24224: names no host; write it as host:port, such as 127.0.0.1:24224"),
+            ("::1:24224", "--to ::1:24224: has several colons; write an IPv6 address in brackets"),
+        ] {
+            let error = addresses(to).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_tried_at_all_its_addresses() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = format!("localhost:{}", listener.local_addr().unwrap().port());
+        Send { tag: "t".to_owned(), to, no_ack: false, json: Vec::new() }.connect().unwrap();
+    }
 }

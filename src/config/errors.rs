@@ -81,12 +81,20 @@ impl Faults {
         self.variables.get(key).map(String::as_str)
     }
 
+    /// A fault of a key. It belongs to the variable that set the key, or that made the map in which the key is missing.
     pub(super) fn key(&self, key: &str, what: impl Into<String>) {
-        let place = match self.variable(key) {
-            Some(variable) => Place::Variable(variable.to_owned()),
-            None => Place::Key(key.to_owned()),
-        };
-        self.push(place, what.into());
+        let what = what.into();
+        if let Some(variable) = self.variable(key) {
+            return self.push(Place::Variable(variable.to_owned()), what);
+        }
+        let mut above = key;
+        while let Some(end) = above.rfind(['.', '[']) {
+            above = &above[..end];
+            if let Some(variable) = self.variable(above) {
+                return self.push(Place::Variable(variable.to_owned()), format!("{key}: {what}"));
+            }
+        }
+        self.push(Place::Key(key.to_owned()), what);
     }
 
     pub(super) fn at_variable(&self, variable: &str, what: impl Into<String>) {

@@ -96,6 +96,9 @@ impl Address {
 
     /// `host:port`, an IPv6 host in brackets.
     pub fn parse(text: &str) -> Result<Address, String> {
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("names no host; write it as host:port, such as 127.0.0.1:{text}"));
+        }
         let (host, port) = split_host(text)?;
         let Some(port) = port else {
             return Err("has no port; write it as host:port, such as 127.0.0.1:24224".to_owned());

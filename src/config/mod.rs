@@ -28,6 +28,7 @@ mod resolve;
 mod source;
 #[cfg(test)]
 mod tests;
+mod yaml_fault;
 
 pub use errors::{ConfigErrors, Fault, Place};
 pub use load::{Flags, load};

@@ -1,6 +1,6 @@
 //! The effective configuration: a plan written as YAML that says everything, with `***` for every secret.
 //!
-//! With the secrets put back it is a configuration that gives the same plan.
+//! With the secrets put back it is a configuration that gives the same plan; with `***` it is none.
 
 use std::fmt::Write;
 

@@ -19,6 +19,9 @@ use super::source::{Tree, join};
 use super::template::Template;
 use crate::base::secret::Secret;
 
+/// How a secret shows where it must not: a configuration that was printed has lost it.
+const HIDDEN: &str = "***";
+
 /// What reading needs besides the tree.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -179,6 +182,12 @@ impl<'c> Leaf<'c> {
         let text = self.filled(&typed)?;
         if text.is_empty() {
             self.fault("is empty");
+            return None;
+        }
+        if text == HIDDEN {
+            self.fault(
+                "is *** as `check --print` hides it; write the secret itself, ${env:NAME} or ${file:/path}",
+            );
             return None;
         }
         Some(Secret::new(text))

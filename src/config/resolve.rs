@@ -37,8 +37,9 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
         fresh_bytes: in_memory(raw.journal.fresh_bytes, limits::FRESH_BYTES),
     };
     if journal.segment_bytes > journal.max_bytes / 2 {
-        let key =
-            if raw.journal.segment_bytes.is_some() { "journal.segment_bytes" } else { "journal.max_bytes" };
+        // What a variable says wins over the file, and so it is what has to change.
+        let max_bytes = raw.journal.segment_bytes.is_none() || faults.variable("journal.max_bytes").is_some();
+        let key = if max_bytes { "journal.max_bytes" } else { "journal.segment_bytes" };
         faults.key(key, "leaves no room for two segments; max_bytes must be at least twice segment_bytes");
     }
     let buffers = buffers(raw.buffers, &journal, faults);

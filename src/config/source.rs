@@ -6,7 +6,8 @@
 //!
 //! Variables match in any case, and `-` and `_` are the same to them, since a shell cannot export `MY-CLOUD`. What they
 //! hold stays text. Only two underscores make the prefix ours: Kubernetes gives every pod of a namespace with a service
-//! `sluicegate` variables such as `SLUICEGATE_SERVICE_HOST`.
+//! `sluicegate` variables such as `SLUICEGATE_SERVICE_HOST`. With one underscore, only what is nearly one of ours is a
+//! fault.
 //!
 //! The file is parsed by `config`, but not merged by it: its paths would turn the top-level key `a[999999999]` into as
 //! many elements, and its environment source loses which variable set what.
@@ -17,10 +18,18 @@ use std::path::Path;
 use config::{FileFormat, Source, Value, ValueKind};
 
 use super::errors::Faults;
+use super::names::nearest;
+use super::yaml_fault::in_words;
 
 pub(super) type Tree = HashMap<String, Value>;
 
 const PREFIX: &str = "SLUICEGATE__";
+const SHORT_PREFIX: &str = "SLUICEGATE_";
+/// The variables that are no keys of the file, behind the short prefix.
+const SHORT: [&str; 2] = ["data_dir", "log"];
+/// Keys whose names are no common words, so that a variable that begins with one and has one underscore is meant for us.
+const KEYS: [&str; 7] =
+    ["inputs_", "destinations_", "buffers_", "journal_", "limits_", "log_service_", "operations_"];
 /// A configuration of ten thousand routes is smaller.
 const FILE_BYTES: u64 = 1 << 20;
 /// The YAML parser is recursive. Flow collections have its own limit; block collections can open many in one line.
@@ -66,7 +75,7 @@ pub(super) fn parse(text: &str, faults: &Faults) -> Option<Tree> {
     match config::File::from_str(text, FileFormat::Yaml).collect() {
         Ok(tree) => Some(tree),
         Err(error) => {
-            faults.whole_file(format!("is not a YAML map of keys: {error}"));
+            faults.whole_file(in_words(text, &error.to_string()));
             None
         }
     }
@@ -80,8 +89,14 @@ fn opened(line: &str) -> usize {
 /// Lays the environment's variables over the tree.
 pub(super) fn overlay(tree: &mut Tree, env: &BTreeMap<String, String>, faults: &mut Faults) {
     for (name, value) in env {
-        let Some(prefix) = name.get(..PREFIX.len()) else { continue };
-        if !prefix.eq_ignore_ascii_case(PREFIX) {
+        let begins =
+            |prefix: &str| name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
+        if !begins(PREFIX) {
+            if begins(SHORT_PREFIX)
+                && let Some(meant) = misspelt(&name[SHORT_PREFIX.len()..])
+            {
+                faults.at_variable(name, format!("is no variable of Sluicegate; did you mean {meant}?"));
+            }
             continue;
         }
         let parts: Vec<String> = name[PREFIX.len()..].split("__").map(str::to_lowercase).collect();
@@ -91,6 +106,34 @@ pub(super) fn overlay(tree: &mut Tree, env: &BTreeMap<String, String>, faults: &
         }
         place(tree, &parts, name, value, faults);
     }
+}
+
+/// What was meant by a variable with one underscore behind `SLUICEGATE`, if it is near to one of ours and is none.
+fn misspelt(rest: &str) -> Option<String> {
+    // Services `sluicegate` and `sluicegate-operations`: SERVICE_HOST, OPERATIONS_PORT_24290_TCP_ADDR, ...
+    let part = |word: &str| {
+        rest == word || rest.starts_with(&format!("{word}_")) || rest.contains(&format!("_{word}"))
+    };
+    if part("SERVICE_HOST")
+        || part("SERVICE_PORT")
+        || part("PORT")
+        || SHORT.iter().any(|ours| ours.to_uppercase() == rest)
+    {
+        return None;
+    }
+    let rest = rest.to_lowercase();
+    let meant = match rest.as_str() {
+        "log_level" => Some("log"),
+        _ if rest.replace('_', "").starts_with("datadir") => Some("data_dir"),
+        _ => nearest(&rest, SHORT),
+    };
+    if let Some(meant) = meant {
+        return Some(format!("{SHORT_PREFIX}{}", meant.to_uppercase()));
+    }
+    let key = KEYS.into_iter().find(|key| rest.starts_with(key))?;
+    let inner = rest.get(key.len()..).unwrap_or_default().trim_start_matches('_');
+    let words = format!("{}__{inner}", key.trim_end_matches('_')).to_uppercase();
+    Some(format!("{PREFIX}{words}, with two underscores between keys"))
 }
 
 fn place(tree: &mut Tree, parts: &[String], name: &str, value: &str, faults: &mut Faults) {

@@ -119,10 +119,26 @@ fn secrets_never_show() {
 }
 
 #[test]
+fn hidden_secrets_are_not_taken_for_secrets() {
+    let found = lines(from_text(&full_plan().effective(), &[HOME]));
+    for key in ["access_key_secret", "security_token"] {
+        let expected =
+            format!("configuration: destinations.cloud.{key}: is *** as `check --print` hides it; write");
+        assert!(
+            found.iter().any(|line| line.starts_with(&expected)),
+            "{expected}\nis not in\n{}",
+            found.join("\n")
+        );
+    }
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
 fn the_effective_configuration_gives_the_same_plan() {
     for plan in [from_text("", &[HOME]).unwrap(), full_plan()] {
         let printed = plan.effective();
-        let again = from_text(&printed, &[]).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
+        let secrets = printed.replace("***", "hunter2");
+        let again = from_text(&secrets, &[]).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
         assert_eq!(again.effective(), printed);
     }
     let text = r#"

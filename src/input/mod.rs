@@ -29,9 +29,9 @@ impl Intake {
     }
 
     /// Processes a batch and hands it to the journal; the receipt resolves when it is stored. The batch keeps
-    /// its frame and nothing else. Waits while a full buffer blocks this lane's destination.
-    pub async fn store(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) -> Receipt {
-        self.pipeline.store(lane, batch, join).await
+    /// its frame and nothing else. Never waits: that is what [`Intake::ready`] is for, before the next read.
+    pub fn store(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) -> Receipt {
+        self.pipeline.store(lane, batch, join)
     }
 
     /// Waits until the buffers this lane wrote to last have room again. A connection whose destination blocks is not

@@ -106,9 +106,13 @@ impl DiskFiles {
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
         let handle = File::open(dir).map_err(unusable)?;
-        // The directory itself may be new: its name has to survive as well.
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(unusable)?;
+        // The directory itself may be new, and those above it: their names have to survive as well. What we may not
+        // open above the next one was there before us.
+        for (above, parent) in dir.canonicalize().map_err(unusable)?.ancestors().skip(1).enumerate() {
+            match File::open(parent).and_then(|parent| parent.sync_all()) {
+                Err(source) if above == 0 => return Err(unusable(source)),
+                _ => {}
+            }
         }
         Ok(DiskFiles { dir: dir.to_owned(), handle, lock })
     }

@@ -1,9 +1,8 @@
 //! The journal as others see it: open it, define queues, submit, lease, read, settle, close.
 
-use super::files::{DirectoryError, DiskFiles, Files, read_full};
-use super::queue::Place;
-use super::quota::SpaceLook;
+use super::files::{DirectoryError, DiskFiles, Files};
 use super::recover;
+use super::shared::{ReadError, Shared};
 use super::state::{State, Stats};
 #[cfg(test)]
 use super::writer::Next;
@@ -12,7 +11,7 @@ use super::{Commit, Entry, OnFull, Options, QueueId, QueueOptions, Receipt, Seal
 use bytes::Bytes;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use tokio::sync::{Notify, watch};
 
 /// Why a journal cannot be opened. The text names the cause, so it is no `source` that would be printed again.
@@ -22,74 +21,6 @@ pub enum OpenError {
     Directory(#[from] DirectoryError),
     #[error("cannot {what} in {}: {cause}; the gateway must be able to write there, and space must be left", dir.display())]
     Io { what: &'static str, dir: PathBuf, cause: io::Error },
-}
-
-/// Why a leased entry's bytes cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    #[error("the entry was settled")]
-    Settled,
-    #[error("journal segment {segment} cannot be read: {cause}; check the disk")]
-    Io { segment: String, cause: io::Error },
-    #[error("journal segment {segment} is damaged at byte {at}; the entry there is lost")]
-    Damaged { segment: String, at: u64 },
-}
-
-/// What the handles and the writer share.
-pub(super) struct Shared {
-    state: Mutex<State>,
-    pub(super) wake: Condvar,
-    pub(super) room: Notify,
-    pub(super) files: Arc<dyn Files>,
-    pub(super) options: Options,
-    pub(super) generation: u64,
-    pub(super) space: Mutex<SpaceLook>,
-    durable: watch::Receiver<u64>,
-}
-
-impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves counters at worst; entries are moved with single operations.
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    pub(super) fn place(&self) -> std::path::Display<'_> {
-        self.files.place().display()
-    }
-
-    pub(super) fn segment_bytes(&self) -> u64 {
-        self.options.segment_bytes.min(self.options.max_bytes / 8).max(4096)
-    }
-
-    /// A head below this is not worth leaving.
-    pub(super) fn small_head(&self) -> u64 {
-        (self.segment_bytes() / 4).min(1 << 20)
-    }
-
-    /// A payload from its segment.
-    pub(super) fn read_at(&self, place: &Place, len: u32) -> Result<Bytes, ReadError> {
-        let Some(name) = self.lock().segments.get(&place.segment).map(|segment| segment.name.clone()) else {
-            return Err(ReadError::Settled);
-        };
-        let mut bytes = vec![0; len as usize];
-        let read = self.files.open(&name).and_then(|file| read_full(&*file, &mut bytes, place.offset));
-        match read {
-            Err(cause) => Err(ReadError::Io { segment: name, cause }),
-            Ok(read) if read < bytes.len() || crc32c::crc32c(&bytes) != place.crc => {
-                let mut state = self.lock();
-                if let Some(segment) = state.segments.get_mut(&place.segment)
-                    && !segment.damaged
-                {
-                    segment.damaged = true;
-                    state.damaged_files += 1;
-                    state.damaged_bytes += u64::from(len);
-                    tracing::error!(journal = %self.place(), segment = %name, at = place.offset, "damaged");
-                }
-                Err(ReadError::Damaged { segment: name, at: place.offset })
-            }
-            Ok(_) => Ok(bytes.into()),
-        }
-    }
 }
 
 /// The journal of one data directory. Clones are handles of the same one.
@@ -277,6 +208,15 @@ impl Journal {
         state.queue(queue).map(|queue| queue.recovered_seals()).unwrap_or_default()
     }
 
+    /// An entry's bytes, when they are in memory.
+    pub fn resident(&self, entry: &Entry) -> Option<Bytes> {
+        if entry.payload.is_some() {
+            return entry.payload.clone();
+        }
+        let state = self.shared().lock();
+        state.queue(entry.queue)?.slots.get(&entry.index)?.payload.as_deref().cloned()
+    }
+
     /// The payload of a leased entry, from memory or, blocking, from its segment.
     pub fn read(&self, entry: &Entry) -> Result<Bytes, ReadError> {
         if let Some(payload) = &entry.payload {
@@ -288,7 +228,7 @@ impl Journal {
             let (payload, place) = {
                 let state = shared.lock();
                 let slot = state.queue(entry.queue).and_then(|queue| queue.slots.get(&entry.index));
-                slot.map(|slot| (slot.payload.clone(), slot.place)).ok_or(ReadError::Settled)?
+                slot.map(|slot| (slot.payload.as_deref().cloned(), slot.place)).ok_or(ReadError::Settled)?
             };
             if let Some(payload) = payload {
                 return Ok(payload);
@@ -360,110 +300,4 @@ pub(super) const UNCLAIMED: QueueOptions =
     QueueOptions { max_bytes: u64::MAX, on_full: OnFull::Block, storage: Storage::Disk };
 
 #[cfg(test)]
-mod tests {
-    use super::super::Append;
-    use super::*;
-
-    fn options(dir: &tempfile::TempDir) -> Options {
-        Options { segment_bytes: 64 << 10, ..Options::new(dir.path()) }
-    }
-
-    const BLOCK: QueueOptions =
-        QueueOptions { max_bytes: 1 << 30, on_full: OnFull::Block, storage: Storage::Disk };
-
-    fn append(queue: QueueId, stream: u64, payload: &[u8]) -> Append {
-        Append {
-            queue,
-            stream,
-            records: 1,
-            mark: Bytes::from_static(b"mark"),
-            trailer: Bytes::from_static(b"trailer"),
-            payload: Bytes::copy_from_slice(payload),
-        }
-    }
-
-    fn one(queue: QueueId, stream: u64, payload: &[u8]) -> Commit {
-        let mut commit = Commit::new();
-        commit.append(append(queue, stream, payload));
-        commit
-    }
-
-    #[tokio::test]
-    async fn what_is_stored_is_leased_sealed_and_found_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::open(options(&dir)).unwrap();
-        assert_eq!(journal.generation(), 1);
-        let queue = journal.queue("a", BLOCK);
-        let mut receipts = Vec::new();
-        for number in 0..200u32 {
-            let submitted = journal.submit(one(queue, number.into(), &number.to_le_bytes().repeat(700)));
-            assert_eq!(submitted.entries, [(queue, number.into())]);
-            receipts.push(submitted.receipt);
-        }
-        for receipt in &mut receipts {
-            receipt.stored().await.unwrap();
-        }
-        journal.leasable(queue).await;
-        let entries = journal.lease(queue, 100 * 2800);
-        assert_eq!(entries.len(), 100);
-        assert_eq!((&entries[7].mark[..], &entries[7].trailer[..]), (&b"mark"[..], &b"trailer"[..]));
-        journal.settle(queue, (0..50).chain([60]));
-        let seal = Seal { queue, stream: 70, sequence: 9, first: 70, last: 70 };
-        let mut commit = Commit::new();
-        commit.seal(seal);
-        journal.submit(commit).receipt.stored().await.unwrap();
-        journal.close().await;
-
-        let journal = Journal::open(options(&dir)).unwrap();
-        assert_eq!(journal.generation(), 2);
-        assert_eq!(journal.recovered(), ["a"]);
-        let queue = journal.queue("a", BLOCK);
-        assert!(journal.recovered().is_empty());
-        let sealed = journal.sealed(queue);
-        assert_eq!((sealed.len(), sealed[0].0, sealed[0].1.len()), (1, seal, 1));
-        let entries = journal.lease(queue, usize::MAX);
-        let expected: Vec<u64> = (50..200).filter(|index| ![60, 70].contains(index)).collect();
-        assert_eq!(entries.iter().map(|entry| entry.index).collect::<Vec<_>>(), expected);
-        for entry in entries.iter().chain(&sealed[0].1) {
-            assert_eq!(journal.read(entry).unwrap(), (entry.index as u32).to_le_bytes().repeat(700));
-        }
-        let next = journal.submit(one(queue, 1, b"next"));
-        assert_eq!(next.entries, [(queue, 200)]);
-        journal.settle(queue, 0..200);
-        journal.settle_seal(&seal);
-        journal.close().await;
-        let journal = Journal::open(options(&dir)).unwrap();
-        assert_eq!(journal.stats().queues.iter().map(|queue| queue.entries).sum::<u64>(), 1);
-        assert!(journal.stats().segments <= 3, "{:?}", journal.stats());
-        journal.close().await;
-    }
-
-    #[tokio::test]
-    async fn a_memory_queue_has_the_same_interface_and_no_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::open(options(&dir)).unwrap();
-        let queue = journal.queue("m", QueueOptions { storage: Storage::Memory, ..BLOCK });
-        let before = journal.stats().disk_bytes;
-        let mut submitted = journal.submit(one(queue, 1, b"quick"));
-        assert!(submitted.receipt.is_stored());
-        submitted.receipt.stored().await.unwrap();
-        let entries = journal.lease(queue, 1);
-        assert_eq!(journal.read(&entries[0]).unwrap(), "quick");
-        journal.settle(queue, [0]);
-        assert_eq!(journal.stats().queues[0].live_bytes, 0);
-        assert_eq!(journal.stats().disk_bytes, before);
-        journal.close().await;
-        assert_eq!(Journal::open(options(&dir)).unwrap().recovered(), Vec::<String>::new());
-    }
-
-    #[tokio::test]
-    async fn after_close_the_receipts_of_new_commits_say_so() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::open(options(&dir)).unwrap();
-        let queue = journal.queue("a", BLOCK);
-        journal.close().await;
-        let mut late = journal.submit(one(queue, 1, b"late"));
-        assert_eq!(late.receipt.stored().await, Err(super::super::NotStored::Closed));
-        journal.admit(&[(queue, u64::MAX)]).await;
-    }
-}
+mod tests;

@@ -17,9 +17,11 @@
 //! * A failed write or sync poisons its segment: it is not retried there, the commits go to a fresh one.
 //! * Damage is set aside under another name, never erased; what is whole around it is kept.
 //!
-//! Reading order: [`frame`] (bytes), [`files`] (the disk), [`queue`] and [`state`] (what is known in memory),
+//! Reading order: [`frame`] and `batch` (bytes), [`files`] (the disk), [`queue`] and [`state`] (what is known in memory),
 //! [`writer`] (the only one who writes), [`recover`] and [`scan`] (what a start finds), [`handle`] (what others call), [`quota`].
 
+mod batch;
+mod candidate;
 mod files;
 mod frame;
 mod handle;
@@ -28,9 +30,11 @@ mod quota;
 mod ranges;
 mod recover;
 mod scan;
+mod shared;
 mod snapshot;
 mod state;
 mod survey;
+mod thread;
 mod upkeep;
 mod writer;
 
@@ -42,8 +46,9 @@ mod fake;
 mod model;
 
 pub use files::{DirectoryError, DiskFiles, Files, SegmentFile, Space};
-pub use handle::{Journal, OpenError, ReadError};
+pub use handle::{Journal, OpenError};
 pub use queue::Evicted;
+pub use shared::ReadError;
 pub use state::{QueueStats, Stats};
 pub use survey::{mend, survey};
 
@@ -203,9 +208,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether reading it costs no look at the disk.
-    pub fn is_resident(&self) -> bool {
-        self.payload.is_some()
+    /// The entry without its bytes, for a holder that will ask for them later.
+    pub fn without_payload(mut self) -> Entry {
+        self.payload = None;
+        self
     }
 }
 
@@ -229,6 +235,11 @@ impl Receipt {
     /// Counts commits in the order they were submitted; 0 when there was nothing to write.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The one of two receipts that resolves last.
+    pub fn later(self, other: Receipt) -> Receipt {
+        if self.number >= other.number { self } else { other }
     }
 
     pub fn is_stored(&self) -> bool {

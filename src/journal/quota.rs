@@ -5,7 +5,8 @@
 //! joins and other queues go on. Admission is no reservation: callers admitted at the same moment may together pass a
 //! bound by what they bring, which the byte budget of the inputs bounds.
 
-use super::handle::{Journal, Shared};
+use super::handle::Journal;
+use super::shared::Shared;
 use super::state::State;
 use super::{OnFull, QueueId, Storage};
 use std::time::{Duration, Instant};

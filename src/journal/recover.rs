@@ -15,8 +15,9 @@
 //! * A damaged segment is set aside by the writer, once its live entries were copied forward.
 
 use super::Seal;
-use super::files::{Files, SegmentFile, read_full};
-use super::frame::{AppendOp, HEADER_BYTES, Identity, Op, SealOp, parse_ops};
+use super::candidate::{Candidate, Extent, look};
+use super::files::Files;
+use super::frame::{AppendOp, HEADER_BYTES, Op, SealOp, parse_ops};
 use super::handle::UNCLAIMED;
 use super::queue::{Place, Slot};
 use super::ranges::Ranges;
@@ -67,30 +68,9 @@ pub(super) struct Recovered {
     damaged_files: u64,
 }
 
-/// How far a segment counts.
-#[derive(Clone, Copy)]
-struct Extent {
-    good: u64,
-    /// Bytes before that a torn write broke: nobody misses them.
-    broken: u64,
-}
-
 struct Walked {
     damaged: bool,
     extent: Extent,
-}
-
-/// A segment file before it is walked.
-struct Candidate {
-    identity: Identity,
-    name: String,
-    file: Box<dyn SegmentFile>,
-    size: u64,
-    header_sound: bool,
-    /// Good lengths of older segments, from its snapshot.
-    covers: Option<BTreeMap<u32, Extent>>,
-    /// Queues its snapshot names.
-    names: Vec<(u32, String)>,
 }
 
 /// Reads what the directory holds. Files that claim to be another segment are set aside.
@@ -148,41 +128,6 @@ pub(super) fn recover(files: &dyn Files) -> io::Result<Recovered> {
         found.segments.insert(number, segment);
     }
     Ok(found)
-}
-
-fn look(files: &dyn Files, name: &str) -> io::Result<Option<Candidate>> {
-    let file = files.open(name)?;
-    let size = file.size()?;
-    let mut header = [0; HEADER_BYTES as usize];
-    // What cannot be read is damage, and the name says what the header would.
-    let _ = read_full(&*file, &mut header, 0);
-    let sound = Identity::from_header(&header);
-    let Some(identity) = sound.or_else(|| Identity::from_name(name)) else { return Ok(None) };
-    let mut scan = Scan::new(&*file, size, identity.seed());
-    let first = scan.frame(HEADER_BYTES);
-    let covers = first.as_ref().and_then(|frame| covered(&frame.ops));
-    let names = first.map(|frame| named(&frame.ops)).unwrap_or_default();
-    let header_sound = sound.is_some();
-    Ok(Some(Candidate { identity, name: name.to_owned(), size, header_sound, covers, names, file }))
-}
-
-fn named(ops: &[u8]) -> Vec<(u32, String)> {
-    let ops = parse_ops(ops).unwrap_or_default().into_iter();
-    let names = ops.filter_map(|op| match op {
-        Op::Queue { number, name } => Some((number, name.to_owned())),
-        _ => None,
-    });
-    names.collect()
-}
-
-/// What a snapshot says about older segments.
-fn covered(ops: &[u8]) -> Option<BTreeMap<u32, Extent>> {
-    let ops = parse_ops(ops)?;
-    let good = ops.iter().filter_map(|op| match op {
-        Op::Segment { number, good, broken } => Some((*number, Extent { good: *good, broken: *broken })),
-        _ => None,
-    });
-    ops.first().is_some_and(|op| *op == Op::Snapshot).then(|| good.collect())
 }
 
 impl Recovered {

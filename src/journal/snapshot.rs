@@ -4,8 +4,9 @@
 //! good. It is taken between two batches, when everything written before it is either durable or given up, and it is
 //! synced, file and name, before the segment takes its first commit.
 
+use super::batch::Batch;
 use super::files::write_all;
-use super::frame::{Batch, Identity, SealOp};
+use super::frame::{Identity, SealOp};
 use super::ranges::Ranges;
 use super::state::{Segment, State};
 use super::writer::{Failure, Head, Writer};

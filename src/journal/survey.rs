@@ -112,7 +112,8 @@ pub fn mend(segment: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::{AppendOp, Batch};
+    use super::super::batch::Batch;
+    use super::super::frame::AppendOp;
     use super::*;
     use bytes::Bytes;
 

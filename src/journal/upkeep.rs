@@ -247,7 +247,7 @@ fn movable(state: &State, id: QueueId, index: u64, from: u32) -> Option<Moving> 
         stored_at: slot.stored_at,
         mark: slot.mark(),
         trailer: slot.stream.trailer.clone(),
-        payload: slot.payload.clone(),
+        payload: slot.payload.as_deref().cloned(),
         place,
         len: slot.len,
     })

@@ -4,11 +4,12 @@
 //! After a failed write or sync the segment is left as it is: the kernel may have dropped the pages and say "fine" the
 //! next time. The commits are still here and go to a fresh segment, with new frame numbers.
 
+use super::batch::Batch;
 use super::files::write_all;
-use super::frame::{AppendOp, Batch, Identity, SealOp};
-use super::handle::Shared;
+use super::frame::{AppendOp, Identity, SealOp};
 use super::queue::Place;
 use super::ranges::Ranges;
+use super::shared::Shared;
 use super::state::Waiting;
 use super::upkeep::Copying;
 use crate::base::backoff::Backoff;
@@ -22,8 +23,6 @@ use tokio::sync::watch;
 
 /// One write is at most about this large: the first of its waiters should not wait for a second of disk time.
 const WRITE_BYTES: u64 = 16 << 20;
-/// Settles may wait this long for a commit to ride with.
-const LAZY: Duration = Duration::from_millis(100);
 /// A segment without live entries is left after this long without commits.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
 
@@ -160,7 +159,7 @@ impl Writer {
         let state = self.shared.lock();
         Ok(match (&self.head, busy) {
             _ if !state.waiting.is_empty() || busy => Next::Now,
-            _ if state.has_lazy() => Next::Within(LAZY),
+            _ if state.has_lazy() => Next::Within(super::thread::LAZY),
             (Some(head), _) if state.live_bytes == 0 && head.len > self.shared.small_head() => {
                 Next::Within(IDLE)
             }
@@ -317,76 +316,6 @@ impl Writer {
         self.meters.commits.increment(count);
         if free {
             self.shared.room.notify_waiters();
-        }
-    }
-
-    /// Writes down everything that is still in memory alone, as well as it goes.
-    pub(super) fn finish(&mut self) {
-        while self.has_work() {
-            if matches!(self.step(false), Next::After(_)) {
-                return;
-            }
-        }
-        if let Some(head) = self.head.as_mut().filter(|head| head.dirty) {
-            // Nothing waits for it: what is lost are settles, which costs duplicates.
-            let _ = head.file.sync();
-        }
-    }
-
-    /// The thread: steps whenever something is due, until the journal is closed.
-    pub(super) fn run(mut self) {
-        let mut next = Next::Now;
-        loop {
-            let idle = match next {
-                Next::Now => false,
-                _ => match self.wait(next) {
-                    Some(idle) => idle,
-                    None => break,
-                },
-            };
-            next = self.step(idle);
-        }
-        self.finish();
-        self.shared.files.release();
-    }
-
-    /// Waits until a step is due; None when the journal is to be closed, else whether nothing came.
-    fn wait(&self, next: Next) -> Option<bool> {
-        let shared = &self.shared;
-        let mut state = shared.lock();
-        let deadline = match next {
-            Next::After(wait) | Next::Within(wait) => Some(Instant::now() + wait),
-            Next::Now | Next::Whenever => None,
-        };
-        let failed = matches!(next, Next::After(_));
-        let had_lazy = state.has_lazy();
-        loop {
-            if state.closing {
-                return None;
-            }
-            if !failed && (!state.waiting.is_empty() || state.pressed) {
-                return Some(false);
-            }
-            let now = Instant::now();
-            match deadline {
-                Some(deadline) if deadline <= now => return Some(!had_lazy && !failed),
-                Some(deadline) => {
-                    state = match shared.wake.wait_timeout(state, deadline - now) {
-                        Ok((state, _)) => state,
-                        Err(poisoned) => poisoned.into_inner().0,
-                    };
-                }
-                None => {
-                    if state.has_lazy() {
-                        drop(state);
-                        return self.wait(Next::Within(LAZY));
-                    }
-                    state = match shared.wake.wait(state) {
-                        Ok(state) => state,
-                        Err(poisoned) => poisoned.into_inner(),
-                    };
-                }
-            }
         }
     }
 }

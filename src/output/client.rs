@@ -4,6 +4,7 @@
 //! header `x-log-project`. The clock of the service is learned from its answers when it finds ours wrong.
 
 use std::net::ToSocketAddrs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::credentials::Credentials;
+use super::credentials::{AccessKey, Credentials};
+use crate::config::plan::CloudPlan;
 use crate::wire::sign;
 
 pub struct Client {
@@ -103,6 +105,18 @@ impl Client {
             credentials,
             skew: AtomicI64::new(0),
         })
+    }
+
+    /// The client of a configured destination, with the keys its configuration gives it.
+    pub fn for_cloud(cloud: &CloudPlan, project: &str, timeout: Duration) -> Result<Client, ClientError> {
+        let key = AccessKey {
+            id: cloud.access_key_id.clone(),
+            secret: cloud.access_key_secret.clone(),
+            security_token: cloud.security_token.clone(),
+        };
+        let connect = cloud.connect.as_ref().map(|address| address.to_string());
+        let credentials = Credentials::Static(Arc::new(key));
+        Client::new(&cloud.endpoint.to_string(), project, connect.as_deref(), credentials, timeout)
     }
 
     pub fn base(&self) -> &str {

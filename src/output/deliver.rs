@@ -152,32 +152,34 @@ impl Delivery {
         }
     }
 
+    /// Halves what was not accepted, the first half before the second, until the refused records stand alone. Requests
+    /// are set aside for every part that was not tried yet, so none is given up untried.
     async fn deliver_halves(&self, group: Vec<u8>, fault: Fault) {
         let mut requests = 1;
         let mut refused: Option<Fault> = None;
-        let mut refused_logs = Vec::new();
-        // A stack: the first half is on top, so that parts leave in order.
-        let mut parts = vec![(group, fault)];
-        while let Some((part, fault)) = parts.pop() {
-            let halves = if requests + 2 <= REQUESTS { loggroup::split(&part).ok().flatten() } else { None };
-            let Some((first, second)) = halves else {
-                refused_logs.push(part);
-                refused.get_or_insert(fault);
-                continue;
-            };
-            // Both halves are tried before either is cut further, the first one first.
-            let mut again = Vec::new();
-            for half in [first, second] {
-                requests += 1;
-                match self.pack_and_send(&half).await {
-                    Outcome::Accepted => self.count(count_logs(&half), half.len()),
-                    Outcome::Halve(fault) | Outcome::Refused(fault) => again.push((half, fault)),
+        let mut refused_parts = Vec::new();
+        let mut untried: Vec<Vec<u8>> = Vec::new();
+        let mut failed = Some((group, fault));
+        loop {
+            if let Some((part, fault)) = failed.take() {
+                let may_halve = requests + untried.len() + 2 <= REQUESTS;
+                match may_halve.then(|| loggroup::split(&part).ok().flatten()).flatten() {
+                    Some((first, second)) => untried.extend([second, first]),
+                    None => {
+                        refused_parts.push(part);
+                        refused.get_or_insert(fault);
+                    }
                 }
             }
-            parts.extend(again.into_iter().rev());
+            let Some(part) = untried.pop() else { break };
+            requests += 1;
+            match self.pack_and_send(&part).await {
+                Outcome::Accepted => self.count(count_logs(&part), part.len()),
+                Outcome::Halve(fault) | Outcome::Refused(fault) => failed = Some((part, fault)),
+            }
         }
         if let Some(fault) = refused {
-            self.bury(&refused_logs, fault).await;
+            self.bury(&refused_parts, fault).await;
         }
     }
 
@@ -228,7 +230,7 @@ impl Delivery {
         let mut soon = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         let mut long = Backoff::new(Duration::from_secs(3), Duration::from_secs(600));
         let mut slow = Backoff::new(Duration::from_secs(2), Duration::from_secs(600));
-        let mut corrected = false;
+        let (mut corrected, mut unknown) = (false, 0);
         loop {
             let Err(fault) = self.attempt(&packed, raw_len).await else {
                 *self.trouble() = None;
@@ -237,17 +239,21 @@ impl Delivery {
             let wait = match fault.verdict {
                 Verdict::Split => return Outcome::Halve(fault),
                 Verdict::Refuse => return Outcome::Refused(fault),
-                Verdict::RetryFew if soon.tries() + 1 >= FEW => return Outcome::Refused(fault),
+                Verdict::RetryFew if unknown + 1 >= FEW => return Outcome::Refused(fault),
+                Verdict::RetryFew => {
+                    unknown += 1;
+                    soon.next_wait()
+                }
                 // Times that the service does not take stay what they are.
                 Verdict::RetryNow if !fault.is_about_the_clock() => return Outcome::Refused(fault),
                 Verdict::RetryNow if !std::mem::replace(&mut corrected, true) => Duration::ZERO,
-                Verdict::RetryNow | Verdict::RetrySoon | Verdict::RetryFew => soon.next_wait(),
+                Verdict::RetryNow | Verdict::RetrySoon => soon.next_wait(),
                 Verdict::Throttle => long.next_wait(),
                 Verdict::Credentials | Verdict::Configuration => slow.next_wait(),
             };
-            self.metrics.retried.increment(1);
             self.complain(fault.reason);
             tokio::time::sleep(wait).await;
+            self.metrics.retried.increment(1);
         }
     }
 

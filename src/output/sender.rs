@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::coalesce::{Coalescer, Group};
 use super::deliver::{Delivery, Load};
+use crate::base::backoff::Backoff;
 use crate::base::limits;
 use crate::base::metrics::Gauge;
-use crate::journal::{Commit, Entry, Journal, QueueId, Receipt, Seal};
+use crate::journal::{Commit, Entry, Journal, QueueId, ReadError, Receipt, Seal};
 use crate::wire::loggroup::{encode, packed};
 
 /// Bytes leased at once: enough for the groups of many streams to fill.
@@ -114,7 +115,8 @@ impl Sender {
         let now = Instant::now();
         for entry in self.outbox.journal.lease(self.outbox.queue, most.saturating_sub(self.held).max(1)) {
             self.held += entry.bytes as usize;
-            self.coalescer.add(entry, now, &mut self.ready);
+            // The journal decides what stays in memory; a group that waits must not hold it there.
+            self.coalescer.add(entry.without_payload(), now, &mut self.ready);
         }
     }
 
@@ -172,12 +174,22 @@ async fn fly(journal: &Journal, delivery: &Delivery, group: Group, seal: Seal) {
     let mut raw = Vec::new();
     let mut load = None;
     for entry in &entries {
-        match (read(journal, entry).await, packed::raw_len(&entry.mark)) {
+        let payload = match journal.resident(entry) {
+            Some(payload) => Some(payload),
+            None => read(journal, entry).await,
+        };
+        match (payload, packed::raw_len(&entry.mark)) {
             (None, _) => {
                 records -= entry.records as usize;
                 delivery.metrics.lost.increment(u64::from(entry.records));
             }
-            (Some(block), Some(len)) => load = Load::packed(&block, len, &tail),
+            (Some(block), Some(len)) => {
+                load = Load::packed(&block, len, &tail);
+                if load.is_none() {
+                    tracing::error!("a packed entry is damaged, its records are lost");
+                    delivery.metrics.lost.increment(u64::from(entry.records));
+                }
+            }
             (Some(logs), None) => {
                 raw.reserve(bytes + tail.len());
                 raw.extend_from_slice(&logs);
@@ -194,21 +206,23 @@ async fn fly(journal: &Journal, delivery: &Delivery, group: Group, seal: Seal) {
     journal.settle_seal(&seal);
 }
 
-/// The bytes of an entry, from memory or its segment. `None` when the disk no longer gives them back: the journal has
-/// said so and set the damaged file aside.
+/// The bytes of an entry, from memory or its segment. A disk that cannot be read right now is asked again; `None` is
+/// final: the entry is damaged, the journal has said so and set the file aside.
 async fn read(journal: &Journal, entry: &Entry) -> Option<Bytes> {
-    if entry.is_resident() {
-        return journal.read(entry).ok();
-    }
-    let (journal, entry) = (journal.clone(), entry.clone());
-    let read = tokio::task::spawn_blocking(move || journal.read(&entry)).await;
-    match read {
-        Ok(Ok(payload)) => Some(payload),
-        Ok(Err(error)) => {
-            tracing::error!("a stored entry cannot be read again: {error}");
-            None
-        }
-        Err(_) => None,
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+    loop {
+        let (reader, wanted) = (journal.clone(), entry.clone());
+        let read = match tokio::task::spawn_blocking(move || reader.read(&wanted)).await {
+            Ok(Ok(payload)) => return Some(payload),
+            Ok(Err(error @ (ReadError::Damaged { .. } | ReadError::Settled))) => {
+                tracing::error!("a stored entry cannot be read again, its records are lost: {error}");
+                return None;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!("a stored entry cannot be read now and will be asked for again: {read}");
+        tokio::time::sleep(backoff.next_wait()).await;
     }
 }
 

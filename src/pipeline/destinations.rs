@@ -81,7 +81,8 @@ impl Destinations {
                 (Arc::new(destination.clone()), queue_options(&plan.buffers[destination.buffer]))
             })
             .collect();
-        let room = plans.len() + limits::MADE_DESTINATIONS + 64;
+        // Every destination that can ever be announced: configured, made, and found in the journal.
+        let room = plans.len() + limits::MADE_DESTINATIONS + journal.recovered().len();
         let (announce, announced) = mpsc::channel(room);
         let overflow = counter(
             "sluicegate_destinations_overflow_total",

@@ -16,8 +16,14 @@ use crate::base::limits;
 use crate::journal::QueueId;
 use crate::record::{Batch, Record};
 
-/// Caches start over when they hold this many entries; only a flood of made-up tags or containers gets there.
-const REMEMBERED: usize = 4_096;
+/// Caches start over when their keys take so many bytes; only a flood of made-up tags or containers gets there.
+const REMEMBERED_BYTES: usize = 256 * limits::KIB;
+/// What an entry of a cache costs beside its key.
+const ENTRY_BYTES: usize = 128;
+/// A container's id has 64 digits; of a longer value this much tells streams apart.
+const CONTAINER_BYTES: usize = 128;
+/// Buffers above this size are given back when the connection rests.
+const KEPT_BYTES: usize = 4 * limits::KIB;
 
 pub struct Lane {
     pub origin: Origin,
@@ -30,7 +36,8 @@ pub struct Lane {
     outlets: Vec<Outlet>,
     by_record: HashMap<Box<[u8]>, usize>,
     open: Vec<Fragment>,
-    streams: usize,
+    /// Bytes of all keys.
+    remembered: usize,
     scratch: Vec<u8>,
     /// A fragment's buffer whose logs were packed, to be used again.
     spare: Vec<u8>,
@@ -80,7 +87,7 @@ impl Lane {
             outlets: Vec::new(),
             by_record: HashMap::new(),
             open: Vec::new(),
-            streams: 0,
+            remembered: 0,
             scratch: Vec::new(),
             spare: Vec::new(),
             block: Vec::new(),
@@ -89,8 +96,9 @@ impl Lane {
 
     /// Turns to a batch: looks its tag up once for all records. Caches that have grown too large start over.
     pub(super) fn begin(&mut self, router: &Router, batch: &Batch) {
-        if self.streams + self.tags.len() + self.by_record.len() > REMEMBERED {
-            *self = Lane::new(self.origin.clone());
+        if self.remembered > REMEMBERED_BYTES {
+            let last_need = std::mem::take(&mut self.last_need);
+            *self = Lane { last_need, ..Lane::new(self.origin.clone()) };
         }
         self.tag = match self.tag_index.get(batch.tag()) {
             Some(&known) => known,
@@ -99,6 +107,7 @@ impl Lane {
                     router.candidates(batch.tag()).into_iter().map(|route| (route, None)).collect();
                 self.tags.push(TagRoutes { candidates });
                 self.tag_index.insert(batch.tag().into(), self.tags.len() - 1);
+                self.remembered += batch.tag().len() + ENTRY_BYTES;
                 self.tags.len() - 1
             }
         };
@@ -145,6 +154,7 @@ impl Lane {
         };
         let outlet = self.outlets.len();
         self.outlets.push(Outlet { destination, topic: topic.clone(), streams: HashMap::new() });
+        self.remembered += 2 * key.len() + ENTRY_BYTES;
         self.by_record.insert(key.into(), outlet);
         self.scratch = topic;
         outlet
@@ -160,7 +170,8 @@ impl Lane {
         (seconds, nanos): (u32, u32),
     ) {
         let measured = encode::measure(batch, record, seconds);
-        let fragment = self.fragment(identity, outlet, measured.container, measured.bytes(), batch);
+        let container = &measured.container[..measured.container.len().min(CONTAINER_BYTES)];
+        let fragment = self.fragment(identity, outlet, container, measured.bytes(), batch);
         encode::write(&mut fragment.payload, batch, record, &measured, nanos);
         fragment.records += 1;
     }
@@ -174,10 +185,11 @@ impl Lane {
         len: usize,
         batch: &Batch,
     ) -> &mut Fragment {
+        let room = self.outlets[outlet].destination.plan.batch_bytes;
         let reusable = |fragment: &Fragment| {
             fragment.outlet == outlet
                 && *fragment.container == *container
-                && fragment.payload.len() + len <= limits::GROUP_BYTES.max(len)
+                && fragment.payload.len() + len <= room.max(len)
         };
         if self.open.last().is_some_and(reusable) {
             let last = self.open.len() - 1;
@@ -188,16 +200,14 @@ impl Lane {
             let stream =
                 Stream::new(identity, &self.origin, container, &slots.topic, slots.destination.clone());
             slots.streams.insert(container.into(), StreamSlot { stream: Arc::new(stream), open: None });
-            self.streams += 1;
+            self.remembered += container.len() + 2 * ENTRY_BYTES;
         }
         let next = self.open.len();
         let mut at = next;
         let mut stream = None;
         if let Some(slot) = slots.streams.get_mut(container) {
             match slot.open {
-                Some(open) if self.open[open].payload.len() + len <= limits::GROUP_BYTES.max(len) => {
-                    at = open
-                }
+                Some(open) if self.open[open].payload.len() + len <= room.max(len) => at = open,
                 _ => {
                     slot.open = Some(next);
                     stream = Some(slot.stream.clone());
@@ -208,7 +218,7 @@ impl Lane {
             // The first fragment of a batch usually takes all of it: text as received plus a little framing.
             let mut payload = std::mem::take(&mut self.spare);
             let expected = if next == 0 { batch.frame.len() + batch.records.len() * 24 } else { 0 };
-            payload.reserve(expected.clamp(len, limits::GROUP_BYTES));
+            payload.reserve(expected.min(room).max(len));
             self.open.push(Fragment { stream, payload, records: 0, outlet, container: container.into() });
         }
         &mut self.open[at]
@@ -233,6 +243,15 @@ impl Lane {
         // There is room for the worst case, so this cannot fail.
         let len = lz4_flex::block::compress_into(logs, &mut self.block).unwrap_or(0);
         &self.block[..len]
+    }
+
+    /// Gives large buffers back while nothing comes.
+    pub fn rest(&mut self) {
+        for buffer in [&mut self.spare, &mut self.block, &mut self.scratch] {
+            if buffer.capacity() > KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
     }
 
     /// Takes back a buffer that is not needed any more.

@@ -21,7 +21,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::base::limits;
 use crate::base::metrics::{Counter, counter};
 use crate::config::plan::Compression;
 use crate::journal::{Append, Commit, Journal, QueueId, Receipt};
@@ -33,6 +32,10 @@ use lane::{Fragment, Lane};
 use route::Router;
 use stream::Identity;
 use tidy::Tidy;
+
+/// Logs that fill this part of a LogGroup at once are packed before they are stored and sent as a group of their own.
+/// LZ4 looks back 64 KiB, so a larger lot gains little.
+const PACKED_SHARE: usize = 4;
 
 pub struct Pipeline {
     pub router: Router,
@@ -61,22 +64,25 @@ impl Pipeline {
     /// Takes a batch all the way to the journal and forgets its records; its frame stays. The receipt resolves when all
     /// of it is stored. Pieces are joined where `join` says how.
     ///
-    /// Waits while a destination that blocks when full has no room; whatever else the caller has to do meanwhile, it
-    /// does beside this future.
-    pub async fn store(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) -> Receipt {
-        let mut absorbed = match (&self.joiner, join) {
+    /// Nothing here waits: a batch that was read is handed over whole, whatever happens to its connection. Waiting for
+    /// room is [`Pipeline::ready`], before the next read.
+    pub fn store(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) -> Receipt {
+        let absorbed = match (&self.joiner, join) {
             (Some(joiner), Some(settings)) => joiner.absorb(settings, &lane.origin, batch),
             _ => Absorbed::default(),
         };
-        let (commit, need) = self.encode(lane, batch, &absorbed.settles);
+        let (commit, mut need) = self.encode(lane, batch, &absorbed.settles);
         batch.clear_records();
-        let commit = match commit {
-            Some(commit) => commit,
-            None => return absorbed.stored.take().unwrap_or_else(|| self.journal.last_receipt()),
-        };
-        self.journal.admit(&need).await;
+        need.extend(absorbed.need);
         lane.last_need = need;
-        self.journal.submit(commit).receipt
+        let receipt = match commit {
+            Some(commit) => self.journal.submit(commit).receipt,
+            None => self.journal.last_receipt(),
+        };
+        match absorbed.stored {
+            Some(pieces) => receipt.later(pieces),
+            None => receipt,
+        }
     }
 
     /// Waits until there is room for another batch like the lane's last one.
@@ -112,6 +118,8 @@ impl Pipeline {
         lane.begin(&self.router, batch);
         let now = Timestamp::now();
         for at in 0..batch.records.len() {
+            // What is made for a record is not needed behind it; without this, a batch could make gigabytes.
+            let (made, fields) = (batch.arena.len(), batch.fields.len());
             let (route, outlet) = lane.route(self, batch, &batch.records[at]);
             let steps = &self.router.route(route).steps;
             if !steps.is_empty() {
@@ -120,6 +128,8 @@ impl Pipeline {
             let time = self.tidy.time(batch, at, now);
             self.tidy.fields(batch, at);
             lane.write(&self.identity, batch, &batch.records[at], outlet, time);
+            batch.arena.truncate(made);
+            batch.fields.truncate(fields);
         }
         self.stored.increment(batch.records.len() as u64);
 
@@ -166,12 +176,18 @@ impl Pipeline {
 /// The stored form of a fragment: packed when it is large by itself, else as it is.
 fn finish(lane: &mut Lane, fragment: &mut Fragment) -> (Bytes, Bytes) {
     let logs = std::mem::take(&mut fragment.payload);
-    let lz4 = fragment.stream.destination.plan.compression == Compression::Lz4;
-    if !lz4 || logs.len() < limits::PACKED_BYTES {
-        return (Bytes::new(), Bytes::from(logs));
+    let plan = &fragment.stream.destination.plan;
+    if plan.compression == Compression::Lz4 && logs.len() >= plan.batch_bytes / PACKED_SHARE {
+        let block = Bytes::copy_from_slice(lane.pack(&logs));
+        let mark = packed::mark(logs.len());
+        lane.recycle(logs);
+        return (mark, block);
     }
-    let block = Bytes::copy_from_slice(lane.pack(&logs));
-    let mark = packed::mark(logs.len());
-    lane.recycle(logs);
-    (mark, block)
+    if logs.len() < logs.capacity() / 2 {
+        // A stored entry keeps its memory: it must not keep more than its bytes.
+        let exact = Bytes::copy_from_slice(&logs);
+        lane.recycle(logs);
+        return (Bytes::new(), exact);
+    }
+    (Bytes::new(), Bytes::from(logs))
 }

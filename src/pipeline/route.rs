@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use crate::base::limits;
 use crate::config::names::clean_logstore_name;
 use crate::config::pattern::Pattern;
 use crate::config::plan::{Condition, Plan, Step};
@@ -84,13 +85,14 @@ impl Route {
         !self.topic.needs_record() && !self.logstore.as_ref().is_some_and(Template::needs_record)
     }
 
-    /// The topic of a record, cut to what an index can hold of it.
+    /// The topic of a record: text of at most [`limits::TAG_BYTES`] rendered bytes.
     pub fn topic(&self, batch: &Batch, record: &Record, out: &mut Vec<u8>) {
         self.topic.render(
             batch.tag(),
             |key| batch.value_of(record, key).map(|value| batch.bytes(value)),
             out,
         );
+        out.truncate(limits::TAG_BYTES);
         if let Cow::Owned(text) = String::from_utf8_lossy(out) {
             *out = text.into_bytes();
         }

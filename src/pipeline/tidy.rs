@@ -12,6 +12,8 @@ use crate::record::{Batch, Field, Span, Timestamp, text};
 
 /// All values of one record together; the rest of a LogGroup's 10 MB stays for keys, tags and its neighbours.
 const RECORD_BYTES: usize = 8 * limits::MIB;
+/// How much of a long key is remembered.
+const NAME_BYTES: usize = 4 * limits::KIB;
 const OLDEST: i64 = 7 * 24 * 3600;
 const NEWEST: i64 = 15 * 60;
 
@@ -46,7 +48,7 @@ impl Tidy {
         let mut total = 0;
         for at in batch.records[record].range() {
             let Field { key, value } = batch.fields[at];
-            total += value.len();
+            total += key.len() + value.len();
             let fits = (1..=limits::KEY_BYTES).contains(&key.len())
                 && value.len() <= limits::VALUE_BYTES
                 && total <= RECORD_BYTES;
@@ -62,16 +64,20 @@ impl Tidy {
         let (mut repaired, mut cut, mut renamed) = (false, Vec::new(), Vec::new());
         for at in batch.records[record].range() {
             let Field { key, value } = batch.fields[at];
-            let key = repair(batch, key, &mut repaired);
-            let value = repair(batch, value, &mut repaired);
-            let new_key = if key.is_empty() { batch.keep(b"_") } else { clip(batch, key, limits::KEY_BYTES) };
-            if new_key != key {
-                append_name(&mut renamed, batch.bytes(clip(batch, key, limits::VALUE_BYTES / 2)));
+            // Cut first, then repaired: broken bytes take three each, and what is cut need not be repaired.
+            let value_room = limits::VALUE_BYTES.min(room);
+            let long_key = key.len() > limits::KEY_BYTES;
+            let old_key = repair(batch, clip(batch, key, NAME_BYTES), &mut repaired);
+            let new_key =
+                if key.is_empty() { batch.keep(b"_") } else { clip(batch, old_key, limits::KEY_BYTES) };
+            if long_key || key.is_empty() {
+                append_name(&mut renamed, batch.bytes(old_key));
                 self.renamed.increment(1);
             }
-            let new_value = clip(batch, value, limits::VALUE_BYTES.min(room));
-            room -= new_value.len();
-            if new_value != value {
+            let whole = repair(batch, clip(batch, value, value_room), &mut repaired);
+            let new_value = clip(batch, whole, value_room);
+            room = room.saturating_sub(new_key.len() + new_value.len());
+            if value.len() > value_room || new_value != whole {
                 append_name(&mut cut, batch.bytes(new_key));
                 self.cut.increment(1);
             }
@@ -132,7 +138,8 @@ fn clip(batch: &Batch, span: Span, len: usize) -> Span {
     }
     let bytes = batch.bytes(span);
     let mut end = len;
-    while end > 0 && (bytes[end] & 0xc0) == 0x80 {
+    // A character has at most three bytes behind its first; broken text has no borders to look for.
+    while end > len.saturating_sub(3) && (bytes[end] & 0xc0) == 0x80 {
         end -= 1;
     }
     span.slice(0, end)

@@ -147,3 +147,46 @@ async fn recorded_bytes_of_real_peers_arrive() {
     gateway.wait_for("default", "__topic__: app.web", 10).await;
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn long_values_are_stored_cut_at_the_limit_and_marked() {
+    let gateway = start(EMBEDDED).await;
+    let mut stream = gateway.connect().await;
+    for (len, chunk) in [(600 << 10, "a"), (1 << 20, "b"), ((1 << 20) + 1, "c")] {
+        let log = "y".repeat(len);
+        stream
+            .write_all(&message("app", 1_700_000_000, &[("log", &log), ("len", chunk)], Some(chunk)))
+            .await
+            .unwrap();
+        assert_eq!(read(&mut stream, 7).await, ack(chunk));
+    }
+    for (chunk, len) in [("a", 600 << 10), ("b", 1 << 20), ("c", 1 << 20)] {
+        let found = gateway.wait_for("default", &format!("len: {chunk}"), 1).await;
+        assert_eq!(found[0]["log"].as_str().unwrap().len(), len);
+        assert_eq!(found[0].contains_key("__cut__"), chunk == "c");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn quiet_connections_leave_the_budget_to_others() {
+    let config = format!("limits: {{ byte_budget: 1MiB }}\n{EMBEDDED}");
+    let gateway = start(&config).await;
+    let busy = message("app", 1_700_000_000, &[("log", &"z".repeat(100_000))], Some("k"));
+    // Each was busy once, so that its reads grew, and is silent now.
+    let mut quiet = Vec::new();
+    for _ in 0..20 {
+        let mut stream = gateway.connect().await;
+        for _ in 0..10 {
+            stream.write_all(&busy).await.unwrap();
+            assert_eq!(read(&mut stream, 7).await, ack("k"));
+        }
+        quiet.push(stream);
+    }
+    let mut stream = gateway.connect().await;
+    for _ in 0..10 {
+        stream.write_all(&busy).await.unwrap();
+        assert_eq!(read(&mut stream, 7).await, ack("k"));
+    }
+    gateway.stop().await;
+}

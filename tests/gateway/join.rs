@@ -82,10 +82,16 @@ async fn a_line_without_its_end_is_emitted_and_marked() {
         "inputs: {{ forward: {{ listen: '127.0.0.1:0', join_timeout: 100ms, max_line: 1KiB }} }}\n{EMBEDDED}"
     );
     let gateway = start(&config).await;
-    send_acked(&gateway, &piece(1, false, &"x".repeat(2_000), Some("p1")), "p1").await;
+    send_acked(&gateway, &piece(1, false, "no newline", Some("p1")), "p1").await;
     let found = gateway.wait_for("default", "*", 1).await;
-    assert_eq!(found[0]["log"].as_str().unwrap().len(), 1024);
-    assert_eq!((found[0]["__partial__"].as_str(), found[0]["__cut__"].as_str()), (Some("true"), Some("log")));
+    assert_eq!(
+        (found[0]["log"].as_str(), found[0]["__partial__"].as_str()),
+        (Some("no newline"), Some("true"))
+    );
+    // What comes after all is no duplicate.
+    send_acked(&gateway, &piece(2, true, "the end", Some("p2")), "p2").await;
+    let found = gateway.wait_for("default", "end", 1).await;
+    assert_eq!(found[0]["log"], "the end");
     gateway.stop().await;
 }
 
@@ -103,5 +109,45 @@ async fn the_next_line_ends_an_unfinished_one_and_stays_behind_it() {
     let found = gateway.wait_for("default", "*", 2).await;
     assert_eq!(found[0]["log"], "lost its end");
     assert_eq!(found[1]["log"], "next");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_without_end_is_cut_once_and_its_rest_dropped() {
+    let config = format!("inputs: {{ forward: {{ listen: '127.0.0.1:0', max_line: 1KiB }} }}\n{EMBEDDED}");
+    let gateway = start(&config).await;
+    let text = "x".repeat(600);
+    for ordinal in 1..20 {
+        send_acked(&gateway, &piece(ordinal, false, &text, Some("p1")), "p1").await;
+    }
+    let found = gateway.wait_for("default", "*", 1).await;
+    assert_eq!(found[0]["log"].as_str().unwrap().len(), 1024);
+    assert_eq!(found[0]["__cut__"], "log");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_line_that_ran_out_of_time_is_stored_by_the_timer() {
+    let config =
+        format!("inputs: {{ forward: {{ listen: '127.0.0.1:0', join_timeout: 100ms }} }}\n{EMBEDDED}");
+    let gateway = start(&config).await;
+    send_acked(&gateway, &piece(1, false, &"x".repeat(700 << 10), Some("p1")), "p1").await;
+    let found = gateway.wait_for("default", "*", 1).await;
+    assert_eq!(found[0]["log"].as_str().unwrap().len(), 700 << 10);
+    // The timer lives on.
+    let other = message(
+        "docker",
+        1,
+        &[
+            ("container_id", "b"),
+            ("source", "stdout"),
+            ("log", "again"),
+            ("partial_message", "true"),
+            ("partial_id", "i"),
+        ],
+        Some("q"),
+    );
+    send_acked(&gateway, &other, "q").await;
+    gateway.wait_for("default", "again", 1).await;
     gateway.stop().await;
 }

@@ -124,12 +124,8 @@ fn faults_of_the_whole() {
         ("routes: { match: a }".to_owned(), "routes: is a map and must be a list"),
         ("inputs: [ a ]".to_owned(), "inputs: is a list and must be a map of keys"),
         ("data_dir: here".to_owned(), "data_dir: `here` is not an absolute path"),
-        ("a: 1\n---\nb: 2\n".to_owned(), "is not a YAML map of keys"),
-        ("- a\n".to_owned(), "is not a YAML map of keys"),
-        ("a: [".to_owned(), "is not a YAML map of keys"),
-        ("a: 1\na: 2\n".to_owned(), "is not a YAML map of keys"),
         ("- ".repeat(100_000), "line 1 opens too many"),
-        ("[".repeat(100_000), "is not a YAML map of keys"),
+        ("[".repeat(100_000), "line 1: too many lists and maps inside one another"),
         ("\u{feff}datadir: /d".to_owned(), "datadir: is not a key; did you mean data_dir?"),
         ("a[999999999]: 1".to_owned(), "a[999999999]: is not a key"),
     ] {
@@ -156,4 +152,52 @@ fn a_file_that_cannot_be_read_says_so() {
     assert!(
         errors.to_string().starts_with(&format!("{}: operations.listen: `x` has no port", file.display()))
     );
+}
+
+#[test]
+fn what_is_no_yaml_is_told_with_its_line() {
+    let mut wrong = Vec::new();
+    for (text, expected) in [
+        ("a: 1\n---\nb: 2\n", "holds 2 YAML documents, separated by `---`; one is right"),
+        ("- a\n", "is no YAML map of keys; its lines are `key: value`, and"),
+        ("inputs\n", "is no YAML map of keys; its lines"),
+        ("7", "is no YAML map of keys; its lines"),
+        ("? [a]\n: b\n", "has a key that is a map, a list or nothing; keys are plain text"),
+        ("# x\na: 1\na: 2\n", "line 3: key `a` is there twice"),
+        ("a:\n  x: 1\nb:\n  a: 1\n\"a\":\n  q: 1\n  a: { a: 3 }\nc: 1\n", "line 5: key `a` is there twice"),
+        (
+            "l:\n  - a: 1\n    b: 1\n  - b: 1\n    c:\n      x: 1\n    c:\n      y: 1\n",
+            "line 7: key `c` is there twice",
+        ),
+        ("a: { b: 1,\n b: 2 }\n", "line 2: key `b` is there twice"),
+        ("1: a\n1: b\n", "line 2: key `1` is there twice"),
+        ("a: 1\nb: [", "line 2: a [ or { is never closed"),
+        ("b: { c: 1\n", "line 1: a { is not closed"),
+        ("a: \"x\n", "line 1: a quote is opened and never closed"),
+        ("a: \"x\" y\n", "line 1: something follows the closing quote"),
+        ("a: \"\\d\"\n", "line 1: a \\ in double quotes begins an escape"),
+        ("a:\n\tb: 1\n", "line 2: a tab stands in the indentation"),
+        ("a: b: c\n", "line 1: a second `key:` in one line"),
+        ("a: 1\n  b: 1\n", "line 2: a second `key:` in one line"),
+        ("a:\n    b: 1\n  c: 1\n", "line 3: the indentation fits none of the lines above"),
+        ("a: 1\nb\nc: 1\n", "line 3: there is no `key:`"),
+        ("routes:\n  - match: **\n", "line 2: * and & begin something of YAML's own"),
+        ("routes:\n  - match: *web\n", "line 2: * and & begin something of YAML's own"),
+        ("a: @x\n", "line 1: the first character is one of YAML's own"),
+        ("a: - b\n", "line 1: a list begins in a line of its own"),
+        ("a:\n  - b\n  c: 1\n", "line 3: the indentation fits neither the list above"),
+    ] {
+        let found = lines(from_text(text, &[HOME])).join("\n");
+        if !found.starts_with(&format!("configuration: {expected}")) {
+            wrong.push(format!("{text}\n{expected}\nis not\n{found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_messages(text in "([ab\"'*&{}\\[\\]:,#\u{e9}-]|: |- |\n|\n  ){0,60}") {
+        let _ = from_text(&text, &[HOME]);
+    }
 }

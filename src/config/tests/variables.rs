@@ -178,3 +178,68 @@ fn a_variable_means_the_key_that_is_there() {
     assert_eq!(cloud.access_key_secret.expose(), "0123");
     assert_eq!((plan.destinations.len(), plan.log_service), (1, None));
 }
+
+#[test]
+fn a_fault_names_the_variable_above_it() {
+    for (text, env, expected) in [
+        (
+            "",
+            vec![("SLUICEGATE__DESTINATIONS__CLOUD__PROJECT", "my-project")],
+            "SLUICEGATE__DESTINATIONS__CLOUD__PROJECT: destinations.cloud.endpoint: is missing; write https://",
+        ),
+        (
+            "journal: { segment_bytes: 64MiB }",
+            vec![("SLUICEGATE__JOURNAL__MAX_BYTES", "1MiB")],
+            "SLUICEGATE__JOURNAL__MAX_BYTES: leaves no room for two segments",
+        ),
+    ] {
+        let env: Vec<_> = std::iter::once(HOME).chain(env).collect();
+        let found = lines(from_text(text, &env));
+        assert!(
+            found.iter().any(|line| line.starts_with(expected)),
+            "{expected}\nis not in\n{}",
+            found.join("\n")
+        );
+    }
+}
+
+#[test]
+fn variables_that_are_nearly_ours_are_faults_and_those_of_kubernetes_are_not() {
+    for (name, meant) in [
+        ("SLUICEGATE_DATADIR", "SLUICEGATE_DATA_DIR"),
+        ("SLUICEGATE_DATA_DIRECTORY", "SLUICEGATE_DATA_DIR"),
+        ("sluicegate_data_dir", "SLUICEGATE_DATA_DIR"),
+        ("SLUICEGATE_LOGS", "SLUICEGATE_LOG"),
+        ("SLUICEGATE_LOG_LEVEL", "SLUICEGATE_LOG"),
+        ("SLUICEGATE_OPERATIONS_LISTEN", "SLUICEGATE__OPERATIONS__LISTEN, with two underscores between keys"),
+        (
+            "SLUICEGATE_LOG_SERVICE_ENABLED",
+            "SLUICEGATE__LOG_SERVICE__ENABLED, with two underscores between keys",
+        ),
+        (
+            "SLUICEGATE_INPUTS__FORWARD__LISTEN",
+            "SLUICEGATE__INPUTS__FORWARD__LISTEN, with two underscores between keys",
+        ),
+    ] {
+        let expected = format!("{name}: is no variable of Sluicegate; did you mean {meant}?");
+        assert_eq!(lines(from_text("", &[HOME, (name, "x")])), [expected]);
+    }
+    for name in [
+        "SLUICEGATE_DATA_DIR",
+        "SLUICEGATE_LOG",
+        "SLUICEGATE_PORT",
+        "SLUICEGATE_SERVICE_HOST",
+        "SLUICEGATE_SERVICE_PORT",
+        "SLUICEGATE_SERVICE_PORT_FORWARD",
+        "SLUICEGATE_PORT_24224_TCP",
+        "SLUICEGATE_PORT_24224_TCP_ADDR",
+        "SLUICEGATE_OPERATIONS_PORT_24290_TCP",
+        "SLUICEGATE_LOG_SERVICE_HOST",
+        "SLUICEGATE_LOG_SERVICE_SERVICE_PORT",
+        "SLUICEGATE_LOG_PORT",
+        "SLUICEGATE_VERSION",
+        "SLUICEGATES_DATADIR",
+    ] {
+        assert!(from_text("", &[HOME, (name, "/x")]).is_ok(), "{name}");
+    }
+}

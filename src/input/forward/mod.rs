@@ -7,6 +7,7 @@
 pub mod ack;
 pub mod entries;
 pub mod message;
+pub mod reader;
 pub mod session;
 pub mod signal;
 pub mod tally;
@@ -29,7 +30,7 @@ use crate::base::shutdown::Stop;
 use crate::config::plan::{ForwardPlan, Nil};
 use crate::pipeline::join::JoinSettings;
 use crate::pipeline::stream::Origin;
-use crate::record::msgpack::Limits;
+use crate::record::msgpack::{Foreign, Limits};
 use session::{Session, SessionError};
 use tally::{Invalid, Tally};
 
@@ -59,8 +60,11 @@ struct Metrics {
 
 /// One limit for each reason to close a connection: peers that fail in one way hide none that fails in another.
 struct Faults {
-    /// The kinds of [`crate::record::msgpack::Foreign`], told apart by their text's first word.
-    foreign: [(&'static str, LogLimit); 5],
+    tls: LogLimit,
+    http: LogLimit,
+    proxy: LogLimit,
+    json: LogLimit,
+    syslog: LogLimit,
     other: LogLimit,
     scan: LogLimit,
     message: LogLimit,
@@ -72,7 +76,11 @@ impl Default for Faults {
     fn default() -> Self {
         let limit = || LogLimit::new(Duration::from_secs(1));
         Faults {
-            foreign: ["TLS", "HTTP", "a PROXY", "JSON", "syslog"].map(|kind| (kind, limit())),
+            tls: limit(),
+            http: limit(),
+            proxy: limit(),
+            json: limit(),
+            syslog: limit(),
             other: limit(),
             scan: limit(),
             message: limit(),
@@ -85,10 +93,12 @@ impl Default for Faults {
 impl Faults {
     fn of(&self, error: &SessionError) -> &LogLimit {
         match error {
-            SessionError::Foreign(text) => {
-                let known = self.foreign.iter().find(|(kind, _)| text.starts_with(kind));
-                known.map_or(&self.other, |(_, limit)| limit)
-            }
+            SessionError::Foreign(Foreign::Tls) => &self.tls,
+            SessionError::Foreign(Foreign::Http) => &self.http,
+            SessionError::Foreign(Foreign::Proxy) => &self.proxy,
+            SessionError::Foreign(Foreign::Json) => &self.json,
+            SessionError::Foreign(Foreign::Syslog) => &self.syslog,
+            SessionError::Foreign(Foreign::Other(_)) => &self.other,
             SessionError::Scan(_) => &self.scan,
             SessionError::Message(_) => &self.message,
             SessionError::Inflate(_) => &self.inflate,
@@ -224,7 +234,6 @@ impl Forward {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::msgpack::Foreign;
 
     #[test]
     fn one_kind_of_foreign_peer_does_not_hide_another() {
@@ -232,7 +241,7 @@ mod tests {
         let kinds =
             [Foreign::Tls, Foreign::Http, Foreign::Proxy, Foreign::Json, Foreign::Syslog, Foreign::Other(7)];
         for kind in kinds {
-            let error = SessionError::Foreign(kind.to_string());
+            let error = SessionError::Foreign(kind);
             assert_eq!(faults.of(&error).allow(), Some(0), "{error}");
             assert_eq!(faults.of(&error).allow(), None, "{error}");
         }

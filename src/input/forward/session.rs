@@ -12,30 +12,33 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::entries::{self, Entries};
 use super::message::{self, Body, Frame, Message, Signal};
+use super::reader::Reader;
 use super::signal;
 use super::tally::Tally;
 use super::window::{Window, WindowError};
 use super::{Forward, ack};
 use crate::base::limits;
 use crate::input::Stop;
-use crate::input::budget::Grant;
+use crate::journal::Receipt;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::stream::Origin;
-use crate::record::msgpack::{Scanner, foreign};
+use crate::record::msgpack::{Foreign, Scanner, foreign};
 use crate::record::{Batch, Span, Timestamp};
 use crate::wire::compress::chunk::{self, Inflate, Packing, Progress};
 
-/// An idle connection reads into this much; under load reads grow to [`limits::READ_BYTES`].
-const SMALL_READ: usize = 2 * limits::KIB;
 /// What is still taken from the socket when the gateway stops.
 const LAST_READ: usize = 16 * limits::MIB;
+/// A connection that is silent for so long gives its buffers back.
+const REST: Duration = Duration::from_secs(1);
+/// What a commit costs beside its bytes, charged to the window: a flood of tiny messages is bounded by it.
+const COMMIT_BYTES: usize = 512;
 /// Inflated bytes between two looks at the byte budget.
 const INFLATE_STEP: usize = 256 * limits::KIB;
 /// Records decoded before they are handed on: a message of a million records needs tables for so many.
@@ -45,7 +48,7 @@ const STEP_RECORDS: usize = 4_096;
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     #[error("{0}")]
-    Foreign(String),
+    Foreign(Foreign),
     #[error(transparent)]
     Scan(#[from] crate::record::msgpack::ScanError),
     #[error(transparent)]
@@ -62,10 +65,8 @@ pub enum SessionError {
 
 pub struct Session<R, W> {
     forward: Arc<Forward>,
-    reader: R,
+    reader: Reader<R>,
     window: Window<W>,
-    buffer: BytesMut,
-    grant: Grant,
     scanner: Scanner,
     lane: Lane,
     batch: Batch,
@@ -74,7 +75,6 @@ pub struct Session<R, W> {
     ack_count: u64,
     /// Bytes received or inflated for `batch`.
     batch_bytes: usize,
-    next_read: usize,
     received: bool,
 }
 
@@ -84,18 +84,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let window =
             Window::new(writer, forward.plan.window, metrics.acks.clone(), metrics.ack_latency.clone());
         Session {
-            grant: forward.intake.budget.empty_grant(),
+            reader: Reader::new(reader, forward.intake.budget.clone()),
             scanner: Scanner::new(forward.scan_limits()),
             lane: Lane::new(origin),
             batch: Batch::default(),
             acks: Vec::new(),
             ack_count: 0,
             batch_bytes: 0,
-            buffer: BytesMut::new(),
-            next_read: SMALL_READ,
             received: false,
             window,
-            reader,
             forward,
         }
     }
@@ -110,7 +107,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 Err(error) => break Some(error),
             }
         };
-        if !self.buffer.is_empty() && fault.is_none() {
+        if !self.reader.unread().is_empty() && fault.is_none() {
             self.forward.metrics.cut_messages.increment(1);
         }
         let finished = self.window.finish().await;
@@ -124,60 +121,84 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// Reads once and takes what is complete. False at the end of the connection, or of the gateway.
     async fn turn(&mut self, stop: &Stop) -> Result<bool, SessionError> {
         self.window.make_room().await?;
-        let ready = self.forward.intake.ready(&self.lane);
-        tokio::select! {
-            biased;
-            ready = self.window.beside(ready) => ready?,
-            () = stop.draining.cancelled() => {}
-        }
-        let want = self.next_read;
-        if want > SMALL_READ {
-            let (budget, grant) = (&self.forward.intake.budget, &mut self.grant);
-            self.window.beside(budget.extend(grant, want)).await?;
-        }
-        self.buffer.reserve(want);
-        let stall = self.forward.plan.stall_timeout;
-        let inside = !self.scanner.is_idle() || !self.buffer.is_empty();
-        let reading = async {
-            let mut room = (&mut self.buffer).limit(want);
-            tokio::select! {
-                biased;
-                read = self.reader.read_buf(&mut room) => read.map_err(SessionError::from),
-                () = stop.draining.cancelled() => Ok(0),
-                () = tokio::time::sleep(stall), if inside => Err(SessionError::Stalled(stall.as_secs())),
-            }
-        };
-        let read = self.window.beside(reading).await??;
+        let read = self.read(stop).await?;
         if read == 0 {
             if stop.draining.is_cancelled() {
                 self.last_read().await?;
             }
             return Ok(false);
         }
-        self.take_read(read)?;
-        self.next_read = if read == want {
-            (want * 4).min(limits::READ_BYTES)
-        } else if self.buffer.is_empty() {
-            SMALL_READ.max(read.next_power_of_two()).min(want)
-        } else {
-            want
-        };
+        self.check_first(read)?;
+        self.wait_for_buffers(stop).await?;
         self.take_messages().await?;
-        if self.buffer.is_empty() && self.next_read == SMALL_READ {
-            // An idle connection keeps no memory.
-            self.buffer = BytesMut::new();
-        }
-        self.grant.shrink(self.buffer.len());
+        self.reader.give_back();
         Ok(true)
     }
 
-    fn take_read(&mut self, read: usize) -> Result<(), SessionError> {
-        self.forward.metrics.received_bytes.increment(read as u64);
-        if !self.received {
-            self.received = true;
-            if let Some(foreign) = foreign(&self.buffer) {
-                return Err(SessionError::Foreign(foreign.to_string()));
+    /// Waits for bytes, writing acks meanwhile. 0 when no more will come.
+    async fn read(&mut self, stop: &Stop) -> Result<usize, SessionError> {
+        let stall = self.forward.plan.stall_timeout;
+        let inside = !self.reader.unread().is_empty();
+        let (reader, lane, batch) = (&mut self.reader, &mut self.lane, &mut self.batch);
+        let reading = async {
+            let mut resting = inside;
+            loop {
+                tokio::select! {
+                    biased;
+                    read = reader.read() => {
+                        let mut read = read?;
+                        // A full little read is the beginning of more: both become one batch.
+                        if reader.has_more() {
+                            read += reader.read_more().await?.unwrap_or(0);
+                        }
+                        return Ok(read);
+                    }
+                    () = stop.draining.cancelled() => return Ok(0),
+                    () = tokio::time::sleep(stall), if inside => return Err(SessionError::Stalled(stall.as_secs())),
+                    () = tokio::time::sleep(REST), if !resting => {
+                        resting = true;
+                        reader.rest();
+                        lane.rest();
+                        *batch = Batch::default();
+                    }
+                }
             }
+        };
+        self.window.beside(reading).await?
+    }
+
+    /// Waits until the buffers this connection fills have room. Meanwhile it holds none of the byte budget that others
+    /// need, unless it is in the middle of a large message.
+    async fn wait_for_buffers(&mut self, stop: &Stop) -> Result<(), SessionError> {
+        let (reader, lane) = (&mut self.reader, &self.lane);
+        let intake = &self.forward.intake;
+        let waiting = async {
+            let mut ready = std::pin::pin!(intake.ready(lane));
+            tokio::select! {
+                biased;
+                () = &mut ready => return,
+                () = std::future::ready(()) => {}
+            }
+            let small = reader.unread().len() <= 2 * limits::READ_BYTES;
+            if small {
+                reader.let_go();
+            }
+            tokio::select! {
+                biased;
+                () = &mut ready => {}
+                () = stop.draining.cancelled() => {}
+            }
+            reader.charge().await;
+        };
+        Ok(self.window.beside(waiting).await?)
+    }
+
+    fn check_first(&mut self, read: usize) -> Result<(), SessionError> {
+        self.forward.metrics.received_bytes.increment(read as u64);
+        if !std::mem::replace(&mut self.received, true)
+            && let Some(foreign) = foreign(self.reader.unread())
+        {
+            return Err(SessionError::Foreign(foreign));
         }
         Ok(())
     }
@@ -186,17 +207,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     async fn last_read(&mut self) -> Result<(), SessionError> {
         let mut total = 0;
         while total < LAST_READ {
-            self.buffer.reserve(limits::READ_BYTES);
-            let read = tokio::select! {
-                biased;
-                read = self.reader.read_buf(&mut self.buffer) => read?,
-                () = std::future::ready(()) => break,
-            };
-            if read == 0 {
+            self.window.make_room().await?;
+            let Some(read) = self.reader.read_now(limits::READ_BYTES).await?.filter(|read| *read > 0) else {
                 break;
-            }
+            };
             total += read;
-            self.take_read(read)?;
+            self.check_first(read)?;
             self.take_messages().await?;
         }
         Ok(())
@@ -207,7 +223,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let mut end = 0;
         let mut ends: Vec<(usize, usize)> = Vec::new();
         let scanned = loop {
-            match self.scanner.scan(&self.buffer[end..]) {
+            match self.scanner.scan(&self.reader.unread()[end..]) {
                 Ok(Some(len)) => {
                     end += len;
                     ends.push((end, self.scanner.body_end()));
@@ -217,18 +233,18 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             }
         };
         if end > 0 {
-            let region = self.buffer.split_to(end).freeze();
+            let region = self.reader.take(end);
             let mut start = 0;
             let since = Instant::now();
             for (end, body_end) in ends {
                 let taken = self.take_message(&region, start..end, body_end, since).await;
                 if taken.is_err() {
-                    self.flush(since).await?;
+                    self.flush(since);
                 }
                 taken?;
                 start = end;
             }
-            self.flush(since).await?;
+            self.flush(since);
         }
         Ok(scanned?)
     }
@@ -266,7 +282,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             entries::Settings { drop_nil: self.forward.drop_nil, ..entries::Settings::new(Timestamp::now()) };
         if let (Body::Event(event), Signal::Logs) = (&message.body, message.options.signal) {
             if self.batch.frame.is_empty() || self.batch.tag() != tag {
-                self.flush(since).await?;
+                self.flush(since);
                 self.batch.frame = region.clone();
                 self.batch.tag = Span::frame(start + message.tag.start, message.tag.len());
             }
@@ -275,7 +291,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             self.ack(frame, message);
             return Ok(());
         }
-        self.flush(since).await?;
+        self.flush(since);
         self.batch_bytes = place.len();
         let mut body = match &message.body {
             Body::Entries(place) | Body::Packed(place) => start + place.start..start + place.end,
@@ -284,7 +300,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 tally.drop(*reason);
                 self.batch.frame = region.clone();
                 self.ack(frame, message);
-                return self.flush(since).await;
+                self.flush(since);
+                return Ok(());
             }
         };
         self.batch.frame = region.clone();
@@ -309,12 +326,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 if !entries.step(&mut self.batch, &settings, tally, STEP_RECORDS) {
                     break;
                 }
-                // The ack waits for the last step, whose receipt resolves after all before it.
-                self.store(since).await?;
+                // Acks and permits wait for the last step, whose receipt resolves after all before it.
+                let receipt = self.store();
+                self.window.push(receipt, self.reader.grant.split(0), 0, Vec::new(), 0, since);
             }
         }
         self.ack(frame, message);
-        self.flush(since).await
+        self.flush(since);
+        Ok(())
     }
 
     /// Inflates a compressed chunk step by step, each step within the byte budget.
@@ -322,7 +341,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let mut inflate = Inflate::new(packing, chunk, self.forward.plan.max_inflated)?;
         let mut out = Vec::new();
         loop {
-            let (budget, grant) = (&self.forward.intake.budget, &mut self.grant);
+            let (budget, grant) = (&self.forward.intake.budget, &mut self.reader.grant);
             self.window.beside(budget.extend(grant, INFLATE_STEP)).await?;
             if inflate.step(&mut out, INFLATE_STEP)? == Progress::Done {
                 return Ok(out);
@@ -337,28 +356,22 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    /// Hands the records in hand to the intake, and the receipt with the acks so far to the window. The frame stays.
-    async fn store(&mut self, since: Instant) -> Result<(), SessionError> {
-        if self.batch_bytes <= limits::READ_BYTES {
-            // What is complete and small may wait for room in its buffer without holding up larger messages.
-            self.grant.leave_overdraft();
+    /// Hands the records in hand to the intake. The frame stays.
+    fn store(&mut self) -> Receipt {
+        self.forward.intake.store(&mut self.lane, &mut self.batch, self.forward.join.as_ref())
+    }
+
+    /// Stores what is in hand, lets its frame go, and gives receipt, permits and acks to the window.
+    fn flush(&mut self, since: Instant) {
+        if self.batch.frame.is_empty() {
+            return;
         }
-        let join = self.forward.join.as_ref();
-        let store = self.forward.intake.store(&mut self.lane, &mut self.batch, join);
-        let receipt = self.window.beside(store).await?;
+        let receipt = self.store();
+        self.batch.clear();
         let acks = std::mem::take(&mut self.acks);
         let count = std::mem::take(&mut self.ack_count);
         let bytes = std::mem::take(&mut self.batch_bytes);
-        self.window.push(receipt, self.grant.split(bytes), bytes, acks, count, since);
-        Ok(())
-    }
-
-    /// Stores what is in hand and lets its frame go.
-    async fn flush(&mut self, since: Instant) -> Result<(), SessionError> {
-        if !self.batch.frame.is_empty() {
-            self.store(since).await?;
-            self.batch.clear();
-        }
-        Ok(())
+        let grant = self.reader.grant.split(bytes);
+        self.window.push(receipt, grant, bytes.max(COMMIT_BYTES), acks, count, since);
     }
 }

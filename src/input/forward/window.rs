@@ -76,12 +76,12 @@ impl<W: AsyncWrite + Unpin> Window<W> {
         since: Instant,
     ) {
         self.bytes += bytes;
-        // Without acks only the newest receipt matters: an older one resolves before it.
+        // Without acks only the latest receipt matters: an earlier one resolves before it.
         if acks.is_empty()
             && let Some(last) = self.waiting.back_mut()
             && last.acks.is_empty()
         {
-            last.receipt = receipt;
+            last.receipt = last.receipt.clone().later(receipt);
             last.grant.merge(grant);
             last.bytes += bytes;
             return;

@@ -8,18 +8,27 @@ use super::super::stream::Origin;
 use super::piece::{Piece, StreamKey};
 use crate::record::{Batch, Timestamp};
 
+/// What a line and a piece cost beside their text.
+const LINE_BYTES: usize = 512;
+const PIECE_BYTES: usize = 160;
+
 pub struct Line {
     pub origin: Origin,
     pub tag: Vec<u8>,
     pub stream: StreamKey,
     pub id: Vec<u8>,
     has_id: bool,
+    /// The record's other fields, from the piece that came first.
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
     pieces: BTreeMap<u32, Held>,
+    text_bytes: usize,
     bytes: usize,
     last: Option<u32>,
     cut: bool,
     /// Entries of the queue `pending` that hold its pieces.
     pub stored: Vec<u64>,
+    /// Entries being stored right now, whose indices come back in order.
+    pub(super) awaited: usize,
     /// When it is emitted as it is.
     pub until: Instant,
 }
@@ -37,11 +46,14 @@ impl Line {
             stream: first.stream.clone(),
             id: first.id.clone(),
             has_id: first.has_id(),
+            fields: Vec::new(),
             pieces: BTreeMap::new(),
-            bytes: 0,
+            text_bytes: 0,
+            bytes: tag.len() + first.id.len() + LINE_BYTES,
             last: None,
             cut: false,
             stored: Vec::new(),
+            awaited: 0,
             until,
         }
     }
@@ -55,15 +67,15 @@ impl Line {
         self.id == piece.id
     }
 
-    /// Adds a piece; false when it was there already. Text beyond `max_line` bytes is not kept.
+    /// Adds a piece; false when it was there already. Text beyond `max_line` bytes is not kept, and ends the line.
     pub fn add(&mut self, mut piece: Piece, stored: Option<u64>, max_line: usize, until: Instant) -> bool {
         self.stored.extend(stored);
-        let next = self.pieces.last_key_value().map_or(1, |(ordinal, _)| ordinal + 1);
+        let next = self.pieces.last_key_value().map_or(1, |(ordinal, _)| ordinal.saturating_add(1));
         let ordinal = if piece.ordinal == 0 { next } else { piece.ordinal };
         if self.pieces.contains_key(&ordinal) {
             return false;
         }
-        let room = max_line.saturating_sub(self.bytes);
+        let room = max_line.saturating_sub(self.text_bytes);
         if piece.text.len() > room {
             piece.text.truncate(room);
             self.cut = true;
@@ -71,7 +83,16 @@ impl Line {
         if piece.last {
             self.last = Some(ordinal);
         }
-        self.bytes += piece.text.len();
+        if self.fields.is_empty() {
+            self.bytes +=
+                piece.fields.iter().map(|(key, value)| key.len() + value.len() + PIECE_BYTES).sum::<usize>();
+            self.fields.clone_from(&piece.fields);
+        } else {
+            // Only the first stored piece has to carry what all have in common.
+            piece.fields = Vec::new();
+        }
+        self.text_bytes += piece.text.len();
+        self.bytes += piece.text.len() + PIECE_BYTES;
         self.pieces.insert(ordinal, Held { piece, saved: stored.is_some() });
         self.until = until;
         true
@@ -85,9 +106,9 @@ impl Line {
         self.cut
     }
 
-    /// Whether every piece up to the one marked as the last is there.
+    /// Whether nothing more is wanted: every piece up to the one marked as the last is there, or the line is cut.
     pub fn is_complete(&self) -> bool {
-        self.last.is_some_and(|last| self.pieces.len() as u64 == u64::from(last))
+        self.cut || self.last.is_some_and(|last| self.pieces.len() as u64 == u64::from(last))
     }
 
     /// Complete, or from an engine that never says which piece is the last.
@@ -113,7 +134,7 @@ impl Line {
         let Some(first) = self.pieces.values().next().map(|held| &held.piece) else { return };
         let time: Timestamp = first.time;
         batch.begin(time);
-        for (key, value) in &first.fields {
+        for (key, value) in &self.fields {
             let (key, value) = (batch.keep(key), batch.keep(value));
             batch.push(key, value);
         }

@@ -7,12 +7,13 @@
 //!
 //! A line ends with its last piece, with the next line of the same container and stream (the engine drops pieces in its
 //! non-blocking mode), or after the join time-out, because the end of a container may cut its last line for ever. What
-//! ends without its last piece carries `__partial__: true`; text beyond the longest line is cut and named in `__cut__`.
+//! ends without its last piece carries `__partial__: true`, and pieces that come later start a line of their own. A line
+//! that grows past the longest allowed is emitted at once, named in `__cut__`; the rest of it is dropped and counted.
 
 mod line;
 mod piece;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -31,8 +32,10 @@ use crate::record::Batch;
 
 /// Lines that may be open at once, over all containers; the oldest gives way.
 const OPEN_LINES: usize = 4_096;
-/// Text that may wait in open lines; the oldest gives way.
+/// Bytes that may wait in open lines; the oldest gives way.
 const OPEN_BYTES: usize = 64 * limits::MIB;
+/// What the queue `pending` may hold before connections that bring pieces wait.
+const PENDING_BYTES: u64 = 4 * OPEN_BYTES as u64;
 /// Line ids remembered after completion, so that a resent piece does not start the line again.
 const FINISHED: usize = 4_096;
 
@@ -57,6 +60,8 @@ pub struct Joiner {
     unfinished: Counter,
     duplicates: Counter,
     cut: Counter,
+    cut_pieces: Counter,
+    defaults: HashMap<String, JoinSettings>,
     waiting: Gauge,
 }
 
@@ -66,24 +71,27 @@ struct Lines {
     bytes: usize,
     /// Ended by something other than their own batch; the timer sends them.
     overdue: Vec<Line>,
-    finished: HashSet<u64>,
+    /// Ids of lines that are done, and whether they were cut.
+    finished: HashMap<u64, bool>,
     finished_order: VecDeque<u64>,
 }
 
-/// What joining a batch leaves to do: pieces to settle with the batch's own commit, and the receipt of the pieces that
-/// were stored on their own.
+/// What joining a batch leaves to do: pieces to settle with the batch's own commit, the receipt of the pieces that were
+/// stored on their own, and the room they took.
 #[derive(Default)]
 pub struct Absorbed {
     pub settles: Vec<u64>,
     pub stored: Option<Receipt>,
+    pub need: Option<(QueueId, u64)>,
 }
 
 impl Joiner {
-    /// Opens the queue `pending` and takes back the pieces an earlier run left there.
-    pub fn new(journal: Journal) -> Self {
+    /// Opens the queue `pending` and takes back the pieces an earlier run left there. `settings` are those of the inputs
+    /// that join, by name.
+    pub fn new(journal: Journal, settings: HashMap<String, JoinSettings>) -> Self {
         let queue = journal.queue(
             "pending",
-            QueueOptions { max_bytes: u64::MAX, on_full: OnFull::Block, storage: Storage::Disk },
+            QueueOptions { max_bytes: PENDING_BYTES, on_full: OnFull::Block, storage: Storage::Disk },
         );
         let joiner = Joiner {
             journal,
@@ -106,6 +114,12 @@ impl Joiner {
                 "Lines longer than the longest allowed, cut and marked.",
                 &[],
             ),
+            cut_pieces: counter(
+                "sluicegate_join_cut_pieces_total",
+                "Pieces dropped because their line was longer than the longest allowed.",
+                &[],
+            ),
+            defaults: settings,
             waiting: gauge("sluicegate_join_open_lines", "Lines that wait for more pieces.", &[]),
         };
         joiner.take_back();
@@ -117,7 +131,6 @@ impl Joiner {
     }
 
     fn take_back(&self) {
-        let settings = JoinSettings::default();
         let mut lines = self.lock();
         loop {
             let entries = self.journal.lease(self.queue, 16 * limits::MIB);
@@ -128,7 +141,13 @@ impl Joiner {
                 let piece = self.journal.read(&entry).ok().and_then(|bytes| Piece::from_stored(&bytes));
                 match piece {
                     Some((origin, tag, piece)) => {
-                        self.add(&settings, &mut lines, &origin, &tag, piece, Some(entry.index));
+                        let settings = self.defaults.get(&*origin.input).cloned().unwrap_or_default();
+                        let key = piece.stream.clone();
+                        if self.add(&settings, &mut lines, &origin, &tag, piece, Some(entry.index))
+                            && let Some(line) = lines.take(&key)
+                        {
+                            lines.overdue.push(line);
+                        }
                     }
                     None => {
                         tracing::error!(
@@ -160,10 +179,14 @@ impl Joiner {
                 batch.records.push(record);
                 continue;
             }
-            let piece = Piece::from_record(batch, &record);
+            let piece = Piece::from_record(origin, batch, &record);
             let key = piece.stream.clone();
-            if lines.is_finished(&piece) {
-                self.duplicates.increment(1);
+            if let Some(cut) = lines.finished_cut(&piece) {
+                if cut {
+                    self.cut_pieces.increment(1)
+                } else {
+                    self.duplicates.increment(1)
+                }
                 continue;
             }
             if lines.open.get(&key).is_some_and(|line| !line.continues_with(&piece))
@@ -180,7 +203,7 @@ impl Joiner {
                 touched.push(key);
             }
         }
-        absorbed.stored = self.store(&mut lines, &touched);
+        self.store(&mut lines, &touched, &mut absorbed);
         self.make_room(&mut lines);
         self.count(&lines);
         absorbed
@@ -197,14 +220,14 @@ impl Joiner {
         stored: Option<u64>,
     ) -> bool {
         let until = Instant::now() + settings.timeout;
+        let known = lines.open.get(&piece.stream).map_or(0, Line::bytes);
         let line =
             lines.open.entry(piece.stream.clone()).or_insert_with(|| Line::new(origin, tag, &piece, until));
-        let before = line.bytes();
         if !line.add(piece, stored, settings.max_line, until) {
             self.duplicates.increment(1);
         }
         let complete = line.is_complete();
-        lines.bytes = lines.bytes + line.bytes() - before;
+        lines.bytes = lines.bytes + line.bytes() - known;
         complete
     }
 
@@ -231,13 +254,21 @@ impl Joiner {
         }
     }
 
-    /// Puts the new pieces of lines that stay open into the journal, one entry per line, all in one commit.
-    fn store(&self, lines: &mut Lines, touched: &[StreamKey]) -> Option<Receipt> {
+    /// Puts the new pieces of lines that are not in this batch's own commit into the journal, all in one commit: lines
+    /// that stay open, and those that wait for the timer.
+    fn store(&self, lines: &mut Lines, touched: &[StreamKey], absorbed: &mut Absorbed) {
         let mut commit = Commit::new();
-        let mut owners = Vec::new();
-        for key in touched {
-            let Some(line) = lines.open.get_mut(key) else { continue };
-            for payload in line.unsaved() {
+        let mut owners: Vec<&mut Line> = Vec::new();
+        let mut bytes = 0;
+        let Lines { open, overdue, .. } = lines;
+        let waiting = open.iter_mut().filter(|(key, _)| touched.contains(key)).map(|(_, line)| line);
+        for line in waiting.chain(overdue) {
+            let unsaved = line.unsaved();
+            if unsaved.is_empty() {
+                continue;
+            }
+            for payload in unsaved {
+                bytes += payload.len() as u64;
                 commit.append(Append {
                     queue: self.queue,
                     stream: 0,
@@ -246,19 +277,21 @@ impl Joiner {
                     trailer: Bytes::new(),
                     payload: Bytes::from(payload),
                 });
-                owners.push(key);
+                line.awaited += 1;
             }
+            owners.push(line);
         }
         if owners.is_empty() {
-            return None;
+            return;
         }
         let submitted = self.journal.submit(commit);
-        for (key, (_, index)) in owners.iter().zip(&submitted.entries) {
-            if let Some(line) = lines.open.get_mut(key) {
-                line.stored.push(*index);
-            }
+        let mut entries = submitted.entries.iter().map(|(_, index)| *index);
+        for line in owners {
+            let count = std::mem::take(&mut line.awaited);
+            line.stored.extend(entries.by_ref().take(count));
         }
-        Some(submitted.receipt)
+        absorbed.stored = Some(submitted.receipt);
+        absorbed.need = Some((self.queue, bytes));
     }
 
     fn make_room(&self, lines: &mut Lines) {
@@ -314,14 +347,17 @@ impl Lines {
         Some(line)
     }
 
-    fn is_finished(&self, piece: &Piece) -> bool {
-        !self.finished.is_empty()
-            && piece.has_id()
-            && self.finished.contains(&finger(&piece.stream, &piece.id))
+    /// Whether the piece's line is done already, and was cut.
+    fn finished_cut(&self, piece: &Piece) -> Option<bool> {
+        if self.finished.is_empty() || !piece.has_id() {
+            return None;
+        }
+        self.finished.get(&finger(&piece.stream, &piece.id)).copied()
     }
 
+    /// Remembers a line of which nothing more is wanted. One that was given up early may still get its other pieces.
     fn remember(&mut self, line: &Line) {
-        if !line.has_id() {
+        if !line.has_id() || !line.is_complete() {
             return;
         }
         if self.finished_order.len() == FINISHED
@@ -330,7 +366,7 @@ impl Lines {
             self.finished.remove(&oldest);
         }
         let finger = finger(&line.stream, &line.id);
-        if self.finished.insert(finger) {
+        if self.finished.insert(finger, line.is_cut()).is_none() {
             self.finished_order.push_back(finger);
         }
     }

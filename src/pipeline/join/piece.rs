@@ -34,13 +34,22 @@ pub struct Piece {
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Whether the record says of itself that it is a piece.
+/// Fields of a piece beside its text take at most so much; Docker's names and labels are far below.
+const OTHER_BYTES: usize = 64 * 1024;
+
+/// Whether the record says of itself that it is a piece, and is small enough to be kept as one.
 pub(super) fn is_piece(batch: &Batch, record: &Record) -> bool {
-    batch.fields_of(record).iter().any(|field| {
+    let says_so = batch.fields_of(record).iter().any(|field| {
         field.key.len() == 15
             && batch.bytes(field.key) == b"partial_message"
             && batch.bytes(field.value) == b"true"
-    })
+    });
+    says_so && {
+        let text = batch.value_of(record, b"log").map_or(0, |text| text.len());
+        let all: usize =
+            batch.fields_of(record).iter().map(|field| field.key.len() + field.value.len()).sum();
+        all - text <= OTHER_BYTES
+    }
 }
 
 /// The container and output a whole line belongs to, where it names them.
@@ -50,9 +59,14 @@ pub(super) fn stream_of(batch: &Batch, record: &Record) -> Option<StreamKey> {
 }
 
 impl Piece {
-    pub(super) fn from_record(batch: &Batch, record: &Record) -> Piece {
+    /// A peer that names no container has one line at a time.
+    pub(super) fn from_record(origin: &Origin, batch: &Batch, record: &Record) -> Piece {
         let value =
             |key: &[u8]| batch.value_of(record, key).map(|value| batch.bytes(value)).unwrap_or_default();
+        let container = match value(b"container_id") {
+            b"" => [b"peer ", origin.peer.as_bytes()].concat(),
+            id => id.to_vec(),
+        };
         let given = value(b"partial_id");
         let id = if given.is_empty() {
             [record.time.seconds.to_le_bytes().as_slice(), &record.time.nanos.to_le_bytes()].concat()
@@ -68,10 +82,7 @@ impl Piece {
                 && !matches!(key, b"partial_message" | b"partial_id" | b"partial_ordinal" | b"partial_last")
         };
         Piece {
-            stream: StreamKey {
-                container: value(b"container_id").to_vec(),
-                source: value(b"source").to_vec(),
-            },
+            stream: StreamKey { container, source: value(b"source").to_vec() },
             has_id: !given.is_empty(),
             id,
             ordinal,

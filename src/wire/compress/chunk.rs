@@ -8,8 +8,8 @@
 //!
 //! Fluentd lays one gzip member behind the other, so reading one and stopping would lose records. Every member's CRC
 //! and length count; a chunk that ends inside a member is corrupt as a whole, must not be stored and must not be
-//! acknowledged, since the sender still has it. What stands behind a complete member and is no member is ignored and
-//! reported. Labels lie now and then, so the first bytes have the last word ([`sniff`]).
+//! acknowledged, since the sender still has it; so is one with anything but zeros behind its last member, since that may
+//! be a member with a damaged head. Labels lie now and then, so the first bytes have the last word ([`sniff`]).
 //!
 //! The caller says how much a step may produce, so that it can take from its byte budget before the memory is used;
 //! all steps together stay below the limit, and above 1 MiB also below what gzip could do at its best. A zstd window is
@@ -106,7 +106,6 @@ pub struct Inflate {
     limit: usize,
     /// Members or frames read to their end.
     complete: usize,
-    trailing: usize,
     engine: Engine,
 }
 
@@ -152,17 +151,12 @@ impl Inflate {
             }
         };
         let packed = input.len();
-        Ok(Inflate { input, packed, produced: 0, limit, complete: 0, trailing: 0, engine })
+        Ok(Inflate { input, packed, produced: 0, limit, complete: 0, engine })
     }
 
     /// Bytes that came out so far.
     pub fn produced(&self) -> usize {
         self.produced
-    }
-
-    /// Bytes behind the last complete member that are no member, once it is done; worth a log line, no error.
-    pub fn trailing(&self) -> usize {
-        self.trailing
     }
 
     /// Appends up to `at_most` bytes (one at least) to `out`. `Done` when the chunk has been read to its end; until
@@ -230,7 +224,10 @@ impl Inflate {
                 }
             }
         }
-        self.trailing = self.input.len();
+        // Padding is harmless; anything else may be a member whose first bytes are damaged.
+        if self.input.iter().any(|byte| *byte != 0) {
+            return Err(InflateError::Corrupt("what stands behind its last part is no further part"));
+        }
         self.input.clear();
         Ok(false)
     }

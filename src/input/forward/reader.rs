@@ -1,0 +1,108 @@
+//! Reading a connection within the byte budget.
+//!
+//! Permits are taken for bytes that are there, never while the peer is silent: a quiet connection reads a little,
+//! uncharged, and keeps no memory. When that little read comes back full, more is there, and a large read follows.
+//! Inside a message every byte is charged, so that half a message in each of a thousand connections stays bounded.
+
+use std::io;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::base::limits;
+use crate::input::budget::{Budget, Grant};
+
+/// What a quiet connection reads into.
+const SMALL_READ: usize = 2 * limits::KIB;
+
+pub struct Reader<R> {
+    inner: R,
+    budget: Budget,
+    buffer: BytesMut,
+    /// Permits for what is in the buffer.
+    pub grant: Grant,
+    /// The last read took all there was.
+    drained: bool,
+}
+
+impl<R: AsyncRead + Unpin> Reader<R> {
+    pub fn new(inner: R, budget: Budget) -> Self {
+        Reader { inner, grant: budget.empty_grant(), budget, buffer: BytesMut::new(), drained: true }
+    }
+
+    /// What was read and not taken.
+    pub fn unread(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Takes the first `len` bytes off.
+    pub fn take(&mut self, len: usize) -> Bytes {
+        self.buffer.split_to(len).freeze()
+    }
+
+    /// Waits for more bytes; 0 at the end of the stream. Cancelling it loses nothing.
+    pub async fn read(&mut self) -> io::Result<usize> {
+        if !self.drained
+            && let Some(read) = self.read_more().await?
+        {
+            return Ok(read);
+        }
+        if !self.buffer.is_empty() {
+            self.budget.extend(&mut self.grant, SMALL_READ).await;
+        }
+        self.buffer.reserve(SMALL_READ);
+        let read = self.inner.read_buf(&mut (&mut self.buffer).limit(SMALL_READ)).await?;
+        self.drained = read < SMALL_READ;
+        Ok(read)
+    }
+
+    /// Reads a lot, within the budget, when more is there already. `None` when nothing is.
+    pub async fn read_more(&mut self) -> io::Result<Option<usize>> {
+        self.budget.extend(&mut self.grant, limits::READ_BYTES).await;
+        let read = self.read_now(limits::READ_BYTES).await;
+        self.give_back();
+        let read = read?;
+        self.drained = read.is_none_or(|read| read < limits::READ_BYTES);
+        Ok(read)
+    }
+
+    /// Whether the last read left more behind.
+    pub fn has_more(&self) -> bool {
+        !self.drained
+    }
+
+    /// Reads what is there already. `None` when nothing is.
+    pub async fn read_now(&mut self, want: usize) -> io::Result<Option<usize>> {
+        self.buffer.reserve(want);
+        let mut room = (&mut self.buffer).limit(want);
+        tokio::select! {
+            biased;
+            read = self.inner.read_buf(&mut room) => read.map(Some),
+            () = std::future::ready(()) => Ok(None),
+        }
+    }
+
+    /// Takes permits for the bytes in the buffer again, after [`Reader::let_go`].
+    pub async fn charge(&mut self) {
+        let missing = self.buffer.len().saturating_sub(self.grant.bytes());
+        self.budget.extend(&mut self.grant, missing).await;
+    }
+
+    /// Gives the permits up while the connection waits for room in a buffer: others may need them meanwhile.
+    pub fn let_go(&mut self) {
+        self.grant.shrink(0);
+        self.grant.leave_overdraft();
+    }
+
+    /// Gives back the permits for more than is in the buffer.
+    pub fn give_back(&mut self) {
+        self.grant.shrink(self.buffer.len());
+    }
+
+    /// Keeps no memory while nothing comes.
+    pub fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+}
