@@ -141,21 +141,14 @@ impl Shipping {
         let plan = &destination.plan;
         let timeout = plan.request_timeout;
         match (&plan.target, &self.store) {
-            (Target::Cloud(cloud), _) => {
-                let key = AccessKey {
-                    id: cloud.access_key_id.clone(),
-                    secret: cloud.access_key_secret.clone(),
-                    security_token: cloud.security_token.clone(),
-                };
-                let credentials = Credentials::Static(Arc::new(key));
-                let connect = cloud.connect.as_ref().map(|address| address.to_string());
-                let (endpoint, project) = (cloud.endpoint.to_string(), plan.project.clone());
-                let resolves = connect.is_some();
-                let make = move || Client::new(&endpoint, &project, connect.as_deref(), credentials, timeout);
+            (Target::Cloud(cloud), _) if cloud.connect.is_some() => {
+                let (cloud, project) = (cloud.clone(), plan.project.clone());
                 // Looking up a name may take long.
-                let client = if resolves { tokio::task::spawn_blocking(make).await? } else { make() };
-                Ok(client?)
+                let made =
+                    tokio::task::spawn_blocking(move || Client::for_cloud(&cloud, &project, timeout)).await;
+                Ok(made??)
             }
+            (Target::Cloud(cloud), _) => Ok(Client::for_cloud(cloud, &plan.project, timeout)?),
             (Target::Embedded, Some((store, address))) => {
                 store.ensure(&plan.project, &destination.logstore).await?;
                 let own = store.access_key();
