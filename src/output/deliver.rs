@@ -286,8 +286,8 @@ impl Delivery {
     }
 
     fn complain(&self, problem: String) {
-        if let Some(more) = self.complaint.allow() {
-            tracing::warn!(destination = %self.label, more, "not delivered, will be sent again: {problem}");
+        if let Some(suppressed) = self.complaint.allow() {
+            tracing::warn!(destination = %self.label, suppressed, "not delivered, will be sent again: {problem}");
         }
         *self.trouble() = Some(problem);
     }

@@ -91,3 +91,24 @@ async fn every_compression_is_understood() {
         gateway.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_group_says_where_it_came_from() {
+    let service = FakeService::start(|_| (200, "")).await;
+    let settings = "topic: 'web-${tag}', tags: { env: prod }, receive_time_tag: true";
+    let gateway = start(&service.destination(settings)).await;
+    send_numbers(&gateway, 1).await;
+    service.wait(|puts| !puts.is_empty()).await;
+    let put = service.puts().remove(0);
+    let group = sluicegate::wire::loggroup::walk(&put.group).unwrap();
+    assert_eq!((group.topic, group.source), (&b"web-t"[..], &b"127.0.0.1"[..]));
+    assert_eq!(group.tag(b"env"), Some(&b"prod"[..]));
+    assert_eq!(group.tag(b"__hostname__"), Some(sluicegate::base::host::name().as_bytes()));
+    let received: u64 =
+        std::str::from_utf8(group.tag(b"__receive_time__").unwrap()).unwrap().parse().unwrap();
+    assert!(received > 1_700_000_000);
+    let (series, sequence) = put.pack_id().split_once('-').map(|(a, b)| (a.len(), b.to_owned())).unwrap();
+    assert_eq!(series, 16);
+    assert!(u64::from_str_radix(&sequence, 16).is_ok());
+    gateway.stop().await;
+}

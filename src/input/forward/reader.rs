@@ -72,7 +72,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// Reads what is there already. `None` when nothing is.
-    pub async fn read_now(&mut self, want: usize) -> io::Result<Option<usize>> {
+    async fn read_now(&mut self, want: usize) -> io::Result<Option<usize>> {
         self.buffer.reserve(want);
         let mut room = (&mut self.buffer).limit(want);
         tokio::select! {

@@ -208,9 +208,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let mut total = 0;
         while total < LAST_READ {
             self.window.make_room().await?;
-            let Some(read) = self.reader.read_now(limits::READ_BYTES).await?.filter(|read| *read > 0) else {
-                break;
-            };
+            let read = self.window.beside(self.reader.read_more()).await??;
+            let Some(read) = read.filter(|read| *read > 0) else { break };
             total += read;
             self.check_first(read)?;
             self.take_messages().await?;
