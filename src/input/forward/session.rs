@@ -110,12 +110,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         if !self.reader.unread().is_empty() && fault.is_none() {
             self.forward.metrics.cut_messages.increment(1);
         }
-        let finished = self.window.finish().await;
-        match fault {
-            Some(fault) => Err(fault),
-            // A peer that is gone cannot take its acks; what it sent is stored all the same.
-            None => finished.or_else(|error| if self.ack_count == 0 { Ok(()) } else { Err(error.into()) }),
+        // A peer that is gone cannot take its acks; what it sent is stored all the same.
+        if let Err(error) = self.window.finish().await {
+            tracing::debug!("not all acks were taken: {error}");
         }
+        fault.map_or(Ok(()), Err)
     }
 
     /// Reads once and takes what is complete. False at the end of the connection, or of the gateway.
@@ -147,9 +146,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                     biased;
                     read = reader.read() => {
                         let mut read = read?;
-                        // A full little read is the beginning of more: both become one batch.
+                        // A full little read is the beginning of more: both become one batch. An error waits for the
+                        // next read: what came before it is taken first.
                         if reader.has_more() {
-                            read += reader.read_more().await?.unwrap_or(0);
+                            read += reader.read_more().await.ok().flatten().unwrap_or(0);
                         }
                         return Ok(read);
                     }
@@ -327,7 +327,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 }
                 // Acks and permits wait for the last step, whose receipt resolves after all before it.
                 let receipt = self.store();
-                self.window.push(receipt, self.reader.grant.split(0), 0, Vec::new(), 0, since);
+                let nothing = self.forward.intake.budget.empty_grant();
+                self.window.push(receipt, nothing, 0, Vec::new(), 0, since);
             }
         }
         self.ack(frame, message);
