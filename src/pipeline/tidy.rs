@@ -52,7 +52,7 @@ impl Tidy {
             let fits = (1..=limits::KEY_BYTES).contains(&key.len())
                 && value.len() <= limits::VALUE_BYTES
                 && total <= RECORD_BYTES;
-            if !fits || std::str::from_utf8(batch.bytes(key)).is_err() || !is_text(batch.bytes(value)) {
+            if !fits || !is_text(batch.bytes(key)) || !is_text(batch.bytes(value)) {
                 return self.mend(batch, record);
             }
         }
@@ -116,8 +116,9 @@ impl Tidy {
     }
 }
 
+/// Most of all text is ASCII, and that is seen many bytes at a time.
 fn is_text(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok()
+    bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()
 }
 
 fn repair(batch: &mut Batch, span: Span, repaired: &mut bool) -> Span {

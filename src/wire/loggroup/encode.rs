@@ -16,12 +16,34 @@ pub fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+/// Tags and lengths that stand together, gathered so that the output is extended once for all of them.
+struct Head {
+    bytes: [u8; 24],
+    len: usize,
+}
+
+impl Head {
+    fn new() -> Self {
+        Head { bytes: [0; 24], len: 0 }
     }
-    out.push(value as u8);
+
+    /// Adds a tag and a varint. Two of them fit, with room to spare.
+    fn put(&mut self, tag: u8, mut value: u64) -> &mut Self {
+        self.bytes[self.len] = tag;
+        self.len += 1;
+        while value >= 0x80 {
+            self.bytes[self.len] = value as u8 | 0x80;
+            self.len += 1;
+            value >>= 7;
+        }
+        self.bytes[self.len] = value as u8;
+        self.len += 1;
+        self
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.len]);
+    }
 }
 
 /// A key-value pair with its own tag and length, as it stands inside a Log or (with another tag) a LogGroup.
@@ -35,15 +57,14 @@ fn pair_body_len(key: usize, value: usize) -> usize {
 }
 
 fn put_pair(out: &mut Vec<u8>, tag: u8, key: &[u8], value: &[u8]) {
-    out.push(tag);
-    put_varint(out, pair_body_len(key.len(), value.len()) as u64);
-    put_bytes(out, 0x0a, key);
+    let body = pair_body_len(key.len(), value.len());
+    Head::new().put(tag, body as u64).put(0x0a, key.len() as u64).write(out);
+    out.extend_from_slice(key);
     put_bytes(out, 0x12, value);
 }
 
 fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    out.push(tag);
-    put_varint(out, bytes.len() as u64);
+    Head::new().put(tag, bytes.len() as u64).write(out);
     out.extend_from_slice(bytes);
 }
 
@@ -56,15 +77,12 @@ pub fn put_log<'a>(
     contents: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) {
     let body = log_body_len(seconds, contents_len);
-    out.push(0x0a);
-    put_varint(out, body as u64);
-    out.push(0x08);
-    put_varint(out, u64::from(seconds));
+    Head::new().put(0x0a, body as u64).put(0x08, u64::from(seconds)).write(out);
     for (key, value) in contents {
         put_pair(out, 0x12, key, value);
     }
-    out.push(0x25);
-    out.extend_from_slice(&nanos.to_le_bytes());
+    let [a, b, c, d] = nanos.to_le_bytes();
+    out.extend_from_slice(&[0x25, a, b, c, d]);
 }
 
 fn log_body_len(seconds: u32, contents_len: usize) -> usize {
@@ -165,9 +183,7 @@ mod tests {
     #[test]
     fn varints_have_the_length_they_say() {
         for value in [0, 1, 127, 128, 16383, 16384, u64::from(u32::MAX), u64::MAX] {
-            let mut out = Vec::new();
-            put_varint(&mut out, value);
-            assert_eq!(out.len(), varint_len(value), "{value}");
+            assert_eq!(Head::new().put(0, value).len, 1 + varint_len(value), "{value}");
         }
     }
 }
