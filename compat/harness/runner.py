@@ -20,7 +20,7 @@ import traceback
 
 from .gateway import Gateway
 
-SUITES = ["operator", "sls_python", "clients", "fluent_bit_replay", "docker_fluentd", "backend_down", "crash"]
+SUITES = ["operator", "sls_python", "clients", "fluent_bit_replay", "docker_fluentd", "image", "backend_down", "crash"]
 
 
 class Case:
