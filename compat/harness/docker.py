@@ -120,3 +120,13 @@ class Engine:
         with open("/proc/self/mounts") as mounts:
             points = [line.split()[1] for line in mounts]
         return sorted((point for point in points if point.startswith(f"{self.root}/")), key=len, reverse=True)
+
+
+@contextlib.contextmanager
+def around(case):
+    """What a suite takes over as its own `around`: one Engine for all its tests."""
+    engine = Engine(case.directory)
+    try:
+        yield engine.start()
+    finally:
+        engine.close()

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 
-from harness.docker import IMAGE, Engine
+from harness.docker import IMAGE, around  # around: the runner takes it from here
 from harness.proxy import Proxy
 from harness.wait import equal, wait_until
 
@@ -21,15 +21,6 @@ TIME_LIMIT = 180
 PIECE = 16 * 1024
 WAIT_FOR_GO = "while [ ! -e /mnt/go ]; do usleep 50000; done"
 NEVER = {"inputs": {"forward": {"join_timeout": "1h"}}}  # a test that only passes by a time-out does not pass
-
-
-@contextlib.contextmanager
-def around(case):
-    engine = Engine(case.directory)
-    try:
-        yield engine.start()
-    finally:
-        engine.close()
 
 
 def records_of(gateway, container, count, logstore="default"):

@@ -1,26 +1,16 @@
 """The image that docker/build makes: the gateway in a container, asked through `docker exec`."""
 
-import contextlib
 import os
 import pathlib
 import subprocess
 
-from harness.docker import Engine
+from harness.docker import around  # around: the runner takes it from here
 from harness.wait import equal, wait_until
 
 PEERS = ["debian"]
 BUILD = pathlib.Path(__file__).resolve().parents[2] / "docker" / "build"
 IMAGE = "compat-sluicegate"
 SLUICEGATE = "/usr/bin/sluicegate"
-
-
-@contextlib.contextmanager
-def around(case):
-    engine = Engine(case.directory)
-    try:
-        yield engine.start()
-    finally:
-        engine.close()
 
 
 def test_stores_and_finds_in_a_container(case, engine):
