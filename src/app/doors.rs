@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::{Result, anyhow};
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::config::plan::{InputKind, Plan};
+use crate::config::plan::{InputKind, Listen, Plan};
 
 /// Connections that wait in the kernel to be accepted; it cuts this to its own bound.
 const BACKLOG: u32 = 1024;
@@ -125,7 +125,8 @@ impl Doors {
         for input in &plan.inputs {
             let InputKind::Forward(settings) = &input.kind;
             let mut bound = Vec::new();
-            for address in &settings.listen {
+            for listen in &settings.listen {
+                let Listen::Tcp(address) = listen else { continue };
                 let key = format!("inputs.{}.listen", input.name);
                 bound.push(Bound::new(key, &address.to_string()).await?);
             }

@@ -19,6 +19,17 @@ pub const CHUNK_ID_BYTES: usize = 256;
 pub const CONNECTIONS: usize = 10_000;
 /// No progress inside a message for so long closes the connection; an idle one is never closed.
 pub const STALL: Duration = Duration::from_secs(60);
+/// TLS, the PROXY header and the shared-key handshake of a connection, together. Fluent Bit gives TLS 10 s.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A connection that we end waits so long for its peer to take the last acks.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// A message waits so long for room in a full buffer before its sender is told to come again, where that helps it.
+/// Fluentd gives up at 190 s.
+pub const FULL: Duration = Duration::from_secs(60);
+/// Chunk ids are remembered so long: longer than any peer's pause between two tries but the last ones of a long outage.
+pub const DUPLICATES_WINDOW: Duration = Duration::from_secs(600);
+pub const DUPLICATES_BYTES: usize = 16 * MIB;
+
 /// All that is read and not yet stored, over all inputs.
 pub const BYTE_BUDGET: usize = 64 * MIB;
 /// What one connection may have read and not yet stored.

@@ -10,3 +10,4 @@ pub mod log_limit;
 pub mod metrics;
 pub mod secret;
 pub mod shutdown;
+pub mod signal;

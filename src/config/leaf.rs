@@ -7,6 +7,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 const SIZE_UNITS: [(&str, u64); 7] = [
     ("B", 1),
     ("KiB", 1 << 10),
@@ -79,6 +81,35 @@ pub fn duration_text(duration: Duration) -> String {
 fn split_number(text: &str) -> (&str, &str) {
     let end = text.bytes().take_while(u8::is_ascii_digit).count();
     text.split_at(end)
+}
+
+/// Addresses by prefix: `10.0.0.0/8`, `2001:db8::/32`, or one address alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl Network {
+    pub fn parse(text: &str) -> Result<Network, String> {
+        let right = || "is no network; write 10.0.0.0/8, 2001:db8::/32 or an address".to_owned();
+        let net: IpNet = match text.parse::<IpAddr>() {
+            Ok(address) => address.into(),
+            Err(_) => text.parse().map_err(|_| right())?,
+        };
+        if net.addr() != net.addr().to_canonical() {
+            return Err("is an IPv4 network in IPv6 form; write it as IPv4".to_owned());
+        }
+        Ok(Network(net.trunc()))
+    }
+
+    /// Whether an address lies in it. An IPv4 address inside IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// Host and port. Port 0 lets the kernel choose, where that makes sense.

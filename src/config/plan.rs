@@ -3,6 +3,10 @@
 //! Everything has a value, every name that was typed is an index into its list, and nothing here can be wrong in a way
 //! that only shows at run time, save what a template renders. `Debug` shows no secret.
 
+mod forward;
+
+pub use forward::*;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,9 +16,12 @@ use super::leaf::{Address, Endpoint};
 use super::pattern::Pattern;
 use super::template::Template;
 use crate::base::secret::Secret;
+use crate::base::signal::Signal;
 
 /// The destination that stands for the embedded Log Service.
 pub const LOCAL: &str = "local";
+/// Characters of a logstore's name, by the documentation of CreateLogstore.
+const LOGSTORE_NAME: usize = 63;
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -32,11 +39,14 @@ pub struct Plan {
     pub buffers: Vec<BufferPlan>,
     pub records: RecordsPlan,
     pub time: TimePlan,
+    pub duplicates: DuplicatesPlan,
     pub journal: JournalPlan,
     pub limits: LimitsPlan,
     /// The embedded Log Service, when it is on.
     pub log_service: Option<LogServicePlan>,
     pub operations: OperationsPlan,
+    /// Files the configuration took secrets from; a change of one is a reason to read the keys again.
+    pub secret_files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -50,30 +60,11 @@ pub enum InputKind {
     Forward(ForwardPlan),
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct ForwardPlan {
-    /// At least one.
-    pub listen: Vec<Address>,
-    /// Bytes of one message.
-    pub max_message: usize,
-    /// Bytes a compressed chunk may inflate to.
-    pub max_inflated: usize,
-    pub max_depth: usize,
-    pub max_connections: usize,
-    /// Without progress inside a message for so long, a connection is closed.
-    pub stall_timeout: Duration,
-    /// Bytes one connection may have read and not yet stored.
-    pub window: usize,
-    /// Docker's `partial_*` pieces become one record.
-    pub join_partial: bool,
-    pub join_timeout: Duration,
-    /// Bytes of a joined line.
-    pub max_line: usize,
-}
-
 #[derive(Clone, Debug)]
 pub struct RoutePlan {
     pub pattern: Pattern,
+    /// What the route takes; logs alone when nothing is said.
+    pub signals: Vec<Signal>,
     /// Fields with what must hold for them; all must.
     pub conditions: Vec<(String, Condition)>,
     /// Index into [`Plan::destinations`].
@@ -110,6 +101,8 @@ pub struct DestinationPlan {
     pub project: String,
     /// A legal name.
     pub logstore: String,
+    /// Where other signals than logs go when no route says otherwise; legal names.
+    pub signal_logstores: SignalLogstores,
     pub topic: Template,
     pub compression: Compression,
     /// Requests at once.
@@ -125,6 +118,15 @@ pub struct DestinationPlan {
     pub receive_time_tag: bool,
     /// Index into [`Plan::buffers`].
     pub buffer: usize,
+}
+
+/// A logstore for each signal that is no log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalLogstores {
+    pub metrics: String,
+    pub traces: String,
+    pub blobs: String,
+    pub profiles: String,
 }
 
 #[derive(Clone, Debug)]
@@ -205,6 +207,15 @@ pub enum OutOfRange {
     Now,
 }
 
+/// How long messages are remembered by their chunk id, so that one that comes again is not stored again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DuplicatesPlan {
+    /// Zero: not at all.
+    pub window: Duration,
+    /// Memory; past it the oldest are forgotten early.
+    pub max_bytes: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalPlan {
     /// On disk, all destinations together.
@@ -243,6 +254,35 @@ impl Condition {
             (Condition::Equals(text), Some(value)) => text.as_bytes() == value,
             (Condition::Regex(regex), Some(value)) => regex.is_match(value),
             (_, None) => false,
+        }
+    }
+}
+
+impl SignalLogstores {
+    /// The defaults: the logstore's name with the signal's behind it, cut to Log Service's 63 characters.
+    pub fn beside(logstore: &str) -> SignalLogstores {
+        let name = |signal: Signal| {
+            let room = LOGSTORE_NAME - signal.name().len() - 1;
+            format!("{}-{signal}", logstore.chars().take(room).collect::<String>())
+        };
+        SignalLogstores {
+            metrics: name(Signal::Metrics),
+            traces: name(Signal::Traces),
+            blobs: name(Signal::Blobs),
+            profiles: name(Signal::Profiles),
+        }
+    }
+}
+
+impl DestinationPlan {
+    /// The default logstore of a signal.
+    pub fn logstore_of(&self, signal: Signal) -> &str {
+        match signal {
+            Signal::Logs => &self.logstore,
+            Signal::Metrics => &self.signal_logstores.metrics,
+            Signal::Traces => &self.signal_logstores.traces,
+            Signal::Blobs => &self.signal_logstores.blobs,
+            Signal::Profiles => &self.signal_logstores.profiles,
         }
     }
 }

@@ -108,7 +108,7 @@ impl Page {
 
     fn forward(&mut self, forward: &ForwardPlan) {
         self.line(2, "type", "forward");
-        let listen: Vec<String> = forward.listen.iter().map(address).collect();
+        let listen: Vec<String> = forward.listen.iter().map(ToString::to_string).collect();
         self.line(2, "listen", format!("[{}]", listen.join(", ")));
         self.line(2, "max_message", size_text(forward.max_message as u64));
         self.line(2, "max_inflated", size_text(forward.max_inflated as u64));

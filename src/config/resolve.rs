@@ -12,6 +12,7 @@ use super::raw::{Raw, RawBuffer, RawDestination, RawInput, RawLogService, RawRou
 use super::reader::no_such;
 use super::template::Template;
 use crate::base::limits;
+use crate::base::signal::Signal;
 
 /// Live bytes of one destination on disk: a quarter of the journal, so that one stuck destination leaves room.
 const BUFFER_DISK_BYTES: u64 = 1 << 30;
@@ -56,6 +57,8 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
         buffers,
         records: RecordsPlan { nil: raw.nil.unwrap_or(Nil::Empty) },
         time: TimePlan { out_of_range: raw.out_of_range.unwrap_or(OutOfRange::Keep) },
+        duplicates: DuplicatesPlan { window: limits::DUPLICATES_WINDOW, max_bytes: limits::DUPLICATES_BYTES },
+        secret_files: Vec::new(),
         journal,
         limits: LimitsPlan {
             byte_budget: in_memory(raw.limits.byte_budget, limits::BYTE_BUDGET),
@@ -82,7 +85,32 @@ fn inputs(mut raw: Vec<RawInput>) -> Vec<InputPlan> {
     }
     let input = |RawInput { name, forward }| {
         let kind = InputKind::Forward(ForwardPlan {
-            listen: forward.listen.unwrap_or_else(|| vec![Address::new(LOOPBACK, FORWARD_PORT)]),
+            listen: forward
+                .listen
+                .unwrap_or_else(|| vec![Address::new(LOOPBACK, FORWARD_PORT)])
+                .into_iter()
+                .map(Listen::Tcp)
+                .collect(),
+            unix: UnixPlan { mode: 0o660, user: None, group: None },
+            udp_heartbeat: true,
+            tls: None,
+            proxy_protocol: Vec::new(),
+            security: None,
+            tag: TagPlan::default(),
+            source_address_key: None,
+            source_hostname_key: None,
+            client_name_key: None,
+            resolve_hostname: false,
+            metadata: Metadata::Nested,
+            skip_invalid_event: true,
+            deny_keepalive: false,
+            linger_timeout: limits::LINGER,
+            idle_timeout: None,
+            handshake_timeout: limits::HANDSHAKE,
+            full_timeout: limits::FULL,
+            chunk_size_limit: None,
+            chunk_size_warn_limit: None,
+            max_connections_per_peer: None,
             max_message: in_memory(forward.max_message, limits::MESSAGE_BYTES),
             max_inflated: in_memory(forward.max_inflated, limits::INFLATED_BYTES),
             max_depth: forward.max_depth.unwrap_or(limits::DEPTH),
@@ -190,6 +218,7 @@ fn destinations(
             name: raw.name.clone(),
             target,
             project,
+            signal_logstores: SignalLogstores::beside(&logstore),
             logstore,
             topic: raw.topic.unwrap_or_else(Template::tag),
             compression: raw.compression.unwrap_or(Compression::Lz4),
@@ -257,6 +286,7 @@ fn routes(
             }
         }
         routes.push(RoutePlan {
+            signals: vec![Signal::Logs],
             pattern: route.pattern.unwrap_or_else(Pattern::everything),
             conditions: route.conditions,
             destination: destination.unwrap_or_default(),
@@ -304,7 +334,11 @@ fn addresses(plan: &Plan, faults: &Faults) {
     let mut taken: Vec<(String, &Address)> = Vec::new();
     for input in &plan.inputs {
         let InputKind::Forward(forward) = &input.kind;
-        taken.extend(forward.listen.iter().map(|address| (format!("inputs.{}.listen", input.name), address)));
+        let key = format!("inputs.{}.listen", input.name);
+        taken.extend(forward.listen.iter().filter_map(|listen| match listen {
+            Listen::Tcp(address) => Some((key.clone(), address)),
+            Listen::Unix(_) => None,
+        }));
     }
     taken.extend(plan.log_service.iter().map(|service| ("log_service.listen".to_owned(), &service.listen)));
     taken.push(("operations.listen".to_owned(), &plan.operations.listen));

@@ -1,0 +1,177 @@
+//! The plan of a forward input: where it listens, who may speak, what is done to what is said, and its bounds.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::secret::Secret;
+use crate::config::leaf::{Address, Network};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForwardPlan {
+    /// At least one.
+    pub listen: Vec<Listen>,
+    pub unix: UnixPlan,
+    /// Answers the UDP heartbeats of Fluentd and Fluency on the TCP addresses.
+    pub udp_heartbeat: bool,
+    pub tls: Option<TlsPlan>,
+    /// Peers that speak the PROXY protocol first; empty turns it off.
+    pub proxy_protocol: Vec<Network>,
+    /// With it, peers have to know a shared key.
+    pub security: Option<SecurityPlan>,
+    pub tag: TagPlan,
+    /// Field that gets the peer's address.
+    pub source_address_key: Option<String>,
+    /// Field that gets the peer's name by reverse look-up.
+    pub source_hostname_key: Option<String>,
+    /// Field that gets the name in the peer's certificate.
+    pub client_name_key: Option<String>,
+    /// Look peers' names up, for `source_hostname_key` and for log lines.
+    pub resolve_hostname: bool,
+    pub metadata: Metadata,
+    /// Drop an event that is none (counted); else what can be kept of it is kept.
+    pub skip_invalid_event: bool,
+    /// Close a connection after its first message.
+    pub deny_keepalive: bool,
+    /// How long a connection that we end stays open for its peer to take the last acks.
+    pub linger_timeout: Duration,
+    /// Without a byte for so long, a connection is closed.
+    pub idle_timeout: Option<Duration>,
+    /// Without progress inside a message for so long, a connection is closed.
+    pub stall_timeout: Duration,
+    /// For the TLS handshake, the PROXY header and the shared-key handshake together.
+    pub handshake_timeout: Duration,
+    /// A peer whose message waits so long for room in a full buffer is told to come again, where that helps it.
+    pub full_timeout: Duration,
+    /// Bytes of one message; a larger one costs its connection.
+    pub max_message: usize,
+    /// A message above this is kept as a dead letter instead of being decoded.
+    pub chunk_size_limit: Option<usize>,
+    /// A message above this is logged.
+    pub chunk_size_warn_limit: Option<usize>,
+    /// Bytes a compressed chunk may inflate to.
+    pub max_inflated: usize,
+    pub max_depth: usize,
+    pub max_connections: usize,
+    pub max_connections_per_peer: Option<usize>,
+    /// Bytes one connection may have read and not yet stored.
+    pub window: usize,
+    /// Docker's `partial_*` pieces become one record.
+    pub join_partial: bool,
+    pub join_timeout: Duration,
+    /// Bytes of a joined line.
+    pub max_line: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Tcp(Address),
+    /// A stream socket at this absolute path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Tcp(address) => address.fmt(f),
+            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Permissions of Unix sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixPlan {
+    pub mode: u32,
+    /// User and group, by name or number; unset ones stay the process's.
+    pub user: Option<String>,
+    pub group: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsPlan {
+    /// PEM, the server's own certificate first.
+    pub certificate: PathBuf,
+    /// PEM, without a passphrase.
+    pub key: PathBuf,
+    pub min_version: TlsVersion,
+    /// PEM: who may sign clients' certificates.
+    pub client_ca: Option<PathBuf>,
+    pub client_auth: ClientAuth,
+    /// Names of which a client's certificate must carry one, as subject common name or as subject alternative name; `*.`
+    /// stands for one label. Empty: any name.
+    pub client_names: Vec<String>,
+    /// Serve peers without TLS on the same port.
+    pub allow_plain: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    None,
+    Optional,
+    Required,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityPlan {
+    /// How the gateway calls itself to peers; this machine's name when unset.
+    pub self_hostname: Option<String>,
+    /// For peers that no client section names. Empty only where that is allowed by its own key.
+    pub shared_key: Secret,
+    /// Peers also need the name and password of one of these.
+    pub users: Option<Vec<UserPlan>>,
+    /// Peers by address; the first that holds a peer counts.
+    pub clients: Vec<ClientPlan>,
+    /// Take peers that no client section names.
+    pub allow_anonymous_source: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserPlan {
+    pub username: String,
+    pub password: Secret,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientPlan {
+    pub source: ClientSource,
+    /// Instead of the common one.
+    pub shared_key: Option<Secret>,
+    /// Names of the users that may come from there; empty: all.
+    pub users: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientSource {
+    Network(Network),
+    /// A name, looked up when the keys are loaded.
+    Host(String),
+}
+
+/// What becomes of tags. `${client}` in any of these is the name in the peer's certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagPlan {
+    /// Instead of the peer's tag.
+    pub tag: Option<String>,
+    /// Before the tag, with a dot between.
+    pub add_tag_prefix: Option<String>,
+    /// Before the tag as it is; wins over `tag`.
+    pub tag_prefix: Option<String>,
+}
+
+/// What becomes of record metadata and of what a group of records shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metadata {
+    /// One field per leaf: `metadata.otlp.severity_number`, `group.resource.attributes.host`.
+    Fields,
+    /// The fields `metadata` and `group`, as JSON.
+    Nested,
+    Drop,
+}
