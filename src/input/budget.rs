@@ -37,6 +37,11 @@ impl Budget {
         self.total - self.permits.available_permits().min(self.total)
     }
 
+    /// Whether there is next to nothing left: somebody is, or soon will be, waiting.
+    pub fn is_spent(&self) -> bool {
+        self.permits.available_permits() < self.total / 8
+    }
+
     /// Waits for `bytes` more and adds them to `grant`. One that is in overdraft never waits.
     pub async fn extend(&self, grant: &mut Grant, bytes: usize) {
         if grant.overdraft.is_some() {

@@ -232,6 +232,11 @@ pub enum NotStored {
 }
 
 impl Receipt {
+    /// The receipt of what needs no commit: it is stored elsewhere, or there was nothing.
+    pub fn nothing() -> Receipt {
+        Receipt { number: 0, durable: watch::channel(0).1 }
+    }
+
     /// Counts commits in the order they were submitted; 0 when there was nothing to write.
     pub fn number(&self) -> u64 {
         self.number

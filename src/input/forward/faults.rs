@@ -9,8 +9,20 @@ use crate::base::metrics::{Counter, counter};
 use crate::record::msgpack::Foreign;
 
 /// The reasons, as they stand in metrics.
-const REASONS: [&str; 10] =
-    ["tls", "http", "proxy", "json", "syslog", "foreign", "framing", "message", "compression", "stalled"];
+const REASONS: [&str; 12] = [
+    "tls",
+    "http",
+    "proxy",
+    "json",
+    "syslog",
+    "foreign",
+    "framing",
+    "message",
+    "compression",
+    "stalled",
+    "idle",
+    "full",
+];
 
 pub struct Faults {
     reasons: [(&'static str, LogLimit, Counter); REASONS.len()],
@@ -21,7 +33,7 @@ impl Faults {
         let reasons = REASONS.map(|reason| {
             let closed = counter(
                 "sluicegate_input_closed_total",
-                "Connections closed for a fault of the peer, by reason.",
+                "Connections that the gateway closed, by reason.",
                 &[("input", input), ("reason", reason)],
             );
             (reason, LogLimit::new(Duration::from_secs(1)), closed)
@@ -51,6 +63,8 @@ fn reason(error: &SessionError) -> Option<&'static str> {
         SessionError::Message(_) => "message",
         SessionError::Inflate(_) => "compression",
         SessionError::Stalled(_) => "stalled",
+        SessionError::Idle(_) => "idle",
+        SessionError::Full(_) => "full",
         SessionError::Window(_) | SessionError::Read(_) => return None,
     })
 }

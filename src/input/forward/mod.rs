@@ -53,6 +53,7 @@ struct Metrics {
     received_bytes: Counter,
     records: Counter,
     acks: Counter,
+    unread_acks: Counter,
     ack_latency: Histogram,
     cut_messages: Counter,
     dropped: [Counter; Invalid::ALL.len()],
@@ -72,6 +73,11 @@ impl Forward {
             received_bytes: counter("sluicegate_received_bytes_total", "Bytes read from peers.", &labels),
             records: counter("sluicegate_received_records_total", "Records decoded.", &labels),
             acks: counter("sluicegate_acks_total", "Acks given to peers.", &labels),
+            unread_acks: counter(
+                "sluicegate_acks_unread_total",
+                "Acks not written, since the peer asks for them and reads none.",
+                &labels,
+            ),
             ack_latency: histogram(
                 "sluicegate_ack_latency_seconds",
                 "From a message's last byte to its records being stored, for messages with an ack.",

@@ -5,6 +5,7 @@
 //! Inside a message every byte is charged, so that half a message in each of a thousand connections stays bounded.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -97,6 +98,17 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Gives back the permits for more than is in the buffer.
     pub fn give_back(&mut self) {
         self.grant.shrink(self.buffer.len());
+    }
+
+    /// Reads on and throws away, until the peer has closed its side or the time is over. Closing while bytes are unread
+    /// would reset the connection, and the peer could lose acks that are on their way.
+    pub async fn discard(&mut self, time: Duration) {
+        self.buffer = BytesMut::new();
+        self.grant.shrink(0);
+        self.grant.leave_overdraft();
+        let mut buffer = vec![0; SMALL_READ];
+        let discarding = async { while self.inner.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
+        let _ = tokio::time::timeout(time, discarding).await;
     }
 
     /// Keeps no memory while nothing comes.

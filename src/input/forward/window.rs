@@ -3,7 +3,9 @@
 //! Acks leave from the tail: when the oldest receipt resolves, its acks are appended to the output and written. While
 //! the connection waits for anything else (bytes, budget, room in a buffer), it does so inside [`Window::beside`], so
 //! that acks never wait for reading. A peer that does not read its acks stops its own connection only, once
-//! [`UNREAD_ACKS`] bytes are waiting: clients exist that ask for acks and never read them.
+//! [`UNREAD_ACKS`] bytes are waiting. Clients exist that ask for acks and never read any (fluent-logger-node without
+//! `requireAckResponse`): closing would cost them what they have sent, so after [`WRITE_STALL`] they get no more acks and
+//! are read on.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -18,7 +20,7 @@ use crate::journal::{NotStored, Receipt};
 
 /// Acks a peer may leave unread before its connection is read no further.
 const UNREAD_ACKS: usize = 64 * 1024;
-/// A peer that takes no byte of its acks for so long is gone.
+/// A peer that takes no byte of that many acks for so long does not want them.
 const WRITE_STALL: Duration = Duration::from_secs(60);
 
 pub struct Window<W> {
@@ -28,7 +30,10 @@ pub struct Window<W> {
     limit: usize,
     out: Vec<u8>,
     written: usize,
+    /// The peer does not read its acks.
+    muted: bool,
     acks: Counter,
+    unread: Counter,
     latency: Histogram,
 }
 
@@ -47,12 +52,10 @@ pub enum WindowError {
     Journal(#[from] NotStored),
     #[error("cannot write an ack: {0}")]
     Write(#[from] io::Error),
-    #[error("the peer took no ack for {} s", WRITE_STALL.as_secs())]
-    Stalled,
 }
 
 impl<W: AsyncWrite + Unpin> Window<W> {
-    pub fn new(writer: W, limit: usize, acks: Counter, latency: Histogram) -> Self {
+    pub fn new(writer: W, limit: usize, acks: Counter, unread: Counter, latency: Histogram) -> Self {
         Window {
             writer,
             waiting: VecDeque::new(),
@@ -60,7 +63,9 @@ impl<W: AsyncWrite + Unpin> Window<W> {
             limit,
             out: Vec::new(),
             written: 0,
+            muted: false,
             acks,
+            unread,
             latency,
         }
     }
@@ -121,14 +126,23 @@ impl<W: AsyncWrite + Unpin> Window<W> {
         Ok(())
     }
 
-    /// Waits until everything is stored and every ack is written.
-    pub async fn finish(&mut self) -> Result<(), WindowError> {
-        while !self.is_empty() {
+    /// Waits until everything is stored and every ack is written, then says `last_word` and nothing more.
+    pub async fn finish(&mut self, last_word: &[u8]) -> Result<(), WindowError> {
+        while !self.waiting.is_empty() {
             self.progress().await?;
         }
-        self.writer.flush().await?;
-        self.writer.shutdown().await?;
-        Ok(())
+        self.out.extend_from_slice(last_word);
+        while self.unwritten() > 0 {
+            self.progress().await?;
+        }
+        let closing = async {
+            self.writer.flush().await?;
+            self.writer.shutdown().await
+        };
+        match tokio::time::timeout(WRITE_STALL, closing).await {
+            Ok(closed) => Ok(closed?),
+            Err(_) => Err(WindowError::Write(io::ErrorKind::TimedOut.into())),
+        }
     }
 
     /// One step: an ack written in part or whole, or the oldest receipt resolved. Pending for ever when nothing waits.
@@ -148,9 +162,9 @@ impl<W: AsyncWrite + Unpin> Window<W> {
             }
             match tokio::time::timeout(WRITE_STALL, writer.write(&out[*written..])).await {
                 Ok(Ok(0)) => Err(WindowError::Write(io::ErrorKind::WriteZero.into())),
-                Ok(Ok(len)) => Ok(len),
+                Ok(Ok(len)) => Ok(Some(len)),
                 Ok(Err(error)) => Err(error.into()),
-                Err(_) => Err(WindowError::Stalled),
+                Err(_) => Ok(None),
             }
         };
         tokio::select! {
@@ -159,13 +173,16 @@ impl<W: AsyncWrite + Unpin> Window<W> {
                 stored?;
                 self.release();
             }
-            len = write => {
-                *written += len?;
-                if *written == out.len() {
-                    out.clear();
-                    *written = 0;
+            len = write => match len? {
+                Some(len) => {
+                    *written += len;
+                    if *written == out.len() {
+                        out.clear();
+                        *written = 0;
+                    }
                 }
-            }
+                None => self.mute(),
+            },
         }
         Ok(())
     }
@@ -175,10 +192,64 @@ impl<W: AsyncWrite + Unpin> Window<W> {
         let Some(oldest) = self.waiting.pop_front() else { return };
         self.bytes -= oldest.bytes;
         drop(oldest.grant);
-        if oldest.count > 0 {
+        if oldest.count > 0 && self.muted {
+            self.unread.increment(oldest.count);
+        } else if oldest.count > 0 {
             self.out.extend_from_slice(&oldest.acks);
             self.acks.increment(oldest.count);
             self.latency.record(oldest.since.elapsed());
         }
+    }
+
+    /// Writes no acks from here on.
+    fn mute(&mut self) {
+        tracing::debug!("the peer reads none of its acks; it is sent no more of them");
+        self.muted = true;
+        self.out = Vec::new();
+        self.written = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::metrics::{counter, histogram};
+    use crate::input::budget::Budget;
+
+    fn window<W: AsyncWrite + Unpin>(writer: W) -> Window<W> {
+        let acks = counter("test_acks_total", "", &[]);
+        Window::new(writer, 1 << 20, acks.clone(), acks, histogram("test_latency_seconds", "", &[]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_no_acks_is_read_on_without_them() {
+        let (ours, peer) = tokio::io::duplex(1024);
+        let mut window = window(ours);
+        let budget = Budget::new(1 << 20);
+        let mut pushed = 0;
+        while !window.muted {
+            window.push(Receipt::nothing(), budget.empty_grant(), 0, vec![7; 512], 1, Instant::now());
+            pushed += 1;
+            assert!(pushed < 1_000);
+            let _ = tokio::time::timeout(Duration::from_millis(1), window.progress()).await;
+            window.make_room().await.unwrap();
+        }
+        assert!(pushed >= UNREAD_ACKS / 512, "{pushed}");
+        window.push(Receipt::nothing(), budget.empty_grant(), 0, vec![7; 512], 1, Instant::now());
+        window.finish(b"").await.unwrap();
+        drop(peer);
+    }
+
+    #[tokio::test]
+    async fn the_last_word_comes_behind_all_acks() {
+        let (ours, mut peer) = tokio::io::duplex(1024);
+        let mut window = window(ours);
+        let budget = Budget::new(1 << 20);
+        window.push(Receipt::nothing(), budget.empty_grant(), 0, b"ack".to_vec(), 1, Instant::now());
+        window.finish(b"\x80").await.unwrap();
+        drop(window);
+        let mut said = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut peer, &mut said).await.unwrap();
+        assert_eq!(said, b"ack\x80");
     }
 }

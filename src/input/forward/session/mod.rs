@@ -1,0 +1,151 @@
+//! One forward connection, from its first byte to its last ack.
+//!
+//! ```text
+//! read -> scan -> complete messages -> batches -> Intake -> window -> acks
+//!   ^                                                          |
+//!   `---- stops while the window, the budget or a buffer is full
+//! ```
+//!
+//! The task decodes, processes and encodes in line; only storing is behind it. A peer's fault costs its connection and
+//! one log line; what it sent before is stored and acknowledged first. When it is we who end the connection, we wait a
+//! moment for the peer to read its last acks: closing with unread bytes would make the kernel take them back.
+//!
+//! [`waiting`]: reading, and waiting for room. [`messages`]: from complete messages to batches and acks.
+
+mod messages;
+mod waiting;
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Forward;
+use super::message;
+use super::reader::Reader;
+use super::window::{Window, WindowError};
+use crate::input::Stop;
+use crate::pipeline::lane::Lane;
+use crate::pipeline::stream::Origin;
+use crate::record::Batch;
+use crate::record::msgpack::{Foreign, ScanError, Scanner};
+use crate::wire::compress::chunk::InflateError;
+
+/// Why a connection ended, where it was not the peer's wish.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error("{0}")]
+    Foreign(Foreign),
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error(transparent)]
+    Message(#[from] message::MessageError),
+    #[error("a compressed chunk cannot be read, is not acknowledged and will come again: {0}")]
+    Inflate(#[from] InflateError),
+    #[error("the peer sent no byte for {0} s in the middle of a message")]
+    Stalled(u64),
+    #[error("the peer sent nothing for {0} s, which is idle_timeout")]
+    Idle(u64),
+    #[error("a full buffer has held the peer's message for {0} s; the peer keeps it and sends it again")]
+    Full(u64),
+    #[error(transparent)]
+    Window(#[from] WindowError),
+    #[error("reading failed: {0}")]
+    Read(#[from] std::io::Error),
+}
+
+pub struct Session<R, W> {
+    forward: Arc<Forward>,
+    reader: Reader<R>,
+    window: Window<W>,
+    scanner: Scanner,
+    lane: Lane,
+    batch: Batch,
+    /// Acks of the messages in `batch`.
+    acks: Vec<u8>,
+    ack_count: u64,
+    /// Bytes received or inflated for `batch`.
+    batch_bytes: usize,
+    received: bool,
+    /// Said instead of an ack at the end, where the peer understands it.
+    last_word: &'static [u8],
+}
+
+/// What a turn leads to.
+enum Next {
+    Turn,
+    /// The peer has ended the connection.
+    Left,
+    /// We end it.
+    Close,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
+    pub fn new(forward: Arc<Forward>, reader: R, writer: W, origin: Origin) -> Self {
+        let metrics = &forward.metrics;
+        let window = Window::new(
+            writer,
+            forward.plan.window,
+            metrics.acks.clone(),
+            metrics.unread_acks.clone(),
+            metrics.ack_latency.clone(),
+        );
+        Session {
+            reader: Reader::new(reader, forward.intake.budget.clone()),
+            scanner: Scanner::new(forward.scan_limits()),
+            lane: Lane::new(origin),
+            batch: Batch::default(),
+            acks: Vec::new(),
+            ack_count: 0,
+            batch_bytes: 0,
+            received: false,
+            last_word: b"",
+            window,
+            forward,
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub async fn run(mut self, stop: Stop) -> Result<(), SessionError> {
+        let ended = loop {
+            match self.turn(&stop).await {
+                Ok(Next::Turn) => {}
+                Ok(end) => break Ok(end),
+                Err(SessionError::Window(error)) => return Err(error.into()),
+                Err(error) => break Err(error),
+            }
+        };
+        if !self.reader.unread().is_empty() && matches!(ended, Ok(Next::Left)) {
+            self.forward.metrics.cut_messages.increment(1);
+        }
+        // A peer that is gone cannot take its acks; what it sent is stored all the same.
+        match self.window.finish(self.last_word).await {
+            Ok(()) if !matches!(ended, Ok(Next::Left) | Err(SessionError::Read(_))) => {
+                self.reader.discard(self.forward.plan.linger_timeout).await;
+            }
+            Ok(()) => {}
+            Err(error) => tracing::debug!("not all acks were taken: {error}"),
+        }
+        ended.map(drop)
+    }
+
+    /// Reads once and takes what is complete.
+    async fn turn(&mut self, stop: &Stop) -> Result<Next, SessionError> {
+        self.window.make_room().await?;
+        let read = self.read(stop).await?;
+        if read == 0 {
+            if stop.draining.is_cancelled() {
+                self.last_read().await?;
+                return Ok(Next::Close);
+            }
+            return Ok(Next::Left);
+        }
+        self.check_first(read)?;
+        self.wait_for_buffers(stop).await?;
+        let taken = self.take_messages().await?;
+        self.reader.give_back();
+        if taken > 0 && self.forward.plan.deny_keepalive {
+            return Ok(Next::Close);
+        }
+        Ok(Next::Turn)
+    }
+}
