@@ -213,7 +213,7 @@ fn parse_port(digits: &str) -> Result<u16, String> {
     port.ok_or_else(|| "has no valid port; it is a number from 0 to 65535".to_owned())
 }
 
-fn check_host_name(host: &str) -> Result<(), String> {
+pub(super) fn check_host_name(host: &str) -> Result<(), String> {
     let legal = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
     let only_numbers = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if !legal || (only_numbers && host.parse::<Ipv4Addr>().is_err()) {

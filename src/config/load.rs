@@ -38,7 +38,7 @@ pub fn load(
     let env = env.collect();
     let Some(mut tree) = tree else { return faults.finish(None) };
     overlay(&mut tree, &env, &mut faults);
-    plan(tree, Context { faults, env }, flags)
+    plan(tree, Context::new(faults, env), flags)
 }
 
 /// From a tree to a plan.
@@ -46,7 +46,10 @@ pub(super) fn plan(tree: Tree, context: Context, flags: &Flags) -> Result<Plan, 
     let mut raw = raw::read(Table::root(&context, tree));
     let data_dir = data_dir(raw.data_dir.take(), &context, flags);
     // With faults so far, the plan only serves to find the others.
-    let plan = resolve(raw, data_dir.unwrap_or_default(), &context.faults);
+    let mut plan = resolve(raw, data_dir.unwrap_or_default(), &context.faults);
+    if let Some(plan) = &mut plan {
+        plan.secret_files = context.files.take().into_iter().collect();
+    }
     context.faults.finish(plan)
 }
 
@@ -81,5 +84,5 @@ pub(super) fn from_text(text: &str, env: &[(&str, &str)]) -> Result<Plan, Config
     let mut faults = Faults::new(None);
     let Some(mut tree) = super::source::parse(text, &faults) else { return faults.finish(None) };
     overlay(&mut tree, &env, &mut faults);
-    plan(tree, Context { faults, env }, &Flags::default())
+    plan(tree, Context::new(faults, env), &Flags::default())
 }

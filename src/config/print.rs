@@ -2,6 +2,8 @@
 //!
 //! With the secrets put back it is a configuration that gives the same plan; with `***` it is none.
 
+mod forward;
+
 use std::fmt::Write;
 
 use super::leaf::{Address, duration_text, size_text};
@@ -71,6 +73,9 @@ pub(super) fn effective(plan: &Plan) -> String {
             OutOfRange::Now => "now",
         },
     );
+    page.heading(0, "duplicates");
+    page.line(1, "window", duration_text(plan.duplicates.window));
+    page.line(1, "max_bytes", size_text(plan.duplicates.max_bytes as u64));
     page.heading(0, "journal");
     page.line(1, "max_bytes", size_text(plan.journal.max_bytes));
     page.line(1, "segment_bytes", size_text(plan.journal.segment_bytes));
@@ -106,23 +111,10 @@ impl Page {
         let _ = writeln!(self.text, "{:width$}{key}:", "", width = depth * 2);
     }
 
-    fn forward(&mut self, forward: &ForwardPlan) {
-        self.line(2, "type", "forward");
-        let listen: Vec<String> = forward.listen.iter().map(ToString::to_string).collect();
-        self.line(2, "listen", format!("[{}]", listen.join(", ")));
-        self.line(2, "max_message", size_text(forward.max_message as u64));
-        self.line(2, "max_inflated", size_text(forward.max_inflated as u64));
-        self.line(2, "max_depth", forward.max_depth);
-        self.line(2, "max_connections", forward.max_connections);
-        self.line(2, "stall_timeout", duration_text(forward.stall_timeout));
-        self.line(2, "window", size_text(forward.window as u64));
-        self.line(2, "join_partial", forward.join_partial);
-        self.line(2, "join_timeout", duration_text(forward.join_timeout));
-        self.line(2, "max_line", size_text(forward.max_line as u64));
-    }
-
     fn route(&mut self, route: &RoutePlan, plan: &Plan) {
         self.line(1, "- match", typed(route.pattern.text()));
+        let signals: Vec<&str> = route.signals.iter().map(|signal| signal.name()).collect();
+        self.line(2, "signal", format!("[{}]", signals.join(", ")));
         if !route.conditions.is_empty() {
             self.heading(2, "when");
         }
@@ -148,10 +140,7 @@ impl Page {
             match step {
                 Step::Add(fields) => self.line(3, "- add", map(fields, Template::text)),
                 Step::Rename(fields) => self.line(3, "- rename", map(fields, |to| escape(to))),
-                Step::Remove(keys) => {
-                    let keys: Vec<String> = keys.iter().map(|key| typed(key)).collect();
-                    self.line(3, "- remove", format!("[{}]", keys.join(", ")));
-                }
+                Step::Remove(keys) => self.line(3, "- remove", list(keys)),
             }
         }
     }
@@ -170,6 +159,11 @@ impl Page {
                 self.line(2, "security_token", quoted(&token.to_string()));
             }
         }
+        let stores = &destination.signal_logstores;
+        self.line(2, "metrics_logstore", quoted(&stores.metrics));
+        self.line(2, "traces_logstore", quoted(&stores.traces));
+        self.line(2, "blobs_logstore", quoted(&stores.blobs));
+        self.line(2, "profiles_logstore", quoted(&stores.profiles));
         self.line(2, "topic", quoted(&destination.topic.text()));
         self.line(
             2,
@@ -208,6 +202,12 @@ fn map<V>(entries: &[(String, V)], show: impl Fn(&V) -> String) -> String {
     let entries: Vec<String> =
         entries.iter().map(|(key, value)| format!("{}: {}", quoted(key), quoted(&show(value)))).collect();
     format!("{{ {} }}", entries.join(", "))
+}
+
+/// Texts of a key that takes no template.
+fn list<T: ToString>(texts: &[T]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| typed(&text.to_string())).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 fn address(address: &Address) -> String {

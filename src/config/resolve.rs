@@ -1,18 +1,22 @@
 //! From what was typed to what is used: fills in the defaults, turns names into indices, and checks the whole against
 //! itself. Every fault is collected; the plan counts only when there was none.
 
+mod forward;
+mod routes;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+use forward::inputs;
+use routes::routes;
+
 use super::errors::Faults;
 use super::leaf::Address;
-use super::pattern::Pattern;
 use super::plan::*;
-use super::raw::{Raw, RawBuffer, RawDestination, RawInput, RawLogService, RawRoute, logstore_name};
+use super::raw::{Raw, RawBuffer, RawDestination, RawLogService};
 use super::reader::no_such;
 use super::template::Template;
 use crate::base::limits;
-use crate::base::signal::Signal;
 
 /// Live bytes of one destination on disk: a quarter of the journal, so that one stuck destination leaves room.
 const BUFFER_DISK_BYTES: u64 = 1 << 30;
@@ -24,7 +28,6 @@ const IN_FLIGHT: usize = 4;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Kubernetes kills after 30 s, Docker after 10: what is not delivered by then is in the journal.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
-const FORWARD_PORT: u16 = 24224;
 const LOG_SERVICE_PORT: u16 = 24280;
 const OPERATIONS_PORT: u16 = 24290;
 const LOOPBACK: &str = "127.0.0.1";
@@ -50,15 +53,17 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
     let routes = routes(raw.routes, &destinations, default_destination, faults);
     let plan = Plan {
         data_dir,
-        inputs: inputs(raw.inputs),
+        inputs: inputs(raw.inputs, faults),
         routes,
         destinations: destinations.into_iter().map(|(_, plan)| plan).collect::<Option<Vec<_>>>()?,
         default_destination: default_destination?,
         buffers,
         records: RecordsPlan { nil: raw.nil.unwrap_or(Nil::Empty) },
         time: TimePlan { out_of_range: raw.out_of_range.unwrap_or(OutOfRange::Keep) },
-        duplicates: DuplicatesPlan { window: limits::DUPLICATES_WINDOW, max_bytes: limits::DUPLICATES_BYTES },
-        secret_files: Vec::new(),
+        duplicates: DuplicatesPlan {
+            window: raw.duplicates.window.unwrap_or(limits::DUPLICATES_WINDOW),
+            max_bytes: in_memory(raw.duplicates.max_bytes, limits::DUPLICATES_BYTES),
+        },
         journal,
         limits: LimitsPlan {
             byte_budget: in_memory(raw.limits.byte_budget, limits::BYTE_BUDGET),
@@ -69,6 +74,8 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
         operations: OperationsPlan {
             listen: raw.operations_listen.unwrap_or_else(|| Address::new(LOOPBACK, OPERATIONS_PORT)),
         },
+        // The loader knows.
+        secret_files: Vec::new(),
     };
     addresses(&plan, faults);
     Some(plan)
@@ -77,53 +84,6 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
 /// A number of bytes in memory; what was typed has passed its bound.
 fn in_memory(typed: Option<u64>, default: usize) -> usize {
     typed.map_or(default, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
-}
-
-fn inputs(mut raw: Vec<RawInput>) -> Vec<InputPlan> {
-    if raw.is_empty() {
-        raw.push(RawInput { name: "forward".to_owned(), forward: Default::default() });
-    }
-    let input = |RawInput { name, forward }| {
-        let kind = InputKind::Forward(ForwardPlan {
-            listen: forward
-                .listen
-                .unwrap_or_else(|| vec![Address::new(LOOPBACK, FORWARD_PORT)])
-                .into_iter()
-                .map(Listen::Tcp)
-                .collect(),
-            unix: UnixPlan { mode: 0o660, user: None, group: None },
-            udp_heartbeat: true,
-            tls: None,
-            proxy_protocol: Vec::new(),
-            security: None,
-            tag: TagPlan::default(),
-            source_address_key: None,
-            source_hostname_key: None,
-            client_name_key: None,
-            resolve_hostname: false,
-            metadata: Metadata::Nested,
-            skip_invalid_event: true,
-            deny_keepalive: false,
-            linger_timeout: limits::LINGER,
-            idle_timeout: None,
-            handshake_timeout: limits::HANDSHAKE,
-            full_timeout: limits::FULL,
-            chunk_size_limit: None,
-            chunk_size_warn_limit: None,
-            max_connections_per_peer: None,
-            max_message: in_memory(forward.max_message, limits::MESSAGE_BYTES),
-            max_inflated: in_memory(forward.max_inflated, limits::INFLATED_BYTES),
-            max_depth: forward.max_depth.unwrap_or(limits::DEPTH),
-            max_connections: forward.max_connections.unwrap_or(limits::CONNECTIONS),
-            stall_timeout: forward.stall_timeout.unwrap_or(limits::STALL),
-            window: in_memory(forward.window, limits::WINDOW_BYTES),
-            join_partial: forward.join_partial.unwrap_or(true),
-            join_timeout: forward.join_timeout.unwrap_or(limits::JOIN_TIMEOUT),
-            max_line: in_memory(forward.max_line, limits::JOINED_BYTES),
-        });
-        InputPlan { name, kind }
-    };
-    raw.into_iter().map(input).collect()
 }
 
 fn buffers(mut raw: Vec<RawBuffer>, journal: &JournalPlan, faults: &Faults) -> Vec<BufferPlan> {
@@ -214,11 +174,21 @@ fn destinations(
             }
             _ => None,
         };
-        let plan = place.map(|(target, project, logstore)| DestinationPlan {
+        let signal_logstores = place.as_ref().map(|(.., logstore)| {
+            let beside = SignalLogstores::beside(logstore);
+            SignalLogstores {
+                metrics: raw.metrics_logstore.unwrap_or(beside.metrics),
+                traces: raw.traces_logstore.unwrap_or(beside.traces),
+                blobs: raw.blobs_logstore.unwrap_or(beside.blobs),
+                profiles: raw.profiles_logstore.unwrap_or(beside.profiles),
+            }
+        });
+        let place = place.zip(signal_logstores);
+        let plan = place.map(|((target, project, logstore), signal_logstores)| DestinationPlan {
             name: raw.name.clone(),
             target,
             project,
-            signal_logstores: SignalLogstores::beside(&logstore),
+            signal_logstores,
             logstore,
             topic: raw.topic.unwrap_or_else(Template::tag),
             compression: raw.compression.unwrap_or(Compression::Lz4),
@@ -252,68 +222,6 @@ fn default_destination(typed: Option<String>, destinations: &Destinations, fault
     }
 }
 
-fn routes(
-    raw: Vec<RawRoute>,
-    destinations: &Destinations,
-    default: Option<usize>,
-    faults: &Faults,
-) -> Vec<RoutePlan> {
-    let mut catch_all: Option<String> = None;
-    let mut routes = Vec::with_capacity(raw.len());
-    for route in raw {
-        if let Some(before) = &catch_all {
-            faults.key(&route.path, format!("is never reached, since {before} matches every record"));
-        }
-        let everything = route.pattern.as_ref().is_some_and(Pattern::matches_everything);
-        if everything && !route.conditional && catch_all.is_none() {
-            catch_all = Some(route.path.clone());
-        }
-        let destination = match &route.destination {
-            None => default,
-            Some(name) => {
-                let key = format!("{}.destination", route.path);
-                find(name, destinations).map_err(|what| faults.key(&key, what)).ok()
-            }
-        };
-        if let Some(name) = route.logstore.as_ref().and_then(Template::as_constant)
-            && let Err(what) = logstore_name(name)
-        {
-            faults.key(&format!("{}.logstore", route.path), format!("`{name}` {what}"));
-        }
-        for (index, step) in route.processors.iter().enumerate() {
-            if let Step::Rename(pairs) = step {
-                rename(pairs, &format!("{}.processors[{index}].rename", route.path), faults);
-            }
-        }
-        routes.push(RoutePlan {
-            signals: vec![Signal::Logs],
-            pattern: route.pattern.unwrap_or_else(Pattern::everything),
-            conditions: route.conditions,
-            destination: destination.unwrap_or_default(),
-            logstore: route.logstore,
-            topic: route.topic,
-            processors: route.processors,
-        });
-    }
-    routes
-}
-
-/// A map has no order, so a chain of renames within one step would be ambiguous.
-fn rename(pairs: &[(String, String)], path: &str, faults: &Faults) {
-    for (index, (from, to)) in pairs.iter().enumerate() {
-        if pairs.iter().any(|(other, _)| other == to) {
-            faults.key(
-                &format!("{path}.{from}"),
-                format!("renames to `{to}`, which the same step renames; use two steps"),
-            );
-        }
-        if pairs.iter().take(index).any(|(_, other)| other == to) {
-            faults
-                .key(&format!("{path}.{from}"), format!("is the second field of this step to become `{to}`"));
-        }
-    }
-}
-
 fn find(name: &str, destinations: &Destinations) -> Result<usize, String> {
     let missing = || {
         if name == LOCAL {
@@ -329,22 +237,31 @@ fn names(destinations: &Destinations) -> Vec<&str> {
     destinations.iter().map(|(name, _)| name.as_str()).collect()
 }
 
-/// No two sockets on one address.
+/// No two sockets on one address or one path.
 fn addresses(plan: &Plan, faults: &Faults) {
     let mut taken: Vec<(String, &Address)> = Vec::new();
+    let mut paths: Vec<(String, &PathBuf)> = Vec::new();
     for input in &plan.inputs {
         let InputKind::Forward(forward) = &input.kind;
         let key = format!("inputs.{}.listen", input.name);
-        taken.extend(forward.listen.iter().filter_map(|listen| match listen {
-            Listen::Tcp(address) => Some((key.clone(), address)),
-            Listen::Unix(_) => None,
-        }));
+        for listen in &forward.listen {
+            match listen {
+                Listen::Tcp(address) => taken.push((key.clone(), address)),
+                Listen::Unix(path) => paths.push((key.clone(), path)),
+            }
+        }
     }
     taken.extend(plan.log_service.iter().map(|service| ("log_service.listen".to_owned(), &service.listen)));
     taken.push(("operations.listen".to_owned(), &plan.operations.listen));
     for (index, (key, address)) in taken.iter().enumerate() {
         if let Some((other, before)) = taken.iter().take(index).find(|(_, before)| before.collides(address)) {
             faults.key(key, format!("`{address}` is taken by {other} ({before}); give each its own port"));
+        }
+    }
+    for (index, (key, path)) in paths.iter().enumerate() {
+        if let Some((other, _)) = paths.iter().take(index).find(|(_, before)| before == path) {
+            let path = path.display();
+            faults.key(key, format!("`unix:{path}` is taken by {other}; give each its own path"));
         }
     }
 }

@@ -28,8 +28,16 @@ const SHORT_PREFIX: &str = "SLUICEGATE_";
 /// The variables that are no keys of the file, behind the short prefix.
 const SHORT: [&str; 2] = ["data_dir", "log"];
 /// Keys whose names are no common words, so that a variable that begins with one and has one underscore is meant for us.
-const KEYS: [&str; 7] =
-    ["inputs_", "destinations_", "buffers_", "journal_", "limits_", "log_service_", "operations_"];
+const KEYS: [&str; 8] = [
+    "inputs_",
+    "destinations_",
+    "buffers_",
+    "duplicates_",
+    "journal_",
+    "limits_",
+    "log_service_",
+    "operations_",
+];
 /// A configuration of ten thousand routes is smaller.
 const FILE_BYTES: u64 = 1 << 20;
 /// The YAML parser is recursive. Flow collections have its own limit; block collections can open many in one line.

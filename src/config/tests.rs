@@ -1,6 +1,7 @@
 //! The configuration as a whole: its defaults, its files, its faults, its variables.
 
 mod faults;
+mod forward;
 mod variables;
 
 use std::path::Path;
@@ -14,11 +15,13 @@ use super::plan::*;
 use super::{ConfigErrors, Flags, load};
 
 const HOME: (&str, &str) = ("HOME", "/home/u");
-const KEYS: [(&str, &str); 4] = [
+const KEYS: [(&str, &str); 6] = [
     HOME,
     ("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"),
     ("ALIBABA_CLOUD_SECURITY_TOKEN", "token-1"),
     ("SECRET", "hunter2"),
+    ("FORWARD_SHARED_KEY", "hunter2-key"),
+    ("FORWARD_PASSWORD", "hunter2-password"),
 ];
 
 fn lines(result: Result<Plan, ConfigErrors>) -> Vec<String> {
@@ -121,16 +124,21 @@ fn secrets_never_show() {
 #[test]
 fn hidden_secrets_are_not_taken_for_secrets() {
     let found = lines(from_text(&full_plan().effective(), &[HOME]));
-    for key in ["access_key_secret", "security_token"] {
-        let expected =
-            format!("configuration: destinations.cloud.{key}: is *** as `check --print` hides it; write");
+    for key in [
+        "inputs.forward.security.shared_key",
+        "inputs.forward.security.users[0].password",
+        "inputs.forward.security.clients[1].shared_key",
+        "destinations.cloud.access_key_secret",
+        "destinations.cloud.security_token",
+    ] {
+        let expected = format!("configuration: {key}: is *** as `check --print` hides it; write");
         assert!(
             found.iter().any(|line| line.starts_with(&expected)),
             "{expected}\nis not in\n{}",
             found.join("\n")
         );
     }
-    assert_eq!(found.len(), 2);
+    assert_eq!(found.len(), 5, "{}", found.join("\n"));
 }
 
 #[test]
@@ -140,6 +148,7 @@ fn the_effective_configuration_gives_the_same_plan() {
         let secrets = printed.replace("***", "hunter2");
         let again = from_text(&secrets, &[]).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
         assert_eq!(again.effective(), printed);
+        assert_eq!(format!("{again:?}"), format!("{plan:?}"));
     }
     let text = r#"
         destinations:
@@ -180,20 +189,18 @@ proptest! {
     fn no_shape_panics(seed in proptest::collection::vec(any::<u8>(), 40)) {
         let mut seed = seed.into_iter().cycle();
         let mut tree = super::source::Tree::new();
-        for key in ["inputs", "routes", "destinations", "buffers", "journal", "log_service", "data_dir", "time"] {
+        for key in ["inputs", "routes", "destinations", "buffers", "journal", "log_service", "data_dir", "duplicates"] {
             tree.insert(key.to_owned(), shape(&mut seed, 5));
         }
-        let context = super::reader::Context {
-            faults: Faults::default(),
-            env: [(HOME.0.to_owned(), HOME.1.to_owned())].into(),
-        };
+        let env = [(HOME.0.to_owned(), HOME.1.to_owned())].into();
+        let context = super::reader::Context::new(Faults::default(), env);
         let _ = super::load::plan(tree, context, &Flags::default());
     }
 }
 
 /// A value of any shape that is likely to meet known keys.
 fn shape(seed: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
-    const KEYS: [&str; 14] = [
+    const KEYS: [&str; 19] = [
         "forward",
         "local",
         "cloud",
@@ -208,6 +215,11 @@ fn shape(seed: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
         "tags",
         "logstore",
         "max_bytes",
+        "tls",
+        "security",
+        "users",
+        "clients",
+        "signal",
     ];
     let kind = match seed.next().unwrap() % 12 {
         0 => ValueKind::Nil,

@@ -1,0 +1,114 @@
+//! A destination as typed: a place in the cloud's Log Service with its keys, or the embedded one, and how it is served.
+
+use std::time::Duration;
+
+use super::{HOUR, MOMENT, field_key, logstore_name, not_empty, project_name};
+use crate::base::limits::{KIB, LOG_GROUP_BYTES};
+use crate::config::plan::{CloudPlan, Compression, LOCAL, SourceAddress};
+use crate::config::reader::{Leaf, Table};
+use crate::config::template::Template;
+
+#[derive(Default)]
+pub(in crate::config) struct RawDestination {
+    pub(in crate::config) name: String,
+    pub(in crate::config) path: String,
+    /// Absent for `local`, and when a required key is missing.
+    pub(in crate::config) cloud: Option<RawCloud>,
+    pub(in crate::config) metrics_logstore: Option<String>,
+    pub(in crate::config) traces_logstore: Option<String>,
+    pub(in crate::config) blobs_logstore: Option<String>,
+    pub(in crate::config) profiles_logstore: Option<String>,
+    pub(in crate::config) topic: Option<Template>,
+    pub(in crate::config) compression: Option<Compression>,
+    pub(in crate::config) in_flight: Option<usize>,
+    pub(in crate::config) request_timeout: Option<Duration>,
+    pub(in crate::config) batch_bytes: Option<u64>,
+    pub(in crate::config) batch_age: Option<Duration>,
+    pub(in crate::config) source: Option<SourceAddress>,
+    pub(in crate::config) tags: Vec<(String, String)>,
+    pub(in crate::config) hostname_tag: Option<bool>,
+    pub(in crate::config) receive_time_tag: Option<bool>,
+    pub(in crate::config) buffer: Option<String>,
+}
+
+pub(in crate::config) struct RawCloud {
+    pub(in crate::config) place: CloudPlan,
+    pub(in crate::config) project: String,
+    pub(in crate::config) logstore: String,
+}
+
+pub(super) fn destination((name, leaf): (String, Leaf<'_>)) -> Option<RawDestination> {
+    let path = leaf.path().to_owned();
+    let mut table = leaf.table()?;
+    let destination = RawDestination {
+        cloud: if name == LOCAL { embedded(&mut table) } else { cloud(&mut table) },
+        name,
+        path,
+        metrics_logstore: table.take("metrics_logstore").parsed("text", logstore_name),
+        traces_logstore: table.take("traces_logstore").parsed("text", logstore_name),
+        blobs_logstore: table.take("blobs_logstore").parsed("text", logstore_name),
+        profiles_logstore: table.take("profiles_logstore").parsed("text", logstore_name),
+        topic: table.take("topic").template(),
+        compression: table.take("compression").choice(&[
+            ("lz4", Compression::Lz4),
+            ("zstd", Compression::Zstd),
+            ("none", Compression::None),
+        ]),
+        in_flight: table.take("in_flight").integer(1..=256),
+        request_timeout: table.take("request_timeout").duration(MOMENT..=HOUR),
+        batch_bytes: table.take("batch_bytes").size(KIB as u64..=LOG_GROUP_BYTES as u64),
+        batch_age: table.take("batch_age").duration(MOMENT..=HOUR),
+        source: table.take("source").choice(&[("peer", SourceAddress::Peer), ("host", SourceAddress::Host)]),
+        tags: tags(table.take("tags")),
+        hostname_tag: table.take("hostname_tag").boolean(),
+        receive_time_tag: table.take("receive_time_tag").boolean(),
+        buffer: table.take("buffer").text(),
+    };
+    table.finish();
+    Some(destination)
+}
+
+fn tags(leaf: Leaf<'_>) -> Vec<(String, String)> {
+    leaf.entries()
+        .into_iter()
+        .filter_map(|(key, leaf)| Some((field_key(key, &leaf)?, leaf.text()?)))
+        .collect()
+}
+
+fn cloud(table: &mut Table<'_>) -> Option<RawCloud> {
+    let endpoint = table.take("endpoint").required("write https://cn-hangzhou.log.aliyuncs.com").endpoint();
+    let connect = table.take("connect").address();
+    let project =
+        table.take("project").required("write the Log Service project").parsed("text", project_name);
+    let logstore =
+        table.take("logstore").required("write the logstore in that project").parsed("text", logstore_name);
+    let id = table
+        .take("access_key_id")
+        .required("write access_key_id: ${env:ALIBABA_CLOUD_ACCESS_KEY_ID}")
+        .parsed("text", not_empty);
+    let secret = table
+        .take("access_key_secret")
+        .required("write access_key_secret: ${env:ALIBABA_CLOUD_ACCESS_KEY_SECRET}")
+        .secret();
+    let security_token = table.take("security_token").secret();
+    let place = CloudPlan {
+        endpoint: endpoint?,
+        connect,
+        access_key_id: id?,
+        access_key_secret: secret?,
+        security_token,
+    };
+    Some(RawCloud { place, project: project?, logstore: logstore? })
+}
+
+/// `local` has its place and its key from the embedded Log Service.
+fn embedded(table: &mut Table<'_>) -> Option<RawCloud> {
+    let own =
+        "`local` is the embedded Log Service, which knows its own; give another destination another name";
+    for key in ["endpoint", "connect", "access_key_id", "access_key_secret", "security_token"] {
+        table.refuse(key, own);
+    }
+    table.refuse("project", "`local` is the embedded Log Service; set log_service.project");
+    table.refuse("logstore", "`local` is the embedded Log Service; set log_service.logstore");
+    None
+}

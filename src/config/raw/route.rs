@@ -1,0 +1,109 @@
+//! A route as typed: a tag pattern, signals, conditions, and what becomes of the records.
+
+use regex::bytes::Regex;
+
+use super::{field_key, new_key};
+use crate::base::signal::Signal;
+use crate::config::pattern::Pattern;
+use crate::config::plan::{Condition, Step};
+use crate::config::reader::Leaf;
+use crate::config::template::Template;
+
+/// Stands for every signal.
+const ANY: &str = "any";
+
+pub(in crate::config) struct RawRoute {
+    /// The key's path, for faults found later.
+    pub(in crate::config) path: String,
+    /// Absent when it is faulty.
+    pub(in crate::config) pattern: Option<Pattern>,
+    /// Empty when it is faulty.
+    pub(in crate::config) signals: Option<Vec<Signal>>,
+    /// Whether conditions were typed, right or wrong.
+    pub(in crate::config) conditional: bool,
+    pub(in crate::config) conditions: Vec<(String, Condition)>,
+    pub(in crate::config) destination: Option<String>,
+    pub(in crate::config) logstore: Option<Template>,
+    pub(in crate::config) topic: Option<Template>,
+    pub(in crate::config) processors: Vec<Step>,
+}
+
+pub(super) fn route(leaf: Leaf<'_>) -> Option<RawRoute> {
+    let path = leaf.path().to_owned();
+    let mut table = leaf.table()?;
+    let when = table.take("when").entries();
+    let route = RawRoute {
+        path,
+        conditional: !when.is_empty(),
+        pattern: pattern(table.take("match")),
+        signals: signals(table.take("signal")),
+        conditions: when
+            .into_iter()
+            .filter_map(|(key, leaf)| Some((key, leaf.parsed("text or a /regex/", condition)?)))
+            .collect(),
+        destination: table.take("destination").text(),
+        logstore: table.take("logstore").template(),
+        topic: table.take("topic").template(),
+        processors: table.take("processors").list().into_iter().filter_map(step).collect(),
+    };
+    table.finish();
+    Some(route)
+}
+
+fn pattern(leaf: Leaf<'_>) -> Option<Pattern> {
+    if leaf.is_present() { leaf.parsed("a tag pattern", Pattern::parse) } else { Some(Pattern::everything()) }
+}
+
+fn condition(text: &str) -> Result<Condition, String> {
+    let Some(source) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) else {
+        return Ok(Condition::Equals(text.to_owned()));
+    };
+    match Regex::new(source) {
+        Ok(regex) => Ok(Condition::Regex(regex)),
+        Err(error) => Err(format!("is not a regular expression: {}", last_line(&error.to_string()))),
+    }
+}
+
+/// Syntax errors come as a drawing of several lines; the last one says what is wrong.
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or(text).trim_start_matches("error: ")
+}
+
+fn step(leaf: Leaf<'_>) -> Option<Step> {
+    let only_one = "is not a processor; write one of add, remove, rename";
+    let (kind, value) = leaf.single(only_one)?;
+    match kind.as_str() {
+        "add" => {
+            let fields = value.entries().into_iter();
+            Some(Step::Add(
+                fields.filter_map(|(key, leaf)| Some((field_key(key, &leaf)?, leaf.template()?))).collect(),
+            ))
+        }
+        "remove" => Some(Step::Remove(value.list().into_iter().filter_map(Leaf::text).collect())),
+        "rename" => {
+            let fields = value.entries().into_iter();
+            let pair =
+                |(from, leaf): (String, Leaf<'_>)| Some((from, leaf.parsed("a field's name", new_key)?));
+            Some(Step::Rename(fields.filter_map(pair).collect()))
+        }
+        _ => {
+            value.fault(only_one);
+            None
+        }
+    }
+}
+
+/// One or a list; each once, in their own order.
+fn signals(leaf: Leaf<'_>) -> Option<Vec<Signal>> {
+    let typed = leaf.several("a signal", |text| {
+        if text == ANY {
+            return Ok(Signal::ALL.to_vec());
+        }
+        match Signal::ALL.into_iter().find(|signal| signal.name() == text) {
+            Some(signal) => Ok(vec![signal]),
+            None => Err(format!("is not one of {}, {ANY}", Signal::ALL.map(Signal::name).join(", "))),
+        }
+    })?;
+    let wanted = |signal: &Signal| typed.iter().flatten().any(|typed| typed == signal);
+    Some(Signal::ALL.into_iter().filter(wanted).collect())
+}

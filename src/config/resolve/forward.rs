@@ -1,0 +1,120 @@
+//! Forward inputs: their defaults, and what holds between keys of one input.
+
+use super::in_memory;
+use crate::base::limits;
+use crate::config::errors::Faults;
+use crate::config::leaf::Address;
+use crate::config::plan::*;
+use crate::config::raw::{CLIENT, RawForward, RawInput};
+
+const PORT: u16 = 24224;
+/// Everyone in the socket's group may write to it, nobody else.
+const UNIX_MODE: u32 = 0o660;
+
+pub(super) fn inputs(mut raw: Vec<RawInput>, faults: &Faults) -> Vec<InputPlan> {
+    if raw.is_empty() {
+        raw.push(RawInput { name: "forward".to_owned(), forward: Default::default() });
+    }
+    let input = |RawInput { name, forward: raw }: RawInput| {
+        let key = |key: &str| format!("inputs.{name}.{key}");
+        client_names(&raw, key, faults);
+        fields(&raw, key, faults);
+        let plan = forward(raw);
+        sizes(&plan, key, faults);
+        InputPlan { kind: InputKind::Forward(plan), name }
+    };
+    raw.into_iter().map(input).collect()
+}
+
+fn forward(raw: RawForward) -> ForwardPlan {
+    let (user, group) = raw.unix_owner.unwrap_or_default();
+    ForwardPlan {
+        listen: raw.listen.unwrap_or_else(|| vec![Listen::Tcp(Address::new(super::LOOPBACK, PORT))]),
+        unix: UnixPlan { mode: raw.unix_mode.unwrap_or(UNIX_MODE), user, group },
+        udp_heartbeat: raw.udp_heartbeat.unwrap_or(true),
+        tls: raw.tls.flatten(),
+        proxy_protocol: raw.proxy_protocol.unwrap_or_default(),
+        security: raw.security,
+        tag: TagPlan { tag: raw.tag, add_tag_prefix: raw.add_tag_prefix, tag_prefix: raw.tag_prefix },
+        source_address_key: raw.source_address_key,
+        resolve_hostname: raw.resolve_hostname.unwrap_or(raw.source_hostname_key.is_some()),
+        source_hostname_key: raw.source_hostname_key,
+        client_name_key: raw.client_name_key,
+        metadata: raw.metadata.unwrap_or(Metadata::Nested),
+        skip_invalid_event: raw.skip_invalid_event.unwrap_or(true),
+        deny_keepalive: raw.deny_keepalive.unwrap_or(false),
+        linger_timeout: raw.linger_timeout.unwrap_or(limits::LINGER),
+        idle_timeout: raw.idle_timeout.flatten(),
+        stall_timeout: raw.stall_timeout.unwrap_or(limits::STALL),
+        handshake_timeout: raw.handshake_timeout.unwrap_or(limits::HANDSHAKE),
+        full_timeout: raw.full_timeout.unwrap_or(limits::FULL),
+        max_message: in_memory(raw.max_message, limits::MESSAGE_BYTES),
+        chunk_size_limit: raw.chunk_size_limit.map(|bytes| in_memory(Some(bytes), usize::MAX)),
+        chunk_size_warn_limit: raw.chunk_size_warn_limit.map(|bytes| in_memory(Some(bytes), usize::MAX)),
+        max_inflated: in_memory(raw.max_inflated, limits::INFLATED_BYTES),
+        max_depth: raw.max_depth.unwrap_or(limits::DEPTH),
+        max_connections: raw.max_connections.unwrap_or(limits::CONNECTIONS),
+        max_connections_per_peer: raw.max_connections_per_peer,
+        window: in_memory(raw.window, limits::WINDOW_BYTES),
+        join_partial: raw.join_partial.unwrap_or(true),
+        join_timeout: raw.join_timeout.unwrap_or(limits::JOIN_TIMEOUT),
+        max_line: in_memory(raw.max_line, limits::JOINED_BYTES),
+    }
+}
+
+/// Nobody has a name from a certificate where no certificate is asked for.
+fn client_names(raw: &RawForward, key: impl Fn(&str) -> String, faults: &Faults) {
+    let named = match &raw.tls {
+        None => false,
+        // Faulty: what it would be is unknown.
+        Some(None) => return,
+        Some(Some(tls)) => tls.client_auth != ClientAuth::None,
+    };
+    if named {
+        return;
+    }
+    let needs = "needs clients' certificates; set tls.client_ca, and tls.client_auth to required or optional";
+    if raw.client_name_key.is_some() {
+        faults.key(&key("client_name_key"), needs);
+    }
+    let mark = format!("${{{CLIENT}}}");
+    for (tag, text) in
+        [("tag", &raw.tag), ("add_tag_prefix", &raw.add_tag_prefix), ("tag_prefix", &raw.tag_prefix)]
+    {
+        if text.as_ref().is_some_and(|text| text.contains(&mark)) {
+            faults.key(&key(tag), format!("has {mark}, which {needs}"));
+        }
+    }
+}
+
+fn fields(raw: &RawForward, key: impl Fn(&str) -> String, faults: &Faults) {
+    if raw.source_hostname_key.is_some() && raw.resolve_hostname == Some(false) {
+        faults.key(
+            &key("resolve_hostname"),
+            "is false, and source_hostname_key needs it; leave out one of the two",
+        );
+    }
+    let fields = [
+        ("source_address_key", &raw.source_address_key),
+        ("source_hostname_key", &raw.source_hostname_key),
+        ("client_name_key", &raw.client_name_key),
+    ];
+    for (index, (name, field)) in fields.iter().enumerate() {
+        let same = fields.iter().take(index).find(|(_, before)| field.is_some() && before == field);
+        if let Some((other, _)) = same {
+            faults.key(&key(name), format!("is the field of {other} too; give each its own"));
+        }
+    }
+}
+
+/// What closes a connection never comes to be kept or logged.
+fn sizes(plan: &ForwardPlan, key: impl Fn(&str) -> String, faults: &Faults) {
+    for (name, limit) in
+        [("chunk_size_limit", plan.chunk_size_limit), ("chunk_size_warn_limit", plan.chunk_size_warn_limit)]
+    {
+        if limit.is_some_and(|limit| limit > plan.max_message) {
+            let most = crate::config::leaf::size_text(plan.max_message as u64);
+            faults.key(&key(name), format!("is more than max_message ({most}), above which nothing is read"));
+        }
+    }
+}
