@@ -40,10 +40,10 @@ mod doors;
 mod report;
 mod shipping;
 
-pub use doors::{Address, Door};
+pub use doors::{Address, Door, Place};
 
 use data::Data;
-use doors::Doors;
+use doors::{Doors, InputDoors};
 use report::Status;
 use shipping::Shipping;
 
@@ -141,7 +141,7 @@ impl Gateway {
 
     /// Where the operations port listens.
     pub fn operations(&self) -> Option<SocketAddr> {
-        self.addresses.iter().find(|address| address.door == Door::Operations).map(|address| address.socket)
+        self.addresses.iter().find(|address| address.door == Door::Operations)?.socket()
     }
 
     pub fn project(&self) -> Option<&str> {
@@ -155,7 +155,7 @@ async fn wire(
     status: Arc<Status>,
     data: Data,
     log_service: Option<doors::Bound>,
-    doors: Vec<Vec<doors::Bound>>,
+    doors: Vec<InputDoors>,
     addresses: Vec<Address>,
     ticks: &Stop,
 ) -> Result<Gateway> {
@@ -195,14 +195,17 @@ async fn wire(
     status.set_intake(intake.clone());
 
     let (service, inputs) = (Stop::default(), Stop::default());
-    let mut listening = Vec::new();
-    for (input, bound) in plan.inputs.iter().zip(doors) {
+    let (mut listening, mut heartbeats, mut watched) = (Vec::new(), Vec::new(), Vec::new());
+    for (input, InputDoors { gate, doors, .. }) in plan.inputs.iter().zip(doors) {
         let InputKind::Forward(settings) = &input.kind;
         let forward = Arc::new(Forward::new(&input.name, settings.clone(), plan.records.nil, intake.clone()));
-        for bound in bound {
-            status.add_input(&input.name, bound.address);
-            listening.push((forward.clone(), bound.listen()?));
+        for door in doors {
+            status.add_input(&input.name, door.place());
+            let (socket, heartbeat) = door.listen(&input.name)?;
+            listening.push((forward.clone(), gate.clone(), socket));
+            heartbeats.extend(heartbeat);
         }
+        watched.extend(gate.tls().cloned());
     }
 
     if let Some((listener, store)) = service_listener {
@@ -211,8 +214,14 @@ async fn wire(
     }
     reopened.into_iter().for_each(|destination| shipping.start(destination));
     ticks.tasks.spawn(start_senders(shipping.clone(), announced, ticks.draining.clone()));
-    for (forward, listener) in listening {
-        inputs.tasks.spawn(forward.listen(listener, inputs.clone()));
+    for (forward, gate, socket) in listening {
+        inputs.tasks.spawn(forward.listen(gate, socket, inputs.clone()));
+    }
+    for heartbeat in heartbeats {
+        inputs.tasks.spawn(heartbeat.run(inputs.draining.clone()));
+    }
+    for tls in watched {
+        ticks.tasks.spawn(tls.watch(ticks.draining.clone()));
     }
     ticks.tasks.spawn(tick(pipeline, status.clone(), ticks.draining.clone()));
     status.set_ready();

@@ -1,14 +1,23 @@
 //! Where the gateway listens. All addresses are bound before anything else is touched, so that a taken port is told at
-//! once and breaks nothing; peers are let in only when the rest stands.
+//! once and breaks nothing; peers are let in only when the rest stands. The files of TLS are read here for the same reason.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
-use tokio::net::{TcpListener, TcpSocket};
+use anyhow::{Context, Result, anyhow};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
-use crate::config::plan::{InputKind, Listen, Plan};
+use crate::config::leaf;
+use crate::config::plan::{ForwardPlan, InputKind, Listen, Plan};
+use crate::input::heartbeat::Heartbeat;
+use crate::input::listener::{Gate, GateSettings, Socket};
+
+mod unix;
+
+use unix::BoundFile;
 
 /// Connections that wait in the kernel to be accepted; it cuts this to its own bound.
 const BACKLOG: u32 = 1024;
@@ -35,20 +44,50 @@ impl fmt::Display for Door {
 #[derive(Clone, Debug)]
 pub struct Address {
     pub door: Door,
-    pub socket: SocketAddr,
+    pub place: Place,
+    /// Who comes in has to prove something, or nobody can listen in: a shared key, a signature, TLS and nothing else.
+    pub guarded: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Tcp(socket) => socket.fmt(f),
+            Place::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 impl Address {
+    /// Of a TCP port.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        match self.place {
+            Place::Tcp(socket) => Some(socket),
+            Place::Unix(_) => None,
+        }
+    }
+
+    /// Other machines reach it, and it asks nothing of them.
+    pub fn is_open(&self) -> bool {
+        !self.guarded && self.socket().is_some_and(|socket| !socket.ip().is_loopback())
+    }
+
     /// Where a program on this machine reaches it: "every interface" is no address to connect to.
-    pub fn reachable(&self) -> SocketAddr {
-        let mut socket = self.socket;
+    pub fn reachable(&self) -> Option<SocketAddr> {
+        let mut socket = self.socket()?;
         if socket.ip().is_unspecified() {
             socket.set_ip(match socket.ip() {
                 IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
                 IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
             });
         }
-        socket
+        Some(socket)
     }
 }
 
@@ -105,12 +144,86 @@ fn refused(key: &str, wanted: &str, error: &io::Error) -> anyhow::Error {
     anyhow!("{key}: cannot listen on {wanted}: {error}; {advice}")
 }
 
+/// One address of an input.
+pub(super) enum InputDoor {
+    /// With the UDP socket of the same port that answers heartbeats.
+    Tcp(Bound, Option<UdpSocket>),
+    Unix(BoundFile),
+}
+
+/// Ports of the kernel's choice that may be taken for UDP before that is given up.
+const PORT_TRIES: usize = 16;
+
+impl InputDoor {
+    async fn tcp(key: String, wanted: &leaf::Address, udp_heartbeat: bool) -> Result<InputDoor> {
+        let mut tries = PORT_TRIES;
+        loop {
+            let bound = Bound::new(key.clone(), &wanted.to_string()).await?;
+            if !udp_heartbeat {
+                return Ok(InputDoor::Tcp(bound, None));
+            }
+            tries -= 1;
+            match UdpSocket::bind(bound.address).await {
+                Ok(socket) => return Ok(InputDoor::Tcp(bound, Some(socket))),
+                // The kernel chose a port that is free for TCP alone.
+                Err(error) if wanted.port == 0 && tries > 0 && error.kind() == ErrorKind::AddrInUse => {}
+                Err(error) => {
+                    return Err(refused(&key, &format!("UDP {}", bound.address), &error).context(
+                        "UDP heartbeats need the port of the TCP address, or udp_heartbeat: false",
+                    ));
+                }
+            }
+        }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        match self {
+            InputDoor::Tcp(bound, _) => Place::Tcp(bound.address),
+            InputDoor::Unix(bound) => Place::Unix(bound.path().to_owned()),
+        }
+    }
+
+    /// Lets peers in.
+    pub(super) fn listen(self, input: &str) -> Result<(Socket, Option<Heartbeat>)> {
+        match self {
+            InputDoor::Tcp(bound, udp) => {
+                Ok((Socket::Tcp(bound.listen()?), udp.map(|socket| Heartbeat::new(input, socket))))
+            }
+            InputDoor::Unix(bound) => Ok((bound.listen()?, None)),
+        }
+    }
+}
+
+/// All addresses of an input, and what they share.
+pub(super) struct InputDoors {
+    pub(super) gate: Arc<Gate>,
+    pub(super) doors: Vec<InputDoor>,
+    guarded: bool,
+}
+
+impl InputDoors {
+    async fn bind(name: &str, settings: &ForwardPlan) -> Result<InputDoors> {
+        let gate =
+            Gate::new(name, GateSettings::from(settings)).with_context(|| format!("inputs.{name}.tls"))?;
+        let mut doors = Vec::new();
+        for listen in &settings.listen {
+            let key = format!("inputs.{name}.listen");
+            doors.push(match listen {
+                Listen::Tcp(address) => InputDoor::tcp(key, address, settings.udp_heartbeat).await?,
+                Listen::Unix(path) => InputDoor::Unix(BoundFile::new(key, path, &settings.unix).await?),
+            });
+        }
+        let tls = settings.tls.as_ref().is_some_and(|tls| !tls.allow_plain);
+        Ok(InputDoors { gate: Arc::new(gate), doors, guarded: tls || settings.security.is_some() })
+    }
+}
+
 /// All bound addresses.
 pub(super) struct Doors {
     pub(super) operations: Bound,
     pub(super) log_service: Option<Bound>,
     /// For each input of the plan, in order.
-    pub(super) inputs: Vec<Vec<Bound>>,
+    pub(super) inputs: Vec<InputDoors>,
 }
 
 impl Doors {
@@ -124,13 +237,7 @@ impl Doors {
         let mut inputs = Vec::new();
         for input in &plan.inputs {
             let InputKind::Forward(settings) = &input.kind;
-            let mut bound = Vec::new();
-            for listen in &settings.listen {
-                let Listen::Tcp(address) = listen else { continue };
-                let key = format!("inputs.{}.listen", input.name);
-                bound.push(Bound::new(key, &address.to_string()).await?);
-            }
-            inputs.push(bound);
+            inputs.push(InputDoors::bind(&input.name, settings).await?);
         }
         let wanted = plan.operations.listen.to_string();
         let operations = Bound::new("operations.listen".to_owned(), &wanted).await?;
@@ -140,11 +247,15 @@ impl Doors {
     /// In the order they are printed.
     pub(super) fn addresses(&self, plan: &Plan) -> Vec<Address> {
         let inputs = plan.inputs.iter().zip(&self.inputs).flat_map(|(input, bound)| {
-            bound.iter().map(|bound| Address { door: Door::Input(input.name.clone()), socket: bound.address })
+            bound.doors.iter().map(|door| Address {
+                door: Door::Input(input.name.clone()),
+                place: door.place(),
+                guarded: bound.guarded,
+            })
         });
-        let log_service = self.log_service.iter().map(|bound| (Door::LogService, bound.address));
-        let others = log_service.chain([(Door::Operations, self.operations.address)]);
-        inputs.chain(others.map(|(door, socket)| Address { door, socket })).collect()
+        let at = |door, bound: &Bound, guarded| Address { door, place: Place::Tcp(bound.address), guarded };
+        let log_service = self.log_service.iter().map(|bound| at(Door::LogService, bound, true));
+        inputs.chain(log_service).chain([at(Door::Operations, &self.operations, false)]).collect()
     }
 }
 
@@ -187,8 +298,36 @@ mod tests {
             ("192.0.2.1:3", "192.0.2.1:3"),
             ("127.0.0.1:4", "127.0.0.1:4"),
         ] {
-            let address = Address { door: Door::Operations, socket: bound.parse().unwrap() };
-            assert_eq!(address.reachable().to_string(), reachable);
+            let place = Place::Tcp(bound.parse().unwrap());
+            let address = Address { door: Door::Operations, place, guarded: false };
+            assert_eq!(address.reachable().unwrap().to_string(), reachable);
         }
+    }
+
+    #[tokio::test]
+    async fn heartbeats_get_the_port_of_the_tcp_address() {
+        let zero = leaf::Address::new("127.0.0.1", 0);
+        let door = InputDoor::tcp("inputs.a.listen".to_owned(), &zero, true).await.unwrap();
+        let InputDoor::Tcp(bound, Some(udp)) = door else { panic!("no UDP socket") };
+        assert_eq!(udp.local_addr().unwrap(), bound.address);
+        drop(bound);
+        let same = leaf::Address::new("127.0.0.1", udp.local_addr().unwrap().port());
+        let error = InputDoor::tcp("inputs.a.listen".to_owned(), &same, true).await.err().unwrap();
+        let said = format!("{error:#}");
+        assert!(said.contains("udp_heartbeat") && said.contains("another program"), "{said}");
+    }
+
+    #[test]
+    fn only_what_asks_nothing_of_other_machines_is_open() {
+        let address = |place: &str, guarded| Address {
+            door: Door::Operations,
+            place: Place::Tcp(place.parse().unwrap()),
+            guarded,
+        };
+        assert!(address("0.0.0.0:1", false).is_open());
+        assert!(!address("0.0.0.0:1", true).is_open() && !address("127.0.0.1:1", false).is_open());
+        let unix = Address { door: Door::Operations, place: Place::Unix("/run/s".into()), guarded: false };
+        assert!(!unix.is_open() && unix.reachable().is_none());
+        assert_eq!(unix.place.to_string(), "unix:/run/s");
     }
 }

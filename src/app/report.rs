@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
+use super::doors::Place;
 use crate::api::operations::Report;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::config::plan::Plan;
@@ -38,7 +39,7 @@ pub(super) struct Status {
 #[derive(Default)]
 struct Parts {
     intake: Option<Arc<Intake>>,
-    inputs: Vec<(String, SocketAddr)>,
+    inputs: Vec<(String, Place)>,
     destinations: Vec<(String, Arc<Delivery>)>,
     /// Why nothing can be sent to a destination, by its label.
     broken: BTreeMap<String, String>,
@@ -144,8 +145,8 @@ impl Status {
         self.parts().orphans = orphans;
     }
 
-    pub(super) fn add_input(&self, name: &str, address: SocketAddr) {
-        self.parts().inputs.push((name.to_owned(), address));
+    pub(super) fn add_input(&self, name: &str, place: Place) {
+        self.parts().inputs.push((name.to_owned(), place));
     }
 
     pub(super) fn add_destination(&self, label: &str, delivery: Arc<Delivery>) {
@@ -295,7 +296,7 @@ impl Report for Status {
         let inputs: Vec<Value> = parts
             .inputs
             .iter()
-            .map(|(name, address)| json!({ "name": name, "listen": address.to_string() }))
+            .map(|(name, place)| json!({ "name": name, "listen": place.to_string() }))
             .collect();
         let log_service = parts.log_service.clone();
         drop(parts);

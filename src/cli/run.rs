@@ -132,10 +132,10 @@ fn greet(gateway: &Gateway, data_dir: &Path) {
     for address in &gateway.addresses {
         let note = match (&address.door, gateway.project()) {
             (Door::LogService, Some(project)) => format!("  project {project}"),
-            _ if !address.socket.ip().is_loopback() => "  open to the network, without key or TLS".to_owned(),
+            _ if address.is_open() => "  open to the network, without key or TLS".to_owned(),
             _ => String::new(),
         };
-        say(&format!("  {:<12} {}{note}", address.door.to_string(), address.socket));
+        say(&format!("  {:<12} {}{note}", address.door.to_string(), address.place));
     }
     say(&invitation(&gateway.addresses, gateway.project().is_some()));
 }
@@ -143,7 +143,7 @@ fn greet(gateway: &Gateway, data_dir: &Path) {
 /// A command to try, with the addresses that are not where the commands look by themselves.
 fn invitation(addresses: &[Address], embedded: bool) -> String {
     let option = |flag: &str, usual: u16, wanted: fn(&Door) -> bool| {
-        let address = addresses.iter().find(|address| wanted(&address.door)).map(Address::reachable);
+        let address = addresses.iter().filter(|address| wanted(&address.door)).find_map(Address::reachable);
         let other = address.filter(|address| *address != SocketAddr::from((Ipv4Addr::LOCALHOST, usual)));
         other.map(|address| format!(" {flag} {address}")).unwrap_or_default()
     };
@@ -159,10 +159,12 @@ fn invitation(addresses: &[Address], embedded: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::Place;
 
     #[test]
     fn the_invitation_names_what_is_not_usual() {
-        let at = |door, socket: &str| Address { door, socket: socket.parse().unwrap() };
+        let at =
+            |door, socket: &str| Address { door, place: Place::Tcp(socket.parse().unwrap()), guarded: false };
         let input = || Door::Input("operations".to_owned());
         let usual = [at(input(), "0.0.0.0:24224"), at(Door::Operations, "127.0.0.1:24290")];
         let hello = "'{\"log\":\"hello\"}'";

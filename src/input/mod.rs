@@ -5,6 +5,7 @@
 
 pub mod budget;
 pub mod forward;
+pub mod heartbeat;
 pub mod listener;
 
 use std::sync::Arc;

@@ -44,7 +44,7 @@ pub async fn start_in(dir: Arc<tempfile::TempDir>, extra: &str) -> TestGateway {
 
 impl TestGateway {
     pub fn address(&self, name: &str) -> SocketAddr {
-        self.gateway.addresses.iter().find(|known| known.door.to_string() == name).unwrap().socket
+        self.gateway.addresses.iter().find(|known| known.door.to_string() == name).unwrap().socket().unwrap()
     }
 
     pub async fn connect(&self) -> TcpStream {

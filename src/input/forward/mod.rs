@@ -15,18 +15,14 @@ pub mod tally;
 mod time;
 pub mod window;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-
 use super::Intake;
-use super::listener::Listener;
+use super::listener::{Connection, Gate, Socket};
 use crate::base::limits;
 use crate::base::log_limit::LogLimit;
-use crate::base::metrics::{Counter, Histogram, counter, gauge, histogram};
+use crate::base::metrics::{Counter, Histogram, counter, histogram};
 use crate::base::shutdown::Stop;
 use crate::config::plan::{ForwardPlan, Nil};
 use crate::pipeline::join::JoinSettings;
@@ -44,7 +40,6 @@ pub struct Forward {
     join: Option<JoinSettings>,
     intake: Arc<Intake>,
     metrics: Metrics,
-    permits: Arc<Semaphore>,
     faults: Faults,
     invalid: LogLimit,
 }
@@ -96,7 +91,6 @@ impl Forward {
             join: plan
                 .join_partial
                 .then_some(JoinSettings { timeout: plan.join_timeout, max_line: plan.max_line }),
-            permits: Arc::new(Semaphore::new(plan.max_connections)),
             plan,
             intake,
             metrics,
@@ -110,30 +104,17 @@ impl Forward {
     }
 
     /// Accepts on one address until the input drains.
-    pub async fn listen(self: Arc<Self>, socket: TcpListener, stop: Stop) {
-        let Ok(address) = socket.local_addr() else { return };
-        let labels = [("input", &*self.name)];
-        let listener = Listener {
-            socket,
-            address,
-            input: self.name.clone(),
-            permits: self.permits.clone(),
-            accepted: counter("sluicegate_connections_total", "Connections accepted.", &labels),
-            refused: counter(
-                "sluicegate_connections_refused_total",
-                "Connections closed because max_connections was reached.",
-                &labels,
-            ),
-            open: gauge("sluicegate_connections_open", "Connections open now.", &labels),
-        };
+    pub async fn listen(self: Arc<Self>, gate: Arc<Gate>, socket: Socket, stop: Stop) {
         let inner = stop.clone();
-        listener.run(stop, move |stream, peer| self.clone().serve(stream, peer, inner.clone())).await;
+        gate.listen(socket, stop, move |connection| self.clone().serve(connection, inner.clone())).await;
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: Stop) {
-        let origin = Origin { input: self.name.clone(), peer: peer.ip().to_canonical().to_string().into() };
-        let (reader, writer) = stream.into_split();
+    async fn serve(self: Arc<Self>, connection: Connection, stop: Stop) {
+        let Connection { stream, peer, .. } = connection;
+        let origin = Origin { input: self.name.clone(), peer: peer.label.clone() };
+        let (reader, writer) = tokio::io::split(stream);
         let Err(error) = Session::new(self.clone(), reader, writer, origin).run(stop).await else { return };
+        let peer = peer.label;
         match error {
             // A peer that goes away is its own business.
             SessionError::Read(error) => {

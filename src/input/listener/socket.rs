@@ -1,0 +1,117 @@
+//! The two kinds of listening sockets, and the file of a Unix one.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// A silent peer is asked after so long whether it is still there; one that vanished without a word (its machine lost
+/// power, a firewall forgot the connection) is let go two minutes later. Peers hold idle connections for days.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_AGAIN: Duration = Duration::from_secs(20);
+const KEEPALIVE_TRIES: u32 = 6;
+
+/// Where an input listens.
+pub enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener, SocketFile),
+}
+
+impl Socket {
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Socket::Tcp(listener) => {
+                listener.accept().await.map(|(stream, peer)| Accepted::Tcp(stream, peer))
+            }
+            Socket::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+}
+
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Socket::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => address.fmt(f),
+                Err(_) => f.write_str("tcp"),
+            },
+            Socket::Unix(_, file) => write!(f, "unix:{}", file.path.display()),
+        }
+    }
+}
+
+/// A connection as the kernel gave it.
+pub(super) enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Accepted {
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Accepted::Tcp(_, peer) => Some(*peer),
+            Accepted::Unix(_) => None,
+        }
+    }
+
+    pub(super) fn label(&self) -> Arc<str> {
+        label(self.address())
+    }
+
+    /// What a connection is better off with; one that is gone already has no use for it.
+    pub(super) fn tune(&self) {
+        let Accepted::Tcp(stream, _) = self else { return };
+        // Acks are small and waited for.
+        let _ = stream.set_nodelay(true);
+        let _ = sockopt::set_socket_keepalive(stream, true);
+        let _ = sockopt::set_tcp_keepidle(stream, KEEPALIVE);
+        let _ = sockopt::set_tcp_keepintvl(stream, KEEPALIVE_AGAIN);
+        let _ = sockopt::set_tcp_keepcnt(stream, KEEPALIVE_TRIES);
+    }
+}
+
+/// What a peer is called in records and log lines.
+pub(super) fn label(address: Option<SocketAddr>) -> Arc<str> {
+    match address {
+        Some(address) => address.ip().to_canonical().to_string().into(),
+        None => "unix".into(),
+    }
+}
+
+/// The file of a Unix socket of ours. Dropping it removes the file, unless another one stands there by now.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    /// Of a socket that was bound to `path` just now.
+    pub fn new(path: &Path) -> io::Result<SocketFile> {
+        let file = fs::symlink_metadata(path)?;
+        Ok(SocketFile { path: path.to_owned(), device: file.dev(), inode: file.ino() })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path).is_ok_and(|file| {
+            file.file_type().is_socket() && (file.dev(), file.ino()) == (self.device, self.inode)
+        });
+        if ours {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
