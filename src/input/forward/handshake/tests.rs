@@ -267,7 +267,7 @@ fn the_sheets_ping_answers_the_sheets_helo() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn no_bytes_open_the_server_or_break_it(bytes in proptest::collection::vec(any::<u8>(), 0..600), flip in any::<u16>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
