@@ -1,5 +1,5 @@
 //! Ground: what every room may use and what uses no room: bounds, metrics, back-off, quiet logging, private files, free
-//! space, secrets, the host's name, the signal to stop.
+//! space, secrets, TLS, the host's name, the signal to stop.
 
 pub mod backoff;
 pub mod disk;
@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod secret;
 pub mod shutdown;
 pub mod signal;
+pub mod tls;
