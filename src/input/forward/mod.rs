@@ -7,6 +7,7 @@
 pub mod ack;
 pub mod entries;
 pub mod faults;
+pub mod handshake;
 pub mod message;
 pub mod reader;
 pub mod session;
