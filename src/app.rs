@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, operations};
 use crate::base::shutdown::Stop;
+use crate::base::tls::ServerTls;
 use crate::config::plan::{InputKind, InputPlan, Plan};
 use crate::input::Intake;
 use crate::input::budget::Budget;
@@ -61,11 +62,19 @@ pub struct Gateway {
     status: Arc<Status>,
     journal: Journal,
     shipping: Arc<Shipping>,
+    secured: Secured,
     inputs: Stop,
     service: Stop,
     ticks: Stop,
     /// Where everything listens, in the order it is printed.
     pub addresses: Vec<Address>,
+}
+
+/// What can be read again while the gateway runs.
+#[derive(Clone)]
+struct Secured {
+    forwards: Vec<(String, Arc<Forward>)>,
+    tls: Vec<Arc<ServerTls>>,
 }
 
 impl Gateway {
@@ -114,6 +123,26 @@ impl Gateway {
         }
         end(&self.service, closed, "log service").await;
         end(&self.ticks, closed, "operations").await;
+    }
+
+    /// Takes keys, users and certificates anew, for the connections to come; the rest of the plan is not looked at.
+    pub async fn reload(&self, plan: Plan) {
+        let secured = self.secured.clone();
+        // Files are read and names are looked up.
+        let reloading = tokio::task::spawn_blocking(move || {
+            for (name, forward) in &secured.forwards {
+                let input = plan.inputs.iter().find(|input| input.name == *name);
+                if let Some(InputPlan { kind: InputKind::Forward(settings), .. }) = input {
+                    forward.reload(settings);
+                }
+            }
+            for tls in &secured.tls {
+                tls.reload_if_changed();
+            }
+        });
+        if let Err(error) = reloading.await {
+            tracing::error!("keys and certificates could not be read again: {error}");
+        }
     }
 
     /// Inputs that do not end may take half of the time from senders that have something to deliver, and all of it from
@@ -195,10 +224,12 @@ async fn wire(
     status.set_intake(intake.clone());
 
     let (service, inputs) = (Stop::default(), Stop::default());
-    let (mut listening, mut heartbeats, mut watched) = (Vec::new(), Vec::new(), Vec::new());
-    for (input, InputDoors { gate, doors, .. }) in plan.inputs.iter().zip(doors) {
+    let (mut listening, mut heartbeats, mut watched, mut forwards) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (input, InputDoors { gate, keys, doors, .. }) in plan.inputs.iter().zip(doors) {
         let InputKind::Forward(settings) = &input.kind;
-        let forward = Arc::new(Forward::new(&input.name, settings.clone(), plan.records.nil, intake.clone()));
+        let forward =
+            Arc::new(Forward::new(&input.name, settings.clone(), keys, plan.records.nil, intake.clone()));
         for door in doors {
             status.add_input(&input.name, door.place());
             let (socket, heartbeat) = door.listen(&input.name)?;
@@ -206,6 +237,7 @@ async fn wire(
             heartbeats.extend(heartbeat);
         }
         watched.extend(gate.tls().cloned());
+        forwards.push((input.name.clone(), forward));
     }
 
     if let Some((listener, store)) = service_listener {
@@ -220,13 +252,14 @@ async fn wire(
     for heartbeat in heartbeats {
         inputs.tasks.spawn(heartbeat.run(inputs.draining.clone()));
     }
-    for tls in watched {
+    for tls in watched.iter().cloned() {
         ticks.tasks.spawn(tls.watch(ticks.draining.clone()));
     }
     ticks.tasks.spawn(tick(pipeline, status.clone(), ticks.draining.clone()));
     status.set_ready();
     let ticks = ticks.clone();
-    Ok(Gateway { plan, status, journal, shipping, inputs, service, ticks, addresses })
+    let secured = Secured { forwards, tls: watched };
+    Ok(Gateway { plan, status, journal, shipping, secured, inputs, service, ticks, addresses })
 }
 
 async fn end(stop: &Stop, deadline: Instant, what: &str) {

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use crate::config::leaf;
 use crate::config::plan::{ForwardPlan, InputKind, Listen, Plan};
+use crate::input::forward::handshake::KeyRing;
 use crate::input::heartbeat::Heartbeat;
 use crate::input::listener::{Gate, GateSettings, Socket};
 
@@ -197,6 +198,8 @@ impl InputDoor {
 /// All addresses of an input, and what they share.
 pub(super) struct InputDoors {
     pub(super) gate: Arc<Gate>,
+    /// Of a secured input.
+    pub(super) keys: Option<Arc<KeyRing>>,
     pub(super) doors: Vec<InputDoor>,
     guarded: bool,
 }
@@ -205,6 +208,14 @@ impl InputDoors {
     async fn bind(name: &str, settings: &ForwardPlan) -> Result<InputDoors> {
         let gate =
             Gate::new(name, GateSettings::from(settings)).with_context(|| format!("inputs.{name}.tls"))?;
+        let keys = match settings.security.clone() {
+            Some(security) => {
+                // Looks names up.
+                let loaded = tokio::task::spawn_blocking(move || KeyRing::load(&security)).await?;
+                Some(Arc::new(loaded.with_context(|| format!("inputs.{name}.security.clients"))?))
+            }
+            None => None,
+        };
         let mut doors = Vec::new();
         for listen in &settings.listen {
             let key = format!("inputs.{name}.listen");
@@ -214,7 +225,7 @@ impl InputDoors {
             });
         }
         let tls = settings.tls.as_ref().is_some_and(|tls| !tls.allow_plain);
-        Ok(InputDoors { gate: Arc::new(gate), doors, guarded: tls || settings.security.is_some() })
+        Ok(InputDoors { gate: Arc::new(gate), keys, doors, guarded: tls || settings.security.is_some() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod query;
+mod reload;
 mod run;
 mod send;
 mod status;

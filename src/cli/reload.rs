@@ -55,7 +55,9 @@ impl Reload {
             Err(errors) => {
                 // Not again before something changes again.
                 self.secrets.held = self.secrets.files.iter().map(|file| std::fs::read(file).ok()).collect();
-                tracing::error!("keys and certificates stay as they were, since the configuration has faults:\n{errors}");
+                tracing::error!(
+                    "keys and certificates stay as they were, since the configuration has faults:\n{errors}"
+                );
                 None
             }
         }

@@ -1,4 +1,5 @@
-//! `sluicegate run`: starts the gateway, says what listens where, stops on SIGTERM, SIGINT or SIGHUP.
+//! `sluicegate run`: starts the gateway, says what listens where, reads keys and certificates again on SIGHUP, stops on
+//! SIGTERM, SIGINT, or the SIGHUP of a terminal that goes away.
 
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,6 +13,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::reload::Reload;
 use super::{complain, say};
 use crate::app::{Address, Door, Gateway};
 use crate::config::{self, Flags};
@@ -45,11 +47,8 @@ impl Run {
                     && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
             )
             .init();
-        let plan = match config::load(
-            self.config.as_deref(),
-            super::variables(),
-            &Flags { data_dir: self.data_dir },
-        ) {
+        let flags = Flags { data_dir: self.data_dir };
+        let plan = match config::load(self.config.as_deref(), super::variables(), &flags) {
             Ok(plan) => plan,
             Err(errors) => {
                 complain(&errors.to_string());
@@ -65,19 +64,30 @@ impl Run {
         let done = runtime.block_on(async {
             let mut signals = Signals::new()?;
             let data_dir = plan.data_dir.clone();
+            let mut reload = Reload::new(self.config.as_deref(), flags, &plan);
             let gateway = tokio::select! {
                 gateway = Gateway::start(plan, Some(metrics)) => gateway?,
-                () = signals.next() => {
+                () = signals.stop() => {
                     tracing::info!("stopped while starting");
                     return Ok(ExitCode::SUCCESS);
                 }
             };
             greet(&gateway, &data_dir);
-            signals.next().await;
+            let mut hangup = signals.reload.take();
+            loop {
+                tokio::select! {
+                    () = signals.stop() => break,
+                    () = received(&mut hangup) => {}
+                    () = reload.secret_changed() => {}
+                }
+                if let Some(plan) = reload.load() {
+                    gateway.reload(plan).await;
+                }
+            }
             tracing::info!("stopping: delivering what is stored; a second signal stops at once");
             tokio::select! {
                 () = gateway.stop() => {}
-                () = signals.next() => std::process::exit(1),
+                () = signals.stop() => std::process::exit(1),
             }
             Ok(ExitCode::SUCCESS)
         });
@@ -87,35 +97,44 @@ impl Run {
     }
 }
 
-/// What asks for a stop: SIGTERM, SIGINT, and SIGHUP of a terminal that goes away.
+/// What asks for a stop: SIGTERM, SIGINT, and the SIGHUP of a terminal that goes away. A SIGHUP without a terminal asks
+/// for keys and certificates to be read again. Who was started by `nohup` is asked neither.
 struct Signals {
     term: Signal,
     interrupt: Signal,
-    hangup: Option<Signal>,
+    terminal_gone: Option<Signal>,
+    reload: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Signals> {
-        let hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
+        let terminal = std::io::stdin().is_terminal()
+            || std::io::stdout().is_terminal()
+            || std::io::stderr().is_terminal();
+        let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Signals {
             term: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup,
+            terminal_gone: hangup.take_if(|_| terminal),
+            reload: hangup,
         })
     }
 
-    async fn next(&mut self) {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
+    async fn stop(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.interrupt.recv() => {}
-            _ = hangup => {}
+            () = received(&mut self.terminal_gone) => {}
         }
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -19,6 +19,8 @@ pub mod window;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use super::Intake;
 use super::listener::{Connection, Gate, Socket};
 use crate::base::limits;
@@ -30,6 +32,7 @@ use crate::pipeline::join::JoinSettings;
 use crate::pipeline::stream::Origin;
 use crate::record::msgpack::Limits;
 use faults::Faults;
+use handshake::{Failures, HandshakeError, KeyRing};
 use session::{Session, SessionError};
 use tally::{Invalid, Tally};
 
@@ -42,6 +45,9 @@ pub struct Forward {
     intake: Arc<Intake>,
     metrics: Metrics,
     faults: Faults,
+    /// Of a secured input.
+    keys: Option<Arc<KeyRing>>,
+    failures: Failures,
     invalid: LogLimit,
 }
 
@@ -56,7 +62,13 @@ struct Metrics {
 }
 
 impl Forward {
-    pub fn new(name: &str, plan: ForwardPlan, nil: Nil, intake: Arc<Intake>) -> Self {
+    pub fn new(
+        name: &str,
+        plan: ForwardPlan,
+        keys: Option<Arc<KeyRing>>,
+        nil: Nil,
+        intake: Arc<Intake>,
+    ) -> Self {
         let labels = [("input", name)];
         let dropped = Invalid::ALL.map(|reason| {
             counter(
@@ -96,6 +108,8 @@ impl Forward {
             intake,
             metrics,
             faults: Faults::new(name),
+            keys,
+            failures: Failures::new(name),
             invalid: LogLimit::new(Duration::from_secs(10)),
         }
     }
@@ -110,11 +124,24 @@ impl Forward {
         gate.listen(socket, stop, move |connection| self.clone().serve(connection, inner.clone())).await;
     }
 
-    async fn serve(self: Arc<Self>, connection: Connection, stop: Stop) {
+    async fn serve(self: Arc<Self>, mut connection: Connection, stop: Stop) {
+        let mut first = BytesMut::new();
+        if let Some(keys) = &self.keys {
+            // Boxed, so that an open connection does not carry what only its beginning needed.
+            let shaken = tokio::select! {
+                biased;
+                shaken = Box::pin(self.shake(keys, &mut connection)) => shaken,
+                () = stop.draining.cancelled() => return,
+            };
+            // What failed is counted and said by the handshake itself.
+            let Ok(behind) = shaken else { return };
+            first = behind;
+        }
         let Connection { stream, peer, .. } = connection;
-        let origin = Origin { input: self.name.clone(), peer: peer.label.clone() };
         let (reader, writer) = tokio::io::split(stream);
-        let Err(error) = Session::new(self.clone(), reader, writer, origin).run(stop).await else { return };
+        let Err(error) = Session::new(self.clone(), reader, writer, &peer, first).run(stop).await else {
+            return;
+        };
         let peer = peer.label;
         match error {
             // A peer that goes away is its own business.
@@ -128,6 +155,32 @@ impl Forward {
                 if let Some(suppressed) = self.faults.count(&error) {
                     tracing::warn!(input = %self.name, %peer, suppressed, "connection closed: {error}");
                 }
+            }
+        }
+    }
+
+    /// The shared-key handshake; gives the bytes that came behind it.
+    async fn shake(&self, keys: &KeyRing, connection: &mut Connection) -> Result<BytesMut, HandshakeError> {
+        let Connection { stream, peer, deadline } = connection;
+        let ip = peer.address.map(|address| address.ip());
+        let who = handshake::Peer { ip, label: &peer.label };
+        let keepalive = !self.plan.deny_keepalive;
+        let shaken = handshake::serve(stream, keys, who, *deadline, keepalive, &self.failures).await;
+        shaken.map(|(_, behind)| behind)
+    }
+
+    /// Takes the keys of another configuration for the connections to come. Looks names up, so it blocks.
+    pub fn reload(&self, plan: &ForwardPlan) {
+        match (&self.keys, &plan.security) {
+            (None, None) => {}
+            (Some(keys), Some(security)) => match keys.replace(security) {
+                Ok(()) => tracing::info!(input = %self.name, "shared keys and users are read again"),
+                Err(error) => {
+                    tracing::error!(input = %self.name, "the shared keys stay as they were: {error}")
+                }
+            },
+            _ => {
+                tracing::warn!(input = %self.name, "inputs.{}.security comes or goes at a restart only", self.name)
             }
         }
     }

@@ -24,11 +24,21 @@ pub struct Reader<R> {
     pub grant: Grant,
     /// The last read took all there was.
     drained: bool,
+    /// Bytes in the buffer that no read has told of.
+    first: usize,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
-    pub fn new(inner: R, budget: Budget) -> Self {
-        Reader { inner, grant: budget.empty_grant(), budget, buffer: BytesMut::new(), drained: true }
+    /// `first` was read before, and is what the first read gives.
+    pub fn new(inner: R, budget: Budget, first: BytesMut) -> Self {
+        Reader {
+            inner,
+            grant: budget.empty_grant(),
+            budget,
+            first: first.len(),
+            buffer: first,
+            drained: true,
+        }
     }
 
     /// What was read and not taken.
@@ -43,6 +53,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     /// Waits for more bytes; 0 at the end of the stream. Cancelling it loses nothing.
     pub async fn read(&mut self) -> io::Result<usize> {
+        if self.first > 0 {
+            return Ok(std::mem::take(&mut self.first));
+        }
         if !self.drained
             && let Some(read) = self.read_more().await?
         {

@@ -17,6 +17,7 @@ mod waiting;
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Forward;
@@ -24,6 +25,7 @@ use super::message;
 use super::reader::Reader;
 use super::window::{Window, WindowError};
 use crate::input::Stop;
+use crate::input::listener::Peer;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::stream::Origin;
 use crate::record::Batch;
@@ -80,8 +82,10 @@ enum Next {
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
-    pub fn new(forward: Arc<Forward>, reader: R, writer: W, origin: Origin) -> Self {
+    /// `first` are bytes of the peer that were read already.
+    pub fn new(forward: Arc<Forward>, reader: R, writer: W, peer: &Peer, first: BytesMut) -> Self {
         let metrics = &forward.metrics;
+        let origin = Origin { input: forward.name.clone(), peer: peer.label.clone() };
         let window = Window::new(
             writer,
             forward.plan.window,
@@ -90,7 +94,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             metrics.ack_latency.clone(),
         );
         Session {
-            reader: Reader::new(reader, forward.intake.budget.clone()),
+            reader: Reader::new(reader, forward.intake.budget.clone(), first),
             scanner: Scanner::new(forward.scan_limits()),
             lane: Lane::new(origin),
             batch: Batch::default(),
