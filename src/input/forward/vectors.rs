@@ -331,7 +331,8 @@ fn malformed_and_odd_vectors() {
 #[test]
 fn no_vector_is_missing() {
     let ids: Vec<String> = vectors().into_iter().map(|(id, _)| id).collect();
-    let all = (1..=23).map(|number| format!("T{number:02}")).chain((1..=27).map(|number| format!("M{number:02}")));
+    let all =
+        (1..=23).map(|number| format!("T{number:02}")).chain((1..=27).map(|number| format!("M{number:02}")));
     assert_eq!(ids, all.collect::<Vec<_>>());
 }
 
@@ -344,7 +345,7 @@ fn cut_vectors_ask_for_more() {
             let (outcomes, rest) = receive(&bytes[..cut], usize::MAX);
             if id.starts_with('T') {
                 assert!(outcomes.iter().all(|outcome| !matches!(outcome, Outcome::Closed(_))), "{id} {cut}");
-                assert!(rest > 0 || cut == 0 || id == "T17", "{id} {cut}");
+                assert!(rest > 0 || cut == 0 || id == "T17" || id == "T23", "{id} {cut}");
             }
             assert!(outcomes.len() <= whole.len(), "{id} {cut}");
         }
@@ -364,7 +365,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         // The name of a foreign peer depends on how much of it is there.
-        prop_assume!(foreign(&bytes).is_none());
+        prop_assume!(begins(&bytes) || foreign(&bytes).is_none());
         let (whole, _) = receive(&bytes, usize::MAX);
         if whole.iter().all(|outcome| !matches!(outcome, Outcome::Closed(_))) {
             prop_assert_eq!(receive(&bytes, piece).0, whole);
@@ -374,7 +375,7 @@ proptest! {
     #[test]
     fn any_bytes_never_panic(bytes: Vec<u8>) {
         receive(&bytes, usize::MAX);
-        for head in [&b"\x93\xa1t"[..], b"\x93\xa1t\x01\x81\xa1a", b"\x92\xa1t\xc5\x00\x10", b"\x93\xa1t\x91\x92\x92\x01"] {
+        for head in [&b"\x93\xa1t"[..], b"\x93\xa1t\x01\x81\xa1a", b"\x92\xa1t\xc5\x00\x10", b"\x93\xa1t\x91\x92\x92\x01", b"[\"t\",[[1,"] {
             receive(&[head, &bytes].concat(), usize::MAX);
         }
     }

@@ -153,4 +153,3 @@ fn docker_reconnect_storm() {
 fn value<'a>(message: &'a Message, key: &str) -> Option<&'a str> {
     message.records[0].1.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
 }
-
