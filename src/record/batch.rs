@@ -48,6 +48,12 @@ impl Span {
         self.len == 0
     }
 
+    /// The bytes it stands for in a batch of this frame and arena.
+    pub fn of<'a>(self, frame: &'a [u8], arena: &'a [u8]) -> &'a [u8] {
+        let (from, len) = ((self.at & !IN_ARENA) as usize, self.len());
+        if self.at & IN_ARENA == 0 { &frame[from..from + len] } else { &arena[from..from + len] }
+    }
+
     /// The part of this span that starts `from` bytes in and is `len` long; cut to what there is.
     pub fn slice(self, from: usize, len: usize) -> Span {
         let from = (from as u32).min(self.len);
@@ -86,8 +92,7 @@ pub struct Batch {
 
 impl Batch {
     pub fn bytes(&self, span: Span) -> &[u8] {
-        let (from, len) = ((span.at & !IN_ARENA) as usize, span.len());
-        if span.at & IN_ARENA == 0 { &self.frame[from..from + len] } else { &self.arena[from..from + len] }
+        span.of(&self.frame, &self.arena)
     }
 
     pub fn tag(&self) -> &[u8] {

@@ -8,12 +8,16 @@ pub mod ack;
 pub mod entries;
 pub mod faults;
 pub mod handshake;
+pub mod json;
 pub mod message;
 pub mod reader;
 pub mod session;
 pub mod signal;
+pub mod tag;
 pub mod tally;
 mod time;
+#[cfg(test)]
+mod vectors;
 pub mod window;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What decoding counts: records kept, and events that cannot be kept, by reason.
 //!
-//! An invalid event costs itself alone. The rest of its message is stored and the message is acknowledged, because
+//! An invalid event costs itself alone, or is kept as far as it can be read where the input is set so. The rest of its message is stored and the message is acknowledged, because
 //! the sender could only send the same bytes again. Nothing is dropped without standing here.
 
 /// Why an event was dropped.
@@ -61,6 +61,8 @@ pub struct Tally {
     pub guessed_units: u64,
     /// Records kept without the attributes their group shares, because those would multiply the message too often.
     pub unshared: u64,
+    /// Invalid events kept all the same, because the input is set so; each is one of `records`.
+    pub kept: u64,
     invalid: [u64; Invalid::ALL.len()],
 }
 

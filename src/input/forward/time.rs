@@ -18,7 +18,7 @@ use crate::record::{Timestamp, json};
 pub(super) fn take(
     bytes: &[u8],
     walker: &mut Walker<'_>,
-    settings: &Settings,
+    settings: &Settings<'_>,
     tally: &mut Tally,
 ) -> Result<Timestamp, Invalid> {
     let received = settings.received;

@@ -172,6 +172,7 @@ pub enum Foreign {
     Tls,
     Http,
     Proxy,
+    /// Welcome as the first bytes of a connection without a shared key, where the caller looks for it first.
     Json,
     Syslog,
     Other(u8),
@@ -185,7 +186,7 @@ impl std::fmt::Display for Foreign {
             }
             Foreign::Http => f.write_str("HTTP: this port speaks the fluent forward protocol"),
             Foreign::Proxy => f.write_str("a PROXY protocol header: switch it off at the load balancer"),
-            Foreign::Json => f.write_str("JSON: set the sender to MessagePack"),
+            Foreign::Json => f.write_str("JSON where MessagePack is spoken: JSON has to begin a connection, and one without a shared key"),
             Foreign::Syslog => f.write_str("syslog: send it to a syslog input"),
             Foreign::Other(byte) => {
                 write!(f, "no forward message: its first byte is {byte:02x}, a message begins with an array")
