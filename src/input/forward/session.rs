@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::entries::{self, Entries};
 use super::message::{self, Body, Frame, Message, Signal};
 use super::reader::Reader;
-use super::signal;
-use super::tally::Tally;
+use super::signal::{self, Payload};
+use super::tally::{Invalid, Tally};
 use super::window::{Window, WindowError};
 use super::{Forward, ack};
 use crate::base::limits;
@@ -312,9 +312,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             body = 0..inflated.len();
             self.batch.frame = Bytes::from(inflated);
         }
-        if let Signal::Other(kind) = message.options.signal {
-            self.batch.tag = self.batch.keep(tag);
-            signal::decode_signal(&mut self.batch, kind, body, &settings, tally);
+        if let (Signal::Other(number), Some((shape, _))) = (message.options.signal, signal::payload(message))
+        {
+            match Payload::open(number, shape, body) {
+                Ok(mut payload) => loop {
+                    self.batch.tag = self.batch.keep(tag);
+                    if !payload.step(&mut self.batch, &settings, tally, STEP_RECORDS) {
+                        break;
+                    }
+                    let receipt = self.store();
+                    let nothing = self.forward.intake.budget.empty_grant();
+                    self.window.push(receipt, nothing, 0, Vec::new(), 0, since);
+                },
+                Err(_) => tally.drop(Invalid::Payload),
+            }
         } else {
             let mut entries = match message.body {
                 Body::Entries(_) => Entries::array(&self.batch, body),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::entries::{Settings, decode_array, decode_event, decode_packed};
 use super::message::{Body, Frame, Signal, open_with};
-use super::signal::{decode_signal, payload};
+use super::signal::{Payload, payload};
 use super::tally::{Invalid, Tally};
 use crate::record::msgpack::{Limits, Scanner, foreign};
 use crate::record::{Batch, Timestamp};
@@ -80,7 +80,8 @@ fn decode(bytes: &[u8], body_end: usize) -> Outcome {
     let mut batch = Batch { frame: frame.into(), ..Batch::default() };
     let (settings, mut tally) = (Settings::new(RECEIVED), Tally::default());
     let moved = |place: std::ops::Range<usize>| place.start + BASE..place.end + BASE;
-    let mut place = payload(&message).map(moved);
+    let shape = payload(&message).map(|(shape, _)| shape);
+    let mut place = payload(&message).map(|(_, place)| moved(place));
     if let Body::Packed(blob) = &message.body {
         match inflated(&bytes[blob.clone()], message.options.compressed) {
             Ok(None) => {}
@@ -94,7 +95,10 @@ fn decode(bytes: &[u8], body_end: usize) -> Outcome {
     match (message.options.signal, &message.body, place) {
         (_, Body::Dropped(reason), _) => tally.drop(*reason),
         (Signal::Other(signal), _, Some(place)) => {
-            decode_signal(&mut batch, signal, place, &settings, &mut tally);
+            match shape.map(|shape| Payload::open(signal, shape, place)) {
+                Some(Ok(mut payload)) => while payload.step(&mut batch, &settings, &mut tally, usize::MAX) {},
+                _ => tally.drop(Invalid::Payload),
+            }
         }
         (Signal::Logs, Body::Event(event), _) => decode_event(&mut batch, BASE, event, &settings, &mut tally),
         (Signal::Logs, Body::Entries(_), Some(place)) => {
