@@ -1,7 +1,8 @@
 //! The destinations that exist: one per (configured destination, logstore), made when the first record goes there.
 //!
 //! A logstore name can come from a template, so a record can make a destination. At most [`MADE_DESTINATIONS`] are made
-//! that way; records beyond go to their destination's default logstore, counted. Each new destination is announced on a
+//! that way; records beyond go to their destination's default logstore, counted. Each signal has a default logstore,
+//! which is configured and made when its first record comes. Each new destination is announced on a
 //! bounded channel, whose reader starts the sender; queues are named after it, so a restart finds them again.
 //!
 //! [`MADE_DESTINATIONS`]: crate::base::limits::MADE_DESTINATIONS
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::base::limits;
 use crate::base::metrics::{Counter, counter};
+use crate::base::signal::Signal;
 use crate::config::plan::{self, BufferPlan, DestinationPlan, Plan};
 use crate::journal::{Journal, OnFull, QueueId, QueueOptions, Storage};
 
@@ -82,7 +84,7 @@ impl Destinations {
             })
             .collect();
         // Every destination that can ever be announced: configured, made, and found in the journal.
-        let room = plans.len() + limits::MADE_DESTINATIONS + journal.recovered().len();
+        let room = plans.len() * Signal::ALL.len() + limits::MADE_DESTINATIONS + journal.recovered().len();
         let (announce, announced) = mpsc::channel(room);
         let overflow = counter(
             "sluicegate_destinations_overflow_total",
@@ -92,14 +94,14 @@ impl Destinations {
         (Destinations { plans, journal, table: Mutex::default(), announce, overflow }, announced)
     }
 
-    /// The default logstore of a configured destination.
-    pub fn default_of(&self, plan: usize) -> Arc<Destination> {
-        self.open(plan, &self.plans[plan].0.logstore, false)
+    /// The default logstore of a configured destination for a signal.
+    pub fn default_of(&self, plan: usize, signal: Signal) -> Arc<Destination> {
+        self.open(plan, self.plans[plan].0.logstore_of(signal), None)
     }
 
-    /// The destination for a rendered logstore name.
-    pub fn made(&self, plan: usize, logstore: &str) -> Arc<Destination> {
-        self.open(plan, logstore, true)
+    /// The destination for a rendered logstore name, or the signal's default when too many were made.
+    pub fn made(&self, plan: usize, logstore: &str, signal: Signal) -> Arc<Destination> {
+        self.open(plan, logstore, Some(signal))
     }
 
     /// Opens the queues that hold records from an earlier run. Gives the names nobody is configured for any more.
@@ -111,7 +113,7 @@ impl Destinations {
             });
             match known {
                 Some((plan, logstore)) => {
-                    self.open(plan, logstore, false);
+                    self.open(plan, logstore, None);
                 }
                 None => orphans.push(queue.clone()),
             }
@@ -119,16 +121,19 @@ impl Destinations {
         orphans
     }
 
-    fn open(&self, plan: usize, logstore: &str, by_template: bool) -> Arc<Destination> {
+    /// `made_for` is the signal of the record whose template made the name.
+    fn open(&self, plan: usize, logstore: &str, made_for: Option<Signal>) -> Arc<Destination> {
         let mut table = self.table.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(found) = table.by_name.get(&(plan, logstore.to_owned())) {
             return found.clone();
         }
-        if by_template && logstore != self.plans[plan].0.logstore {
+        let settings = &self.plans[plan].0;
+        let configured = Signal::ALL.iter().any(|signal| settings.logstore_of(*signal) == logstore);
+        if let Some(signal) = made_for.filter(|_| !configured) {
             if table.made >= limits::MADE_DESTINATIONS {
                 drop(table);
                 self.overflow.increment(1);
-                return self.open(plan, &self.plans[plan].0.logstore, false);
+                return self.default_of(plan, signal);
             }
             table.made += 1;
         }

@@ -13,6 +13,7 @@ use super::route::Router;
 use super::stream::{Identity, Origin, Stream};
 use super::{Pipeline, encode};
 use crate::base::limits;
+use crate::base::signal::Signal;
 use crate::journal::QueueId;
 use crate::record::{Batch, Record};
 
@@ -29,7 +30,8 @@ pub struct Lane {
     pub origin: Origin,
     /// Room the last batch needed, by queue.
     pub(super) last_need: Vec<(QueueId, u64)>,
-    tag_index: HashMap<Box<[u8]>, usize>,
+    /// By signal, then by tag.
+    tag_index: [HashMap<Box<[u8]>, usize>; Signal::ALL.len()],
     tags: Vec<TagRoutes>,
     /// The tag of the batch in hand.
     tag: usize,
@@ -44,7 +46,7 @@ pub struct Lane {
     block: Vec<u8>,
 }
 
-/// What is known about a tag: the routes it can take, and the outlet of those that the tag alone decides.
+/// What is known about a tag with a signal: the routes it can take, and the outlet of those that the tag alone decides.
 struct TagRoutes {
     candidates: Vec<(usize, Option<usize>)>,
 }
@@ -81,7 +83,7 @@ impl Lane {
         Lane {
             origin,
             last_need: Vec::new(),
-            tag_index: HashMap::new(),
+            tag_index: Default::default(),
             tags: Vec::new(),
             tag: 0,
             outlets: Vec::new(),
@@ -100,13 +102,14 @@ impl Lane {
             let last_need = std::mem::take(&mut self.last_need);
             *self = Lane { last_need, ..Lane::new(self.origin.clone()) };
         }
-        self.tag = match self.tag_index.get(batch.tag()) {
+        let index = &mut self.tag_index[batch.signal as usize];
+        self.tag = match index.get(batch.tag()) {
             Some(&known) => known,
             None => {
-                let candidates =
-                    router.candidates(batch.tag()).into_iter().map(|route| (route, None)).collect();
+                let candidates = router.candidates(batch.signal, batch.tag());
+                let candidates = candidates.into_iter().map(|route| (route, None)).collect();
                 self.tags.push(TagRoutes { candidates });
-                self.tag_index.insert(batch.tag().into(), self.tags.len() - 1);
+                index.insert(batch.tag().into(), self.tags.len() - 1);
                 self.remembered += batch.tag().len() + ENTRY_BYTES;
                 self.tags.len() - 1
             }
@@ -139,8 +142,9 @@ impl Lane {
         let logstore = rule.logstore(batch, record, &mut topic);
         topic.clear();
         rule.topic(batch, record, &mut topic);
-        // Key: route, logstore, topic; a logstore name holds no NUL.
+        // Key: route, signal, logstore, topic; a logstore name holds no NUL.
         let mut key = (route as u32).to_le_bytes().to_vec();
+        key.push(batch.signal as u8);
         key.extend_from_slice(logstore.as_deref().unwrap_or_default().as_bytes());
         key.push(0);
         key.extend_from_slice(&topic);
@@ -149,8 +153,8 @@ impl Lane {
             return found;
         }
         let destination = match &logstore {
-            Some(name) => pipeline.destinations.made(rule.destination, name),
-            None => pipeline.destinations.default_of(rule.destination),
+            Some(name) => pipeline.destinations.made(rule.destination, name, batch.signal),
+            None => pipeline.destinations.default_of(rule.destination, batch.signal),
         };
         let outlet = self.outlets.len();
         self.outlets.push(Outlet { destination, topic: topic.clone(), streams: HashMap::new() });

@@ -1,12 +1,14 @@
 //! Routes: the first one whose tag pattern and field conditions hold says where a record goes, under which topic and
 //! through which processors. Records that no route wants go to the default destination, never away.
 //!
-//! What depends on the tag alone is worked out once per tag; only conditions and templates that read a record cost
+//! A route takes the signals it names, logs when it names none; each signal has a default logstore of its own in every
+//! destination. What depends on the signal and the tag alone is worked out once per tag; only conditions and templates that read a record cost
 //! something per record.
 
 use std::borrow::Cow;
 
 use crate::base::limits;
+use crate::base::signal::Signal;
 use crate::config::names::clean_logstore_name;
 use crate::config::pattern::Pattern;
 use crate::config::plan::{Condition, Plan, Step};
@@ -20,6 +22,8 @@ pub struct Router {
 
 pub struct Route {
     pattern: Option<Pattern>,
+    /// `None` takes all signals.
+    signals: Option<Vec<Signal>>,
     conditions: Vec<(String, Condition)>,
     pub destination: usize,
     pub logstore: Option<Template>,
@@ -35,6 +39,7 @@ impl Router {
             .iter()
             .map(|route| Route {
                 pattern: Some(route.pattern.clone()),
+                signals: Some(route.signals.clone()),
                 conditions: route.conditions.clone(),
                 destination: route.destination,
                 logstore: route.logstore.clone(),
@@ -44,6 +49,7 @@ impl Router {
             .collect();
         routes.push(Route {
             pattern: None,
+            signals: None,
             conditions: Vec::new(),
             destination: plan.default_destination,
             logstore: None,
@@ -57,11 +63,13 @@ impl Router {
         &self.routes[index]
     }
 
-    /// The routes a tag can take, in order; the last one takes everything that comes to it.
-    pub fn candidates(&self, tag: &[u8]) -> Vec<usize> {
+    /// The routes that records of a signal with a tag can take, in order; the last one takes everything that comes to
+    /// it.
+    pub fn candidates(&self, signal: Signal, tag: &[u8]) -> Vec<usize> {
         let mut candidates = Vec::new();
         for (index, route) in self.routes.iter().enumerate() {
-            if route.pattern.as_ref().is_none_or(|pattern| pattern.matches(tag)) {
+            let carries = route.signals.as_ref().is_none_or(|signals| signals.contains(&signal));
+            if carries && route.pattern.as_ref().is_none_or(|pattern| pattern.matches(tag)) {
                 candidates.push(index);
                 if route.conditions.is_empty() {
                     break;

@@ -16,6 +16,7 @@
 use bytes::Bytes;
 
 use super::time::Timestamp;
+use crate::base::signal::Signal;
 
 const IN_ARENA: u32 = 1 << 31;
 
@@ -86,6 +87,8 @@ pub struct Batch {
     pub frame: Bytes,
     pub arena: Vec<u8>,
     pub tag: Span,
+    /// What the records are; routes and logstores depend on it.
+    pub signal: Signal,
     pub fields: Vec<Field>,
     pub records: Vec<Record>,
 }
@@ -109,10 +112,11 @@ impl Batch {
         self.clear_records();
     }
 
-    /// Forgets all records, the tag and what was made, keeps the frame.
+    /// Forgets all records, their tag and signal and what was made, keeps the frame.
     pub fn clear_records(&mut self) {
         self.arena.clear();
         self.tag = Span::EMPTY;
+        self.signal = Signal::Logs;
         self.fields.clear();
         self.records.clear();
     }

@@ -23,10 +23,14 @@ pub enum Invalid {
     Large,
     /// A payload of another signal than logs that is too large to be kept as a record.
     Payload,
+    /// A context, metric, sample or span of a metrics or traces payload that is not built as one.
+    Signal,
+    /// A sample or span whose labels or attributes would multiply its message too often.
+    Multiplied,
 }
 
 impl Invalid {
-    pub const ALL: [Invalid; 8] = [
+    pub const ALL: [Invalid; 10] = [
         Invalid::Tag,
         Invalid::Entry,
         Invalid::Time,
@@ -35,6 +39,8 @@ impl Invalid {
         Invalid::Damaged,
         Invalid::Large,
         Invalid::Payload,
+        Invalid::Signal,
+        Invalid::Multiplied,
     ];
 
     /// The reason's name in metrics and log lines.
@@ -48,6 +54,8 @@ impl Invalid {
             Invalid::Damaged => "damaged",
             Invalid::Large => "large",
             Invalid::Payload => "payload",
+            Invalid::Signal => "signal",
+            Invalid::Multiplied => "multiplied",
         }
     }
 }
@@ -59,7 +67,8 @@ pub struct Tally {
     pub records: u64,
     /// Integer times taken as milliseconds, microseconds or nanoseconds for their size; worth one log line a connection.
     pub guessed_units: u64,
-    /// Records kept without the attributes their group shares, because those would multiply the message too often.
+    /// Records kept without the attributes their group or resource shares, because those would multiply the message too
+    /// often; of metrics, resource attributes left out of a context's labels for their size or number.
     pub unshared: u64,
     /// Invalid events kept all the same, because the input is set so; each is one of `records`.
     pub kept: u64,

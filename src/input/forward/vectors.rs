@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::entries::{Settings, decode_array, decode_dropped, decode_event, decode_packed};
 use super::json::{Framer, begins, transcode};
 use super::message::{Body, Frame, Signal, open_with};
-use super::signal::{decode_signal, payload};
+use super::signal::{Payload, payload};
 use super::tally::{Invalid, Tally};
 use crate::record::msgpack::{Limits, Scanner, foreign};
 use crate::record::{Batch, Timestamp};
@@ -125,7 +125,8 @@ fn decode_as(bytes: &[u8], body_end: usize, settings: &Settings<'_>) -> Outcome 
     let mut batch = Batch { frame: frame.into(), ..Batch::default() };
     let mut tally = Tally::default();
     let moved = |place: std::ops::Range<usize>| place.start + BASE..place.end + BASE;
-    let mut place = payload(&message).map(moved);
+    let shape = payload(&message).map(|(shape, _)| shape);
+    let mut place = payload(&message).map(|(_, place)| moved(place));
     if let Body::Packed(blob) = &message.body {
         match inflated(&bytes[blob.clone()], message.options.compressed) {
             Ok(None) => {}
@@ -141,7 +142,10 @@ fn decode_as(bytes: &[u8], body_end: usize, settings: &Settings<'_>) -> Outcome 
             decode_dropped(&mut batch, BASE..BASE + bytes.len(), *reason, settings, &mut tally);
         }
         (Signal::Other(signal), _, Some(place)) => {
-            decode_signal(&mut batch, signal, place, settings, &mut tally);
+            match shape.map(|shape| Payload::open(signal, shape, place)) {
+                Some(Ok(mut payload)) => while payload.step(&mut batch, settings, &mut tally, usize::MAX) {},
+                _ => tally.drop(Invalid::Payload),
+            }
         }
         (Signal::Logs, Body::Event(event), _) => decode_event(&mut batch, BASE, event, settings, &mut tally),
         (Signal::Logs, Body::Entries(_), Some(place)) => {

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use sluicegate::input::forward::entries::{Entries, Settings, decode_event};
 use sluicegate::input::forward::message::{Body, Frame, open, open_with};
-use sluicegate::input::forward::signal::{decode_signal, payload};
 use sluicegate::input::forward::tally::Tally;
 use sluicegate::record::msgpack::{Limits, Scanner};
 use sluicegate::record::{Batch, Timestamp};
@@ -59,9 +58,6 @@ fuzz_target!(|input: &[u8]| {
             decode(&frame, Entries::packed(place.clone()), usize::MAX);
         }
         Body::Dropped(_) => {}
-    }
-    if let Some(place) = payload(&message) {
-        decode_signal(&mut batch, 1, place, &settings, &mut tally);
     }
     records(&batch);
 });
