@@ -29,6 +29,8 @@ pub struct Lane {
     pub origin: Origin,
     /// Room the last batch needed, by queue.
     pub(super) last_need: Vec<(QueueId, u64)>,
+    /// Something was stored in a buffer that goes with the process.
+    pub(super) passing: bool,
     tag_index: HashMap<Box<[u8]>, usize>,
     tags: Vec<TagRoutes>,
     /// The tag of the batch in hand.
@@ -81,6 +83,7 @@ impl Lane {
         Lane {
             origin,
             last_need: Vec::new(),
+            passing: false,
             tag_index: HashMap::new(),
             tags: Vec::new(),
             tag: 0,
@@ -98,7 +101,7 @@ impl Lane {
     pub(super) fn begin(&mut self, router: &Router, batch: &Batch) {
         if self.remembered > REMEMBERED_BYTES {
             let last_need = std::mem::take(&mut self.last_need);
-            *self = Lane { last_need, ..Lane::new(self.origin.clone()) };
+            *self = Lane { last_need, passing: self.passing, ..Lane::new(self.origin.clone()) };
         }
         self.tag = match self.tag_index.get(batch.tag()) {
             Some(&known) => known,
