@@ -182,8 +182,8 @@ impl Conversation {
 
     /// Gives buffers back while nothing comes.
     pub fn rest(&mut self) {
-        self.claimed = Vec::new();
-        self.contents = VecDeque::new();
+        self.claimed.shrink_to_fit();
+        self.contents.shrink_to_fit();
         self.unproven.shrink_to_fit();
     }
 }

@@ -154,7 +154,7 @@ impl Ledger {
         }
     }
 
-    /// An ack was read: its content id may come again for new data.
+    /// Acks were read: their content ids may come again for new data. What finds no room is armed at the next start.
     pub(super) fn read(&self, fingerprints: impl IntoIterator<Item = Fingerprint>) {
         let mut books = self.lock();
         for fingerprint in fingerprints {
@@ -415,6 +415,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            read(&bytes);
+            read(&[&[VERSION][..], &bytes].concat());
+        }
+
         /// Merging changes nothing that a start would make of it.
         #[test]
         fn merging_keeps_what_counts(

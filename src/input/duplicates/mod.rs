@@ -26,6 +26,8 @@ pub mod chunk_id;
 pub mod conversation;
 mod ledger;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -174,9 +176,11 @@ impl Duplicates {
             return;
         }
         self.receipts.keep(receipt);
-        let at = self.clock.now();
-        for fingerprint in claimed {
-            self.put(*fingerprint, State::Stored(receipt.number()), at);
+        let (now, state) = (self.clock.now(), State::Stored(receipt.number()));
+        let forgotten: usize =
+            claimed.iter().map(|fingerprint| self.table.put(*fingerprint, state, now, now)).sum();
+        if forgotten > 0 {
+            self.early.increment(forgotten as u64);
         }
         self.released.notify_waiters();
     }
