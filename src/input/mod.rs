@@ -4,6 +4,7 @@
 //! Every input hands its batches to the one [`Intake`], which holds the byte budget and the way into the pipeline.
 
 pub mod budget;
+pub mod duplicates;
 pub mod forward;
 pub mod heartbeat;
 pub mod listener;
@@ -17,22 +18,53 @@ use crate::pipeline::join::JoinSettings;
 use crate::pipeline::lane::Lane;
 use crate::record::Batch;
 use budget::Budget;
+use duplicates::{Conversation, Duplicates};
 
 /// What all inputs share.
 pub struct Intake {
     pub budget: Budget,
     pipeline: Arc<Pipeline>,
+    duplicates: Option<Arc<Duplicates>>,
 }
 
 impl Intake {
     pub fn new(pipeline: Arc<Pipeline>, budget: Budget) -> Self {
-        Intake { budget, pipeline }
+        Intake { budget, pipeline, duplicates: None }
+    }
+
+    /// With a memory for messages that come again.
+    pub fn with_duplicates(self, duplicates: Option<Arc<Duplicates>>) -> Self {
+        Intake { duplicates, ..self }
+    }
+
+    /// The memory for messages that come again, where there is one.
+    pub fn duplicates(&self) -> Option<&Arc<Duplicates>> {
+        self.duplicates.as_ref()
     }
 
     /// Processes a batch and hands it to the journal; the receipt resolves when it is stored. The batch keeps
     /// its frame and nothing else. Never waits: that is what [`Intake::ready`] is for, before the next read.
     pub fn store(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) -> Receipt {
         self.pipeline.store(lane, batch, join)
+    }
+
+    /// As [`Intake::store`], with the messages' ids, which are stored with their records or not at all. To be called for
+    /// the batch that ends the messages met since the last time; parts of a message before its last go without ids.
+    pub fn store_met(
+        &self,
+        lane: &mut Lane,
+        batch: &mut Batch,
+        join: Option<&JoinSettings>,
+        conversation: &mut Conversation,
+    ) -> Receipt {
+        if !conversation.has_claims() {
+            return self.store(lane, batch, join);
+        }
+        let mut boarded = None;
+        let submitted =
+            self.pipeline.store_with(lane, batch, join, |commit| boarded = Some(conversation.board(commit)));
+        conversation.handed_over(boarded, &submitted);
+        submitted.receipt
     }
 
     /// Waits until the buffers this lane wrote to last have room again. A connection whose destination blocks is not

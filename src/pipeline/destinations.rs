@@ -26,6 +26,8 @@ pub struct Destination {
     pub queue: QueueId,
     /// Bytes the queue may hold.
     pub quota: u64,
+    /// What the queue holds outlives the process.
+    pub durable: bool,
 }
 
 impl Destination {
@@ -144,6 +146,7 @@ impl Destinations {
             logstore: logstore.to_owned(),
             queue,
             quota: options.max_bytes,
+            durable: options.storage == Storage::Disk,
         });
         table.by_name.insert((plan, logstore.to_owned()), destination.clone());
         // The channel holds more than can ever be made; a closed one means that the gateway is stopping.

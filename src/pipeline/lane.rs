@@ -32,6 +32,8 @@ pub struct Lane {
     pub(super) last_need: Vec<(QueueId, u64)>,
     /// By signal, then by tag.
     tag_index: [HashMap<Box<[u8]>, usize>; Signal::ALL.len()],
+    /// Something was stored in a buffer that goes with the process.
+    pub(super) passing: bool,
     tags: Vec<TagRoutes>,
     /// The tag of the batch in hand.
     tag: usize,
@@ -84,6 +86,7 @@ impl Lane {
             origin,
             last_need: Vec::new(),
             tag_index: Default::default(),
+            passing: false,
             tags: Vec::new(),
             tag: 0,
             outlets: Vec::new(),
@@ -100,7 +103,7 @@ impl Lane {
     pub(super) fn begin(&mut self, router: &Router, batch: &Batch) {
         if self.remembered > REMEMBERED_BYTES {
             let last_need = std::mem::take(&mut self.last_need);
-            *self = Lane { last_need, ..Lane::new(self.origin.clone()) };
+            *self = Lane { last_need, passing: self.passing, ..Lane::new(self.origin.clone()) };
         }
         let index = &mut self.tag_index[batch.signal as usize];
         self.tag = match index.get(batch.tag()) {

@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use crate::base::metrics::{Counter, counter};
 use crate::config::plan::Compression;
-use crate::journal::{Append, Commit, Journal, QueueId, Receipt};
+use crate::journal::{Append, Commit, Journal, QueueId, Receipt, Submitted};
 use crate::record::{Batch, Timestamp};
 use crate::wire::loggroup::packed;
 use destinations::Destinations;
@@ -67,6 +67,33 @@ impl Pipeline {
     /// Nothing here waits: a batch that was read is handed over whole, whatever happens to its connection. Waiting for
     /// room is [`Pipeline::ready`], before the next read.
     pub fn store(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) -> Receipt {
+        let (commit, pieces) = self.commit(lane, batch, join);
+        self.submit(commit, pieces).receipt
+    }
+
+    /// As [`Pipeline::store`], and lets `board` put what belongs to these records into their commit, behind them. Not
+    /// called when some of what this lane stored since the last such call goes with the process.
+    pub fn store_with(
+        &self,
+        lane: &mut Lane,
+        batch: &mut Batch,
+        join: Option<&JoinSettings>,
+        board: impl FnOnce(&mut Commit),
+    ) -> Submitted {
+        let (mut commit, pieces) = self.commit(lane, batch, join);
+        if !std::mem::take(&mut lane.passing) {
+            board(&mut commit);
+        }
+        self.submit(commit, pieces)
+    }
+
+    /// The commit a batch becomes, perhaps empty, and the receipt of pieces that were stored on their own.
+    fn commit(
+        &self,
+        lane: &mut Lane,
+        batch: &mut Batch,
+        join: Option<&JoinSettings>,
+    ) -> (Commit, Option<Receipt>) {
         let absorbed = match (&self.joiner, join) {
             (Some(joiner), Some(settings)) => joiner.absorb(settings, &lane.origin, batch),
             _ => Absorbed::default(),
@@ -75,14 +102,19 @@ impl Pipeline {
         batch.clear_records();
         need.extend(absorbed.need);
         lane.last_need = need;
-        let receipt = match commit {
-            Some(commit) => self.journal.submit(commit).receipt,
-            None => self.journal.last_receipt(),
+        (commit.unwrap_or_default(), absorbed.stored)
+    }
+
+    fn submit(&self, commit: Commit, pieces: Option<Receipt>) -> Submitted {
+        let mut submitted = if commit.is_empty() {
+            Submitted { receipt: self.journal.last_receipt(), entries: Vec::new() }
+        } else {
+            self.journal.submit(commit)
         };
-        match absorbed.stored {
-            Some(pieces) => receipt.later(pieces),
-            None => receipt,
+        if let Some(pieces) = pieces {
+            submitted.receipt = submitted.receipt.later(pieces);
         }
+        submitted
     }
 
     /// Waits until there is room for another batch like the lane's last one.
@@ -139,6 +171,7 @@ impl Pipeline {
         for mut fragment in lane.take() {
             is_empty = false;
             let queue = fragment.stream.destination.queue;
+            lane.passing |= !fragment.stream.destination.durable;
             let trailer = self.trailer(&fragment, now);
             let (mark, payload) = finish(lane, &mut fragment);
             let bytes = payload.len() as u64;
