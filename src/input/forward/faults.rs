@@ -9,7 +9,8 @@ use crate::base::metrics::{Counter, counter};
 use crate::record::msgpack::Foreign;
 
 /// The reasons, as they stand in metrics.
-const REASONS: [&str; 12] = [
+const REASONS: [&str; 13] = [
+    "dead_letter",
     "tls",
     "http",
     "proxy",
@@ -60,6 +61,8 @@ fn reason(error: &SessionError) -> Option<&'static str> {
         SessionError::Foreign(Foreign::Syslog) => "syslog",
         SessionError::Foreign(Foreign::Other(_)) => "foreign",
         SessionError::Scan(_) => "framing",
+        SessionError::JsonFrame(_) | SessionError::Json(_) => "json",
+        SessionError::Letter(_) => "dead_letter",
         SessionError::Message(_) => "message",
         SessionError::Inflate(_) => "compression",
         SessionError::Stalled(_) => "stalled",

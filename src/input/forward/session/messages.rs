@@ -2,19 +2,24 @@
 //!
 //! Consecutive Message-mode messages of one tag within a read become one batch, since Docker sends every line as a
 //! message of its own. Everything else is decoded and stored message by message, large ones in steps.
+//!
+//! A message with a chunk id is met before it is decoded: one that came before is acknowledged with the first copy's
+//! receipt and not decoded again. Between that and handing its batch over nothing is awaited (`input::duplicates`).
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Session, SessionError};
-use crate::base::limits;
-use crate::input::forward::entries::{self, Entries};
+use crate::base::{self, limits};
+use crate::input::duplicates::{Id, Meeting, chunk_id};
+use crate::input::forward::ack;
+use crate::input::forward::entries::{self, Entries, Settings};
 use crate::input::forward::message::{self, Body, Frame, Message, Signal};
+use crate::input::forward::signal::{self, Payload};
 use crate::input::forward::tally::Tally;
-use crate::input::forward::{ack, signal};
 use crate::journal::Receipt;
 use crate::record::{Span, Timestamp};
 use crate::wire::compress::chunk::{self, Inflate, Packing, Progress};
@@ -29,34 +34,20 @@ const STEP_RECORDS: usize = 4_096;
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// Takes every complete message off the buffer, in order, and tells how many there were.
     pub(super) async fn take_messages(&mut self) -> Result<usize, SessionError> {
-        let mut end = 0;
-        let mut ends: Vec<(usize, usize)> = Vec::new();
-        let scanned = loop {
-            match self.scanner.scan(&self.reader.unread()[end..]) {
-                Ok(Some(len)) => {
-                    end += len;
-                    ends.push((end, self.scanner.body_end()));
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
+        let ((region, ends), cut) = self.cut().await?;
         let count = ends.len();
-        if end > 0 {
-            let region = self.reader.take(end);
-            let mut start = 0;
-            let since = Instant::now();
-            for (end, body_end) in ends {
-                let taken = self.take_message(&region, start..end, body_end, since).await;
-                if taken.is_err() {
-                    self.flush(since);
-                }
-                taken?;
-                start = end;
+        let mut start = 0;
+        let since = Instant::now();
+        for (end, body_end) in ends {
+            let taken = self.take_message(&region, start..end, body_end, since).await;
+            if taken.is_err() {
+                self.flush(since);
             }
-            self.flush(since);
+            taken?;
+            start = end;
         }
-        scanned?;
+        self.flush(since);
+        cut?;
         Ok(count)
     }
 
@@ -67,84 +58,199 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         body_end: usize,
         since: Instant,
     ) -> Result<(), SessionError> {
-        let Frame::Message(message) = message::open_with(&region[place.clone()], body_end)? else {
+        let frame = &region[place.clone()];
+        let Frame::Message(message) = message::open_with(frame, body_end)? else {
             return Ok(());
         };
+        let rewrite = self.rewrite.clone();
+        let mut scratch = Vec::new();
+        let tag = rewrite.apply(&frame[message.tag.clone()], &mut scratch);
+        let opened = Opened { frame, message: &message, tag, since };
         let mut tally = Tally::default();
-        let taken = self.decode(region, place, &message, &mut tally, since).await;
+        let taken = if self.forward.is_oversize(&self.lane.origin, frame.len()) {
+            self.set_aside(region.slice(place), None, "chunk_size_limit", &opened).await
+        } else {
+            self.decode(region, place.start, &opened, &mut tally).await
+        };
         self.forward.count(&self.lane.origin, &tally);
         taken
     }
 
-    /// Decodes one message. Message-mode events stay in the batch for the next message; everything else is stored, and
-    /// its ack queued, before this returns.
+    /// Decodes one message, which starts at `start` of `region`. Message-mode events stay in the batch for the next
+    /// message; everything else is stored, and its ack queued, before this returns.
     async fn decode(
         &mut self,
         region: &Bytes,
-        place: Range<usize>,
-        message: &Message,
+        start: usize,
+        opened: &Opened<'_>,
         tally: &mut Tally,
-        since: Instant,
     ) -> Result<(), SessionError> {
-        let start = place.start;
-        let frame = &region[place.clone()];
-        let tag = &frame[message.tag.clone()];
-        let settings =
-            entries::Settings { drop_nil: self.forward.drop_nil, ..entries::Settings::new(Timestamp::now()) };
+        let Opened { frame, message, tag, since } = *opened;
+        let extra = self.extra.clone();
+        let settings = Settings {
+            drop_nil: self.forward.drop_nil,
+            metadata: self.forward.plan.metadata,
+            skip_invalid: self.forward.plan.skip_invalid_event,
+            extra: &extra,
+            ..Settings::new(Timestamp::now())
+        };
+        let id = self.identify(opened);
         if let (Body::Event(event), Signal::Logs) = (&message.body, message.options.signal) {
+            if self.came_before(id, frame.len(), opened).await? {
+                return Ok(());
+            }
             if self.batch.frame.is_empty() || self.batch.tag() != tag {
                 self.flush(since);
                 self.batch.frame = region.clone();
-                self.batch.tag = Span::frame(start + message.tag.start, message.tag.len());
+                self.batch.tag = match self.rewrite.is_nothing() {
+                    true => Span::frame(start + message.tag.start, message.tag.len()),
+                    false => self.batch.keep(tag),
+                };
             }
             entries::decode_event(&mut self.batch, start, event, &settings, tally);
-            self.batch_bytes += place.len();
-            self.ack(frame, message);
+            self.batch_bytes += frame.len();
+            self.ack(opened);
             return Ok(());
         }
         self.flush(since);
-        self.batch_bytes = place.len();
-        let mut body = match &message.body {
-            Body::Entries(place) | Body::Packed(place) => start + place.start..start + place.end,
-            Body::Event(event) => start + event.record.start..start + event.record.end,
+        let place = match &message.body {
+            Body::Entries(place) | Body::Packed(place) => place,
+            Body::Event(event) => &event.record,
             Body::Dropped(reason) => {
-                tally.drop(*reason);
                 self.batch.frame = region.clone();
-                self.ack(frame, message);
+                self.batch.tag = self.batch.keep(tag);
+                self.batch_bytes = frame.len();
+                let place = start..start + frame.len();
+                entries::decode_dropped(&mut self.batch, place, *reason, &settings, tally);
+                self.ack(opened);
                 self.flush(since);
                 return Ok(());
             }
         };
-        self.batch.frame = region.clone();
+        let (mut bytes, mut body) = (region.clone(), start + place.start..start + place.end);
+        let mut cost = frame.len();
         if matches!(message.body, Body::Packed(_))
-            && let Some(packing) = chunk::sniff(message.options.compressed, &region[body.clone()])?
+            && let Some(packing) = chunk::sniff(message.options.compressed, &bytes[body.clone()])?
         {
-            let inflated = self.inflate(packing, region.slice(body)).await?;
-            self.batch_bytes += inflated.len();
-            body = 0..inflated.len();
-            self.batch.frame = Bytes::from(inflated);
+            if let (Some(id), Some(conversation)) = (id, &mut self.conversation)
+                && let Some(receipt) = conversation.known(id)
+            {
+                self.again(receipt, cost, opened);
+                return Ok(());
+            }
+            bytes = Bytes::from(self.inflate(packing, bytes.slice(body)).await?);
+            body = 0..bytes.len();
+            cost += bytes.len();
         }
-        if let Signal::Other(kind) = message.options.signal {
-            self.batch.tag = self.batch.keep(tag);
-            signal::decode_signal(&mut self.batch, kind, body, &settings, tally);
-        } else {
-            let mut entries = match message.body {
-                Body::Entries(_) => Entries::array(&self.batch, body),
+        let mut source = match message.options.signal {
+            Signal::Logs => Source::Logs(match message.body {
+                Body::Entries(_) => Entries::array(&bytes, body),
                 _ => Entries::packed(body),
-            };
-            loop {
-                self.batch.tag = self.batch.keep(tag);
-                if !entries.step(&mut self.batch, &settings, tally, STEP_RECORDS) {
-                    break;
+            }),
+            Signal::Other(number) => {
+                let shape = signal::payload(message).map_or(signal::Shape::Packed, |(shape, _)| shape);
+                match Payload::open(number, shape, body.clone()) {
+                    Ok(payload) => Source::Other(payload),
+                    Err(unkept) => {
+                        let payload = bytes.slice(body);
+                        return self.set_aside(payload, unkept.signal(), unkept.name(), opened).await;
+                    }
                 }
-                // Acks and permits wait for the last step, whose receipt resolves after all before it.
-                let receipt = self.store();
-                let nothing = self.forward.intake.budget.empty_grant();
-                self.window.push(receipt, nothing, 0, Vec::new(), 0, since);
+            }
+        };
+        if self.came_before(id, cost, opened).await? {
+            return Ok(());
+        }
+        (self.batch.frame, self.batch_bytes) = (bytes, cost);
+        loop {
+            self.batch.tag = self.batch.keep(tag);
+            let more = match &mut source {
+                Source::Logs(entries) => entries.step(&mut self.batch, &settings, tally, STEP_RECORDS),
+                Source::Other(payload) => payload.step(&mut self.batch, &settings, tally, STEP_RECORDS),
+            };
+            if !more {
+                break;
+            }
+            // Acks, ids and permits wait for the last step, whose receipt resolves after all before it.
+            let (lane, join) = (&mut self.lane, self.forward.join.as_ref());
+            let receipt = self.forward.intake.store(lane, &mut self.batch, join);
+            let nothing = self.forward.intake.budget.empty_grant();
+            self.window.push(receipt, nothing, 0, Vec::new(), 0, since);
+        }
+        self.ack(opened);
+        self.flush(since);
+        Ok(())
+    }
+
+    /// What tells the message from others, when it has a chunk id and such messages are remembered.
+    fn identify(&self, opened: &Opened<'_>) -> Option<Id> {
+        let Opened { frame, message, .. } = *opened;
+        let (conversation, chunk) = (self.conversation.as_ref()?, message.options.chunk.as_ref()?);
+        let body = match &message.body {
+            Body::Event(event) => event.time.start..event.record.end,
+            Body::Entries(place) | Body::Packed(place) => place.clone(),
+            Body::Dropped(_) => return None,
+        };
+        let chunk = &frame[chunk.id.clone()];
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let class = chunk_id::class(chunk, now);
+        Some(conversation.identify(class, &frame[message.tag.clone()], chunk, &frame[body]))
+    }
+
+    /// Claims the message; true when it came before and needs nothing but its ack.
+    async fn came_before(
+        &mut self,
+        id: Option<Id>,
+        cost: usize,
+        opened: &Opened<'_>,
+    ) -> Result<bool, SessionError> {
+        let Some(id) = id else { return Ok(false) };
+        loop {
+            let Some(conversation) = &mut self.conversation else { return Ok(false) };
+            match conversation.meet(id) {
+                Meeting::New => return Ok(false),
+                Meeting::Again(receipt) => {
+                    self.again(receipt, cost, opened);
+                    return Ok(true);
+                }
+                Meeting::Taken => {
+                    self.flush(opened.since);
+                    if let Some(conversation) = &self.conversation {
+                        self.window.beside(conversation.released(id)).await?;
+                    }
+                }
             }
         }
-        self.ack(frame, message);
-        self.flush(since);
+    }
+
+    /// Acknowledges a message that came again when its first copy is stored.
+    fn again(&mut self, receipt: Receipt, cost: usize, opened: &Opened<'_>) {
+        self.flush(opened.since);
+        self.ack(opened);
+        self.push(receipt, cost, opened.since);
+    }
+
+    /// Keeps what no record can hold as a dead letter; acknowledged once that is on the disk, since sending it again
+    /// would not help.
+    async fn set_aside(
+        &mut self,
+        payload: Bytes,
+        signal: Option<base::signal::Signal>,
+        reason: &'static str,
+        opened: &Opened<'_>,
+    ) -> Result<(), SessionError> {
+        self.flush(opened.since);
+        let (forward, peer, tag) =
+            (self.forward.clone(), self.lane.origin.peer.clone(), opened.tag.to_owned());
+        let writing =
+            tokio::task::spawn_blocking(move || forward.set_aside(&peer, &tag, signal, reason, &payload));
+        match self.window.beside(writing).await? {
+            Ok(kept) => kept?,
+            // The gateway is going down; the message comes again.
+            Err(error) => return Err(SessionError::Letter(error.into())),
+        }
+        self.ack(opened);
+        self.push(Receipt::nothing(), opened.frame.len(), opened.since);
         Ok(())
     }
 
@@ -161,29 +267,53 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    fn ack(&mut self, frame: &[u8], message: &Message) {
-        if let Some(chunk) = &message.options.chunk {
-            ack::append(&mut self.acks, &frame[chunk.id.clone()], chunk.text);
+    fn ack(&mut self, opened: &Opened<'_>) {
+        if let Some(chunk) = &opened.message.options.chunk {
+            let id = &opened.frame[chunk.id.clone()];
+            match self.json {
+                Some(_) => ack::append_json(&mut self.acks, id),
+                None => ack::append(&mut self.acks, id, chunk.text),
+            }
             self.ack_count += 1;
         }
     }
 
-    /// Hands the records in hand to the intake. The frame stays.
-    fn store(&mut self) -> Receipt {
-        self.forward.intake.store(&mut self.lane, &mut self.batch, self.forward.join.as_ref())
-    }
-
-    /// Stores what is in hand, lets its frame go, and gives receipt, permits and acks to the window.
+    /// Stores what is in hand and lets its frame go.
     fn flush(&mut self, since: Instant) {
         if self.batch.frame.is_empty() {
             return;
         }
-        let receipt = self.store();
+        let (lane, join) = (&mut self.lane, self.forward.join.as_ref());
+        let receipt = match &mut self.conversation {
+            Some(conversation) => self.forward.intake.store_met(lane, &mut self.batch, join, conversation),
+            None => self.forward.intake.store(lane, &mut self.batch, join),
+        };
         self.batch.clear();
+        let cost = std::mem::take(&mut self.batch_bytes);
+        self.push(receipt, cost, since);
+    }
+
+    /// Gives a receipt, the permits for `cost` bytes and the acks in hand to the window.
+    fn push(&mut self, receipt: Receipt, cost: usize, since: Instant) {
         let acks = std::mem::take(&mut self.acks);
         let count = std::mem::take(&mut self.ack_count);
-        let bytes = std::mem::take(&mut self.batch_bytes);
-        let grant = self.reader.grant.split(bytes);
-        self.window.push(receipt, grant, bytes.max(COMMIT_BYTES), acks, count, since);
+        let grant = self.reader.grant.split(cost);
+        self.window.push(receipt, grant, cost.max(COMMIT_BYTES), acks, count, since);
     }
+}
+
+/// A message that was opened, and what goes with it on its way.
+#[derive(Clone, Copy)]
+struct Opened<'a> {
+    frame: &'a [u8],
+    message: &'a Message,
+    /// As the input rewrites it.
+    tag: &'a [u8],
+    since: Instant,
+}
+
+/// What a message's records come from.
+enum Source {
+    Logs(Entries),
+    Other(Payload),
 }

@@ -10,22 +10,30 @@
 //! one log line; what it sent before is stored and acknowledged first. When it is we who end the connection, we wait a
 //! moment for the peer to read its last acks: closing with unread bytes would make the kernel take them back.
 //!
-//! [`waiting`]: reading, and waiting for room. [`messages`]: from complete messages to batches and acks.
+//! [`waiting`]: reading, and waiting for room. [`framing`]: what was read, cut into messages. [`messages`]: from messages
+//! to batches and acks.
 
+mod framing;
 mod messages;
 mod waiting;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Forward;
+use super::entries::Extra;
+use super::json::{FrameError, Framer, TranscodeError};
 use super::message;
 use super::reader::Reader;
+use super::tag::TagRewrite;
 use super::window::{Window, WindowError};
 use crate::input::Stop;
+use crate::input::duplicates::Conversation;
 use crate::input::listener::Peer;
+use crate::output::refused::LetterError;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::stream::Origin;
 use crate::record::Batch;
@@ -43,6 +51,12 @@ pub enum SessionError {
     Message(#[from] message::MessageError),
     #[error("a compressed chunk cannot be read, is not acknowledged and will come again: {0}")]
     Inflate(#[from] InflateError),
+    #[error(transparent)]
+    JsonFrame(#[from] FrameError),
+    #[error(transparent)]
+    Json(#[from] TranscodeError),
+    #[error("a message that can only be kept as a dead letter is not, and comes again: {0}")]
+    Letter(#[from] LetterError),
     #[error("the peer sent no byte for {0} s in the middle of a message")]
     Stalled(u64),
     #[error("the peer sent nothing for {0} s, which is idle_timeout")]
@@ -60,6 +74,15 @@ pub struct Session<R, W> {
     reader: Reader<R>,
     window: Window<W>,
     scanner: Scanner,
+    /// Of a connection that speaks JSON.
+    json: Option<Framer>,
+    /// What it has said and has no answer for; absent when no message is remembered.
+    conversation: Option<Conversation>,
+    rewrite: Arc<TagRewrite>,
+    /// Fields of this connection for every record.
+    extra: Arc<[Extra]>,
+    /// Its name is not known yet, and one of the fields.
+    nameless: Option<IpAddr>,
     lane: Lane,
     batch: Batch,
     /// Acks of the messages in `batch`.
@@ -96,6 +119,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         Session {
             reader: Reader::new(reader, forward.intake.budget.clone(), first),
             scanner: Scanner::new(forward.scan_limits()),
+            json: None,
+            conversation: forward.conversation(&peer.label),
+            rewrite: Arc::new(TagRewrite::new(&forward.plan.tag, peer.client.as_deref())),
+            extra: forward.extra(peer).into(),
+            nameless: forward.nameless(peer),
             lane: Lane::new(origin),
             batch: Batch::default(),
             acks: Vec::new(),
@@ -118,6 +146,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 Err(error) => break Err(error),
             }
         };
+        if self.window.is_empty() && matches!(ended, Ok(Next::Left)) {
+            self.acks_were_read();
+        }
         if !self.reader.unread().is_empty() && matches!(ended, Ok(Next::Left)) {
             self.forward.metrics.cut_messages.increment(1);
         }
@@ -143,7 +174,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             }
             return Ok(Next::Left);
         }
+        // Whoever goes on talking has read the acks that were all written.
+        if self.window.is_empty() {
+            self.acks_were_read();
+        }
         self.check_first(read)?;
+        self.learn_name();
         self.wait_for_buffers(stop).await?;
         let taken = self.take_messages().await?;
         self.reader.give_back();
@@ -151,5 +187,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             return Ok(Next::Close);
         }
         Ok(Next::Turn)
+    }
+
+    fn acks_were_read(&mut self) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.acks_were_read();
+        }
+    }
+
+    /// Names are looked up beside: until the peer's is known, its address stands in its place.
+    fn learn_name(&mut self) {
+        let Some(name) = self.nameless.and_then(|address| self.forward.name_of(address)) else { return };
+        let key = self.forward.plan.source_hostname_key.as_deref();
+        self.nameless = None;
+        self.extra = self
+            .extra
+            .iter()
+            .map(|extra| match Some(&*extra.key) == key {
+                true => Extra { key: extra.key.clone(), value: (*name).into() },
+                false => extra.clone(),
+            })
+            .collect();
     }
 }

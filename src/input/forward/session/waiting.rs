@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{Session, SessionError};
 use crate::base::limits;
 use crate::input::Stop;
+use crate::input::forward::json::{self, Framer};
 use crate::input::forward::message::{self, Frame};
 use crate::record::Batch;
 use crate::record::msgpack::{Scanner, foreign};
@@ -27,6 +28,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let inside = !self.reader.unread().is_empty();
         let patience = if inside { Some(plan.stall_timeout) } else { plan.idle_timeout };
         let (reader, lane, batch) = (&mut self.reader, &mut self.lane, &mut self.batch);
+        let conversation = &mut self.conversation;
         let reading = async {
             let mut resting = inside;
             let silent = tokio::time::sleep(patience.unwrap_or_default());
@@ -53,6 +55,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                         reader.rest();
                         lane.rest();
                         *batch = Batch::default();
+                        if let Some(conversation) = conversation {
+                            conversation.rest();
+                        }
                     }
                 }
             }
@@ -123,14 +128,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         message.options.chunk.is_some_and(|chunk| chunk.id.len() == 25 && frame[chunk.id.end - 1] == b'\n')
     }
 
+    /// Counts what was read; the first bytes tell what the connection speaks.
     pub(super) fn check_first(&mut self, read: usize) -> Result<(), SessionError> {
         self.forward.metrics.received_bytes.increment(read as u64);
-        if !std::mem::replace(&mut self.received, true)
-            && let Some(foreign) = foreign(self.reader.unread())
-        {
-            return Err(SessionError::Foreign(foreign));
+        if std::mem::replace(&mut self.received, true) {
+            return Ok(());
         }
-        Ok(())
+        if json::begins(self.reader.unread()) && !self.forward.is_secured() {
+            self.json = Some(Framer::new(self.forward.scan_limits()));
+            return Ok(());
+        }
+        match foreign(self.reader.unread()) {
+            Some(foreign) => Err(SessionError::Foreign(foreign)),
+            None => Ok(()),
+        }
     }
 
     /// Takes what the peer had sent before the gateway was told to stop: without acks it would be lost.
