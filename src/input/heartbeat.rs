@@ -83,3 +83,48 @@ impl Heartbeat {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn start(at: &str) -> (std::net::SocketAddr, CancellationToken) {
+        let socket = UdpSocket::bind(at).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(Heartbeat::new("test", socket).run(stop.clone()));
+        (address, stop)
+    }
+
+    async fn ask(client: &UdpSocket, bytes: &[u8], server: std::net::SocketAddr) {
+        client.send_to(bytes, server).await.unwrap();
+        let mut answer = [7; 16];
+        let (len, from) = client.recv_from(&mut answer).await.unwrap();
+        assert_eq!((&answer[..len], from), (&b"\0"[..], server));
+    }
+
+    #[tokio::test]
+    async fn one_byte_and_none_are_answered_and_more_is_not() {
+        let (server, stop) = start("127.0.0.1:0").await;
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        ask(&client, b"\0", server).await;
+        ask(&client, b"", server).await;
+        client.send_to(b"\x93\xa1", server).await.unwrap();
+        // One that is gone before its answer comes costs nobody anything.
+        let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        gone.send_to(b"\0", server).await.unwrap();
+        drop(gone);
+        ask(&client, b"", server).await;
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn the_answer_comes_from_where_the_question_went() {
+        let (server, stop) = start("0.0.0.0:0").await;
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        for ip in [[127, 0, 0, 1], [127, 0, 0, 2], [127, 1, 2, 3]] {
+            ask(&client, b"\0", (ip, server.port()).into()).await;
+        }
+        stop.cancel();
+    }
+}
