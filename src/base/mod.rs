@@ -1,5 +1,5 @@
 //! Ground: what every room may use and what uses no room: bounds, metrics, back-off, quiet logging, private files, free
-//! space, secrets, TLS, the host's name, the signal to stop.
+//! space, secrets, TLS, names of peers, the host's name, the signal to stop.
 
 pub mod backoff;
 pub mod disk;
@@ -8,6 +8,7 @@ pub mod host;
 pub mod limits;
 pub mod log_limit;
 pub mod metrics;
+pub mod resolver;
 pub mod secret;
 pub mod shutdown;
 pub mod signal;

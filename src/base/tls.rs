@@ -11,6 +11,10 @@ mod client;
 pub mod names;
 mod pem;
 mod server;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use client::ClientTls;
 pub use server::{Accepted, Fault, Reload, ServerStream, ServerTls};

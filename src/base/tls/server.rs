@@ -131,10 +131,14 @@ impl ServerTls {
 
     /// Looks at the files every few seconds.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        self.watch_every(LOOK, stop).await;
+    }
+
+    pub(super) async fn watch_every(self: Arc<Self>, pause: Duration, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             let this = self.clone();
             // Files can be on a network file system that hangs; then this waits and nothing else does.

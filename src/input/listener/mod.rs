@@ -20,6 +20,8 @@ mod prelude;
 mod proxy;
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::io;
