@@ -27,6 +27,7 @@ use crate::base::tls::ServerTls;
 use crate::config::plan::{InputKind, InputPlan, Plan};
 use crate::input::Intake;
 use crate::input::budget::Budget;
+use crate::input::duplicates::{self, Duplicates};
 use crate::input::forward::Forward;
 use crate::journal::Journal;
 use crate::pipeline::Pipeline;
@@ -50,6 +51,8 @@ use shipping::Shipping;
 
 /// How often lines that wait for pieces are looked at.
 const JOIN_TICK: Duration = Duration::from_millis(200);
+/// How often old message ids are forgotten.
+const MEMORY_TICK: Duration = Duration::from_secs(1);
 /// Histograms that nobody scrapes are drained by us.
 const METRICS_TICK: Duration = Duration::from_secs(5);
 /// The part of a stop that is kept for closing the journal and the HTTP ports.
@@ -188,7 +191,7 @@ async fn wire(
     addresses: Vec<Address>,
     ticks: &Stop,
 ) -> Result<Gateway> {
-    let Data { identity, journal, letters, store } = data;
+    let Data { identity, journal, duplicates, letters, store } = data;
     status.set_journal(journal.clone());
     let mut service_listener = None;
     let mut embedded = None;
@@ -199,7 +202,7 @@ async fn wire(
         embedded = Some((store.clone(), bound.address));
         service_listener = Some((bound.listen()?, store));
     }
-    let shipping = Arc::new(Shipping::new(journal.clone(), letters, embedded, status.clone()));
+    let shipping = Arc::new(Shipping::new(journal.clone(), letters.clone(), embedded, status.clone()));
 
     let (destinations, mut announced) = Destinations::new(&plan, journal.clone());
     let joining = plan.inputs.iter().any(|input| {
@@ -210,7 +213,9 @@ async fn wire(
     let joiner = (joining || waiting.iter().any(|queue| queue == "pending"))
         .then(|| Joiner::new(journal.clone(), join_settings(&plan)));
     let (mut reopened, mut orphans) = (Vec::new(), Vec::new());
-    let queues: Vec<String> = waiting.into_iter().filter(|queue| queue != "pending").collect();
+    // The queues of our own, which nobody ships.
+    let ours = ["pending", duplicates::QUEUE];
+    let queues: Vec<String> = waiting.into_iter().filter(|queue| !ours.contains(&queue.as_str())).collect();
     for some in queues.chunks(REOPENED) {
         orphans.extend(destinations.reopen(some));
         // However many an earlier run left, each gets its sender.
@@ -220,7 +225,8 @@ async fn wire(
     let router = Router::new(&plan);
     let tidy = Tidy::new(plan.time.out_of_range);
     let pipeline = Arc::new(Pipeline::new(router, destinations, joiner, identity, tidy, journal.clone()));
-    let intake = Arc::new(Intake::new(pipeline.clone(), Budget::new(plan.limits.byte_budget)));
+    let intake = Intake::new(pipeline.clone(), Budget::new(plan.limits.byte_budget));
+    let intake = Arc::new(intake.with_duplicates(duplicates.clone()));
     status.set_intake(intake.clone());
 
     let (service, inputs) = (Stop::default(), Stop::default());
@@ -228,8 +234,14 @@ async fn wire(
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (input, InputDoors { gate, keys, doors, .. }) in plan.inputs.iter().zip(doors) {
         let InputKind::Forward(settings) = &input.kind;
-        let forward =
-            Arc::new(Forward::new(&input.name, settings.clone(), keys, plan.records.nil, intake.clone()));
+        let forward = Arc::new(Forward::new(
+            &input.name,
+            settings.clone(),
+            keys,
+            plan.records.nil,
+            intake.clone(),
+            letters.clone(),
+        ));
         for door in doors {
             status.add_input(&input.name, door.place());
             let (socket, heartbeat) = door.listen(&input.name)?;
@@ -255,7 +267,7 @@ async fn wire(
     for tls in watched.iter().cloned() {
         ticks.tasks.spawn(tls.watch(ticks.draining.clone()));
     }
-    ticks.tasks.spawn(tick(pipeline, status.clone(), ticks.draining.clone()));
+    ticks.tasks.spawn(tick(pipeline, duplicates, status.clone(), ticks.draining.clone()));
     status.set_ready();
     let ticks = ticks.clone();
     let secured = Secured { forwards, tls: watched };
@@ -286,13 +298,24 @@ async fn start_senders(
     }
 }
 
-async fn tick(pipeline: Arc<Pipeline>, status: Arc<Status>, stop: CancellationToken) {
+async fn tick(
+    pipeline: Arc<Pipeline>,
+    duplicates: Option<Arc<Duplicates>>,
+    status: Arc<Status>,
+    stop: CancellationToken,
+) {
+    let mut memory = tokio::time::interval(MEMORY_TICK);
     let mut joins = tokio::time::interval(JOIN_TICK);
     let mut upkeep = tokio::time::interval(METRICS_TICK);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = joins.tick() => pipeline.store_overdue(std::time::Instant::now()),
+            _ = memory.tick() => {
+                if let Some(duplicates) = &duplicates {
+                    duplicates.tend();
+                }
+            }
             _ = upkeep.tick() => status.upkeep(),
         }
     }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::base::{file, host};
 use crate::config::plan::Plan;
+use crate::input::duplicates::Duplicates;
 use crate::journal::{self, Journal};
 use crate::output::refused::DeadLetters;
 use crate::pipeline::stream::Identity;
@@ -23,6 +24,8 @@ use crate::store::Store;
 pub(super) struct Data {
     pub(super) identity: Identity,
     pub(super) journal: Journal,
+    /// Absent when no message is remembered.
+    pub(super) duplicates: Option<Arc<Duplicates>>,
     pub(super) letters: Arc<DeadLetters>,
     pub(super) store: Option<Arc<Store>>,
 }
@@ -39,6 +42,7 @@ impl Data {
             fresh_bytes: plan.journal.fresh_bytes,
         })?;
         let identity = Identity { instance: instance(dir)?, host: host::name() };
+        let duplicates = Duplicates::open(&plan.duplicates, journal.clone(), &identity.instance);
         let store = match &plan.log_service {
             Some(_) => Some(Arc::new(Store::open(&dir.join("log-service"))?)),
             None => None,
@@ -46,7 +50,7 @@ impl Data {
         let refused = dir.join("refused");
         let letters = DeadLetters::open(&refused, plan.limits.dead_letter_bytes)
             .with_context(|| format!("cannot use {}", refused.display()))?;
-        Ok(Data { identity, journal, letters: Arc::new(letters), store })
+        Ok(Data { identity, journal, duplicates, letters: Arc::new(letters), store })
     }
 }
 

@@ -112,7 +112,7 @@ pub fn decode_dropped(
 
 /// Adds all entries of the array of a Forward message at `place` of the batch's frame, its header included.
 pub fn decode_array(batch: &mut Batch, place: Range<usize>, settings: &Settings<'_>, tally: &mut Tally) {
-    let mut entries = Entries::array(batch, place);
+    let mut entries = Entries::array(&batch.frame, place);
     while entries.step(batch, settings, tally, usize::MAX) {}
 }
 
@@ -139,9 +139,9 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// The array at `place`, its header included.
-    pub fn array(batch: &Batch, place: Range<usize>) -> Self {
-        let mut walker = Walker::at(&batch.frame, place.start);
+    /// The array at `place` of a frame, its header included.
+    pub fn array(frame: &[u8], place: Range<usize>) -> Self {
+        let mut walker = Walker::at(frame, place.start);
         let left = walker.take_array().unwrap_or(0);
         Entries::new(walker.position()..place.end, left, false)
     }

@@ -20,25 +20,34 @@ mod time;
 mod vectors;
 pub mod window;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 
 use super::Intake;
-use super::listener::{Connection, Gate, Socket};
+use super::duplicates::{Conversation, Duplicates};
+use super::listener::{Connection, Gate, Peer, Socket};
 use crate::base::limits;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Histogram, counter, histogram};
+use crate::base::resolver::Resolver;
 use crate::base::shutdown::Stop;
+use crate::base::signal::Signal;
 use crate::config::plan::{ForwardPlan, Nil};
+use crate::output::refused::{DeadLetters, LetterError, Unkept};
 use crate::pipeline::join::JoinSettings;
 use crate::pipeline::stream::Origin;
 use crate::record::msgpack::Limits;
+use entries::Extra;
 use faults::Faults;
 use handshake::{Failures, HandshakeError, KeyRing};
 use session::{Session, SessionError};
 use tally::{Invalid, Tally};
+
+/// One line so often about messages of one kind.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// One forward input: its settings and what its connections share.
 pub struct Forward {
@@ -52,7 +61,17 @@ pub struct Forward {
     /// Of a secured input.
     keys: Option<Arc<KeyRing>>,
     failures: Failures,
+    letters: Arc<DeadLetters>,
+    /// Absent when no names are looked up.
+    resolver: Option<Resolver>,
+    limits: LogLimits,
+}
+
+/// One line so often about each.
+struct LogLimits {
     invalid: LogLimit,
+    oversize: LogLimit,
+    set_aside: LogLimit,
 }
 
 struct Metrics {
@@ -61,6 +80,8 @@ struct Metrics {
     acks: Counter,
     unread_acks: Counter,
     ack_latency: Histogram,
+    duplicates: Counter,
+    set_aside: Counter,
     cut_messages: Counter,
     dropped: [Counter; Invalid::ALL.len()],
 }
@@ -72,6 +93,7 @@ impl Forward {
         keys: Option<Arc<KeyRing>>,
         nil: Nil,
         intake: Arc<Intake>,
+        letters: Arc<DeadLetters>,
     ) -> Self {
         let labels = [("input", name)];
         let dropped = Invalid::ALL.map(|reason| {
@@ -95,6 +117,12 @@ impl Forward {
                 "From a message's last byte to its records being stored, for messages with an ack.",
                 &labels,
             ),
+            duplicates: Duplicates::hits(name),
+            set_aside: counter(
+                "sluicegate_dead_letter_messages_total",
+                "Messages kept as dead letters because no record can hold them; they were acknowledged.",
+                &labels,
+            ),
             cut_messages: counter(
                 "sluicegate_input_cut_messages_total",
                 "Connections that ended inside a message; its sender sends it again.",
@@ -108,13 +136,19 @@ impl Forward {
             join: plan
                 .join_partial
                 .then_some(JoinSettings { timeout: plan.join_timeout, max_line: plan.max_line }),
-            plan,
             intake,
             metrics,
             faults: Faults::new(name),
             keys,
             failures: Failures::new(name),
-            invalid: LogLimit::new(Duration::from_secs(10)),
+            letters,
+            resolver: plan.resolve_hostname.then(Resolver::default),
+            limits: LogLimits {
+                invalid: LogLimit::new(SAY_EVERY),
+                oversize: LogLimit::new(SAY_EVERY),
+                set_aside: LogLimit::new(SAY_EVERY),
+            },
+            plan,
         }
     }
 
@@ -189,6 +223,85 @@ impl Forward {
         }
     }
 
+    fn is_secured(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// What a new connection of a peer remembers of its messages.
+    fn conversation(&self, peer: &str) -> Option<Conversation> {
+        let duplicates = self.intake.duplicates()?;
+        Some(duplicates.conversation(peer, self.metrics.duplicates.clone()))
+    }
+
+    /// The fields that a connection gives to all its records. Until a peer's name is known its address stands for it.
+    fn extra(&self, peer: &Peer) -> Vec<Extra> {
+        let name = peer.address.and_then(|address| self.name_of(address.ip()));
+        let name = name.as_deref().unwrap_or(&peer.label);
+        let fields = [
+            (&self.plan.source_address_key, Some(&*peer.label)),
+            (&self.plan.source_hostname_key, Some(name)),
+            (&self.plan.client_name_key, peer.client.as_deref()),
+        ];
+        let extra = |(key, value): (&Option<String>, Option<&str>)| {
+            Some(Extra { key: key.as_deref()?.into(), value: value?.into() })
+        };
+        fields.into_iter().filter_map(extra).collect()
+    }
+
+    /// The address whose name is still to be learned for the records.
+    fn nameless(&self, peer: &Peer) -> Option<IpAddr> {
+        let address = peer.address?.ip();
+        (self.plan.source_hostname_key.is_some() && self.name_of(address).is_none()).then_some(address)
+    }
+
+    /// The name of an address, as far as it is known now.
+    fn name_of(&self, address: IpAddr) -> Option<Arc<str>> {
+        self.resolver.as_ref()?.name(address)
+    }
+
+    /// Whether a message is to be kept as a dead letter for its size. Large ones are spoken of.
+    fn is_oversize(&self, origin: &Origin, bytes: usize) -> bool {
+        if self.plan.chunk_size_warn_limit.is_some_and(|limit| bytes > limit)
+            && let Some(suppressed) = self.limits.oversize.allow()
+        {
+            tracing::warn!(input = %self.name, peer = %origin.peer, suppressed, bytes,
+                "a message is larger than chunk_size_warn_limit");
+        }
+        self.plan.chunk_size_limit.is_some_and(|limit| bytes > limit)
+    }
+
+    /// Writes a dead letter; what cannot be kept at all is dropped, counted and said. Blocks.
+    fn set_aside(
+        &self,
+        peer: &str,
+        tag: &[u8],
+        signal: Option<Signal>,
+        reason: &'static str,
+        payload: &[u8],
+    ) -> Result<(), LetterError> {
+        let letter = Unkept { input: &self.name, peer, tag, signal, reason };
+        let bytes = payload.len();
+        match self.letters.write_payload(&letter, payload) {
+            Ok(path) => {
+                self.metrics.set_aside.increment(1);
+                if let Some(suppressed) = self.limits.set_aside.allow() {
+                    tracing::warn!(input = %self.name, %peer, suppressed, bytes, reason, file = %path.display(),
+                        "a message that no record can hold is kept as a dead letter and acknowledged");
+                }
+                Ok(())
+            }
+            Err(error @ LetterError::TooLarge { .. }) => {
+                let mut tally = Tally::default();
+                tally.drop(Invalid::Payload);
+                let origin = Origin { input: self.name.clone(), peer: peer.into() };
+                self.count(&origin, &tally);
+                tracing::debug!("{error}");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Counts what decoding kept and dropped, and says so now and then.
     fn count(&self, origin: &Origin, tally: &Tally) {
         self.metrics.records.increment(tally.records);
@@ -198,7 +311,7 @@ impl Forward {
         for (reason, counter) in Invalid::ALL.into_iter().zip(&self.metrics.dropped) {
             counter.increment(tally.dropped(reason));
         }
-        if let Some(suppressed) = self.invalid.allow() {
+        if let Some(suppressed) = self.limits.invalid.allow() {
             let reasons: Vec<&str> = Invalid::ALL
                 .into_iter()
                 .filter(|reason| tally.dropped(*reason) > 0)

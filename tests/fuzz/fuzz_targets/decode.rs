@@ -51,7 +51,7 @@ fuzz_target!(|input: &[u8]| {
     match &message.body {
         Body::Event(event) => decode_event(&mut batch, 0, event, &settings, &mut tally),
         Body::Entries(place) => {
-            let entries = Entries::array(&batch, place.clone());
+            let entries = Entries::array(&batch.frame, place.clone());
             assert_eq!(decode(&frame, entries.clone(), usize::MAX), decode(&frame, entries, 2));
         }
         Body::Packed(place) => {

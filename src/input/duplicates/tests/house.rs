@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::base::signal::Signal;
 use crate::config::plan::Plan;
 use crate::config::{self, Flags};
 use crate::input::Intake;
@@ -91,7 +92,8 @@ impl House {
 
     /// Records stored for the default destination.
     pub(super) fn records(&self) -> u64 {
-        let queue = self.intake.pipeline.destinations.default_of(self.plan.default_destination).queue;
+        let queue =
+            self.intake.pipeline.destinations.default_of(self.plan.default_destination, Signal::Logs).queue;
         let entries = self.journal.lease(queue, usize::MAX);
         self.journal.unlease(queue, entries.iter().map(|entry| entry.index));
         entries.iter().map(|entry| u64::from(entry.records)).sum()

@@ -15,12 +15,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         match self.json.take() {
             None => Ok(self.cut_objects()),
             Some(mut framer) => {
-                let (made, ends, cut) = self.cut_texts(&mut framer);
+                let (messages, cut) = self.cut_texts(&mut framer);
                 self.json = Some(framer);
                 // What was made counts as if it had been read.
                 let (budget, grant) = (&self.forward.intake.budget, &mut self.reader.grant);
-                self.window.beside(budget.extend(grant, made.len())).await?;
-                Ok(((Bytes::from(made), ends), cut))
+                self.window.beside(budget.extend(grant, messages.0.len())).await?;
+                Ok((messages, cut))
             }
         }
     }
@@ -42,7 +42,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         ((region, ends), cut)
     }
 
-    fn cut_texts(&mut self, framer: &mut Framer) -> (Vec<u8>, Vec<(usize, usize)>, Result<(), SessionError>) {
+    fn cut_texts(&mut self, framer: &mut Framer) -> (Messages, Result<(), SessionError>) {
         let limits = self.forward.scan_limits();
         let (mut made, mut ends, mut end) = (Vec::new(), Vec::new(), 0);
         let cut = loop {
@@ -63,6 +63,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             end += cut.end;
         };
         drop(self.reader.take(end));
-        (made, ends, cut)
+        ((Bytes::from(made), ends), cut)
     }
 }

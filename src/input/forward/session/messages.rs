@@ -247,7 +247,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         match self.window.beside(writing).await? {
             Ok(kept) => kept?,
             // The gateway is going down; the message comes again.
-            Err(error) => return Err(SessionError::Letter(error.into())),
+            Err(error) => return Err(SessionError::Letter(std::io::Error::other(error).into())),
         }
         self.ack(opened);
         self.push(Receipt::nothing(), opened.frame.len(), opened.since);
