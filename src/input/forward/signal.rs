@@ -36,7 +36,7 @@ pub fn decode_signal(
     batch: &mut Batch,
     signal: i64,
     place: Range<usize>,
-    settings: &Settings,
+    settings: &Settings<'_>,
     tally: &mut Tally,
 ) {
     let length = place.len().div_ceil(3) * 4;

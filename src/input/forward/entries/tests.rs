@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::record::Record;
 
 const NOW: Timestamp = Timestamp { seconds: 1_700_000_000, nanos: 5 };
 
@@ -327,7 +328,7 @@ fn what_would_multiply_stays_nested() {
     long.extend(b"\x80");
     let (found, _) = fields_of(&long, as_fields());
     assert_eq!((found[0].len(), found[0][0].0.as_str()), (1, "metadata"));
-    // 8,000 bytes of keys a record, a thousand times: bounded over the message, the rest nested.
+    // 8,500 bytes of keys a record, 4,000 times: bounded over the message, the rest nested.
     let mut record = b"\x92\x92\x01\x81\xd9\xff".to_vec();
     record.extend([b'p'; 255]);
     record.extend(b"\xde\x00\x20");
@@ -335,11 +336,11 @@ fn what_would_multiply_stays_nested() {
         record.extend([0xa1, b'0' + at, at]);
     }
     record.extend(b"\x80");
-    let (batch, tally) = packed(&record.repeat(2000), as_fields());
+    let (batch, tally) = packed(&record.repeat(4000), as_fields());
     let nested = batch.records.iter().filter(|record| record.count == 1).count();
-    assert_eq!((tally.records, tally.dropped_in_all()), (2000, 0));
-    assert!(nested > 0 && nested < 2000, "{nested}");
-    assert!(batch.arena.len() < SHARED_BYTES + 2000 * 360 * (SHARED_TIMES + 2), "{}", batch.arena.len());
+    assert_eq!((tally.records, tally.dropped_in_all()), (4000, 0));
+    assert!(nested > 0 && nested < 4000, "{nested}");
+    assert!(batch.arena.len() < SHARED_BYTES + 4000 * 360 * (SHARED_TIMES + 2), "{}", batch.arena.len());
     // A group that is too wide is shared as JSON.
     let mut group = b"\x92\x92\xd7\0\xff\xff\xff\xff\0\0\0\0\x80".to_vec();
     group.extend(&wide[3..wide.len() - 1]);
