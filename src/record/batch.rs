@@ -49,7 +49,7 @@ impl Span {
         self.len == 0
     }
 
-    /// The bytes it stands for in a batch of this frame and arena.
+    /// The bytes it stands for in a batch of this frame and arena, for whoever has taken the batch apart.
     pub fn of<'a>(self, frame: &'a [u8], arena: &'a [u8]) -> &'a [u8] {
         let (from, len) = ((self.at & !IN_ARENA) as usize, self.len());
         if self.at & IN_ARENA == 0 { &frame[from..from + len] } else { &arena[from..from + len] }
@@ -95,7 +95,8 @@ pub struct Batch {
 
 impl Batch {
     pub fn bytes(&self, span: Span) -> &[u8] {
-        span.of(&self.frame, &self.arena)
+        let (from, len) = ((span.at & !IN_ARENA) as usize, span.len());
+        if span.at & IN_ARENA == 0 { &self.frame[from..from + len] } else { &self.arena[from..from + len] }
     }
 
     pub fn tag(&self) -> &[u8] {

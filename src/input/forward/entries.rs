@@ -25,7 +25,7 @@ use crate::base::limits::INFLATED_BYTES;
 use crate::config::plan::Metadata;
 use crate::record::msgpack::{WalkError, Walker};
 use crate::record::{Batch, Field, Timestamp};
-use sink::{Entry, Shared, Sink};
+use sink::{Entry, Sink};
 
 mod flatten;
 mod keep;
@@ -171,8 +171,8 @@ impl Entries {
         let arena_from = sink.arena.len();
         let leaves = &mut self.leaves;
         let mut group = match self.group.clone() {
-            Some(place) => sink.share(place, leaves).unwrap_or(Shared::Nothing),
-            None => Shared::Nothing,
+            Some(place) => sink.share(place, leaves).unwrap_or(sink.alone()),
+            None => sink.alone(),
         };
         let mut records = 0;
         while self.left > 0 && records < at_most && !(self.packed && walker.is_done()) {
@@ -183,9 +183,9 @@ impl Entries {
             let start = walker.position();
             match sink.entry(&mut walker, group, leaves) {
                 Ok(Entry::Record) => records += 1,
-                Ok(Entry::GroupEnd) => (self.group, group) = (None, Shared::Nothing),
+                Ok(Entry::GroupEnd) => (self.group, group) = (None, sink.alone()),
                 Ok(Entry::GroupStart(shared)) => {
-                    (self.group, group) = (None, Shared::Nothing);
+                    (self.group, group) = (None, sink.alone());
                     if let Some(place) = shared {
                         match sink.share(place.clone(), leaves) {
                             Ok(shared) => (self.group, group) = (Some(place), shared),

@@ -44,7 +44,7 @@ impl Sink<'_> {
     /// Makes what the group whose attributes stand at `place` gives to its records.
     pub(super) fn share(&mut self, place: Range<usize>, leaves: &mut Vec<Field>) -> Result<Shared, Invalid> {
         match self.settings.metadata {
-            Metadata::Drop => return Ok(Shared::Nothing),
+            Metadata::Drop => return Ok(self.alone()),
             Metadata::Nested => {}
             Metadata::Fields => {
                 let first = self.fields.len();
@@ -52,7 +52,7 @@ impl Sink<'_> {
                     leaves.clear();
                     leaves.extend(self.fields.drain(first..));
                     let size = leaves.iter().map(|leaf| leaf.key.len() + leaf.value.len()).sum();
-                    return Ok(if leaves.is_empty() { Shared::Nothing } else { Shared::Leaves(size) });
+                    return Ok(if leaves.is_empty() { self.alone() } else { Shared::Leaves(size) });
                 }
             }
         }

@@ -31,13 +31,16 @@ pub(super) enum Entry {
     GroupEnd,
 }
 
-/// What a group gives to each of its records.
+/// What a record gets beside its own fields and metadata: what its group gives, and the connection's extra fields. One
+/// look tells the hot path that there is neither.
 #[derive(Clone, Copy)]
 pub(super) enum Shared {
     Nothing,
-    /// One field of compact JSON.
+    /// The extra fields alone.
+    Extra,
+    /// The group as one field of compact JSON.
     Json(Span),
-    /// The leaves beside it, so many bytes in keys and values.
+    /// The group as the leaves given with this, so many bytes in keys and values.
     Leaves(usize),
 }
 
@@ -90,19 +93,25 @@ impl<'a> Sink<'a> {
         metadata: Option<Range<usize>>,
     ) -> Result<(), Invalid> {
         let bytes = self.bytes;
-        let mut forgiven = 0;
         let time = match self.time(&mut Walker::at(bytes, time)) {
             Err(Invalid::Time) if !self.settings.skip_invalid => {
-                forgiven = 1;
-                self.settings.received
+                return self.timeless_event(record, metadata);
             }
             time => time?,
         };
         self.record(&mut Walker::at(bytes, record), time, metadata)?;
-        self.tally.kept += forgiven;
         if !self.settings.extra.is_empty() {
             self.add_extra();
         }
+        Ok(())
+    }
+
+    /// An event whose time is none, with the time of receipt.
+    #[cold]
+    fn timeless_event(&mut self, record: usize, metadata: Option<Range<usize>>) -> Result<(), Invalid> {
+        self.record(&mut Walker::at(self.bytes, record), self.settings.received, metadata)?;
+        self.tally.kept += 1;
+        self.beside(self.alone(), &[]);
         Ok(())
     }
 
@@ -142,7 +151,7 @@ impl<'a> Sink<'a> {
     }
 
     /// The rest of an entry of so many elements, from its record on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn finish(
         &mut self,
         walker: &mut Walker<'_>,
@@ -157,23 +166,27 @@ impl<'a> Sink<'a> {
             self.abandon();
             return Err(reason);
         }
+        if !matches!(group, Shared::Nothing) {
+            self.beside(group, leaves);
+        }
+        Ok(Entry::Record)
+    }
+
+    /// What a record gets that stands in no group.
+    pub(super) fn alone(&self) -> Shared {
+        if self.settings.extra.is_empty() { Shared::Nothing } else { Shared::Extra }
+    }
+
+    /// Adds to the record added last what its group gives, and the connection.
+    fn beside(&mut self, group: Shared, leaves: &[Field]) {
         match group {
-            Shared::Nothing => {}
-            Shared::Json(text) => {
-                if self.afford(text.len()) {
-                    self.aside(b"group", self.has_group, text);
-                }
-            }
-            Shared::Leaves(size) => {
-                if self.afford(size) {
-                    self.add_leaves(leaves);
-                }
-            }
+            Shared::Json(text) if self.afford(text.len()) => self.aside(b"group", self.has_group, text),
+            Shared::Leaves(size) if self.afford(size) => self.add_leaves(leaves),
+            _ => {}
         }
         if !self.settings.extra.is_empty() {
             self.add_extra();
         }
-        Ok(Entry::Record)
     }
 
     /// So much shared text may be added to one more record; else the record stays without, which is counted.

@@ -117,7 +117,7 @@ fn texts_that_are_no_messages_cost_the_connection() {
     refused(br#"["t",1,{1:2}]"#, "key must be a string");
     refused(br#"["t",1,{"a":1,}]"#, "trailing comma");
     // What came before is kept.
-    let (outcomes, _) = receive(b"[\"t\",1,{\"a\":1}] [\"t\",1,{]", usize::MAX);
+    let (outcomes, _) = receive(b"[\"t\",1,{\"a\":1}] [\"t\",1,{]]", usize::MAX);
     assert!(matches!(outcomes[..], [Outcome::Message(_), Outcome::Closed(_)]));
 }
 
