@@ -109,7 +109,8 @@ impl Ledger {
                 ledger.take_back(entry, now, &mut recovered.random, &mut balance);
             }
         }
-        recovered.random.sort_unstable();
+        // Stable: of one second, the order of entries tells which are the newest.
+        recovered.random.sort_by_key(|(time, _)| *time);
         recovered.armed = balance.stored_and_unread();
         (ledger, recovered)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::plan;
-use house::{Driver, Gate, House, Said};
+use house::{Gate, House, Said};
 
 const NONCE: &[u8] = b"p8n9gmxTQVC8/nh2wlKKeQ==\n";
 const HASH: &[u8] = b"nDGMT3q/pzCKY0XVoTg1Nw==";
