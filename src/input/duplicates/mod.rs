@@ -19,12 +19,13 @@
 //! * Everything is bounded, in bytes and in time. What is forgotten too early costs a duplicate and never a record.
 //! * Equal fingerprints are equal messages: 128 bits of a hash whose key is this data directory's own.
 //!
-//! Reading order: [`chunk_id`] (the forward protocol's rule), `table` (memory), `ledger` (disk), [`conversation`]
+//! Reading order: [`chunk_id`] (the forward protocol's rule), `table` (memory), `section` and `ledger` (disk), [`conversation`]
 //! (what a connection calls).
 
 pub mod chunk_id;
 pub mod conversation;
 mod ledger;
+mod section;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -83,7 +84,7 @@ pub struct Duplicates {
 
 impl Duplicates {
     /// Opens the memory and takes back what an earlier run stored. `None` when the plan wants none: then nothing is
-    /// hashed, kept or written. Blocking.
+    /// hashed, kept or written, and what an earlier run stored is let go of. Blocking.
     ///
     /// `secret` is known to no peer and the same as long as the journal is.
     pub fn open(plan: &DuplicatesPlan, journal: Journal, secret: &str) -> Option<Arc<Duplicates>> {
@@ -97,6 +98,7 @@ impl Duplicates {
         clock: Clock,
     ) -> Option<Arc<Duplicates>> {
         if plan.window.is_zero() {
+            ledger::discard(&journal);
             return None;
         }
         let table = Table::new(plan.max_bytes, clock.window);

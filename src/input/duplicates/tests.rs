@@ -20,6 +20,19 @@ async fn nothing_is_kept_without_a_window() {
     house.restart_with(|plan| plan.duplicates.window = Duration::ZERO).await;
     assert!(house.intake.duplicates().is_none());
     assert!(house.journal.stats().queues.iter().all(|queue| queue.name != QUEUE));
+
+    // What was kept before it was turned off pins no segment.
+    house.restart_with(|plan| plan.duplicates.window = Duration::from_secs(600)).await;
+    let mut peer = house.driver("10.0.0.1");
+    assert_eq!(peer.say(NONCE, "one").await, Said::New);
+    peer.flush().stored().await.unwrap();
+    drop(peer);
+    house.restart_with(|plan| plan.duplicates.window = Duration::ZERO).await;
+    let stats = house.journal.stats();
+    let queue = stats.queues.iter().find(|queue| queue.name == QUEUE).unwrap();
+    assert_eq!((queue.entries, queue.opened), (0, true));
+    house.restart().await;
+    assert!(house.journal.recovered().iter().all(|queue| queue != QUEUE));
 }
 
 #[tokio::test]
