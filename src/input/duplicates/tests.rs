@@ -126,6 +126,37 @@ async fn who_meets_a_claim_waits_and_has_it_when_the_claimer_goes_away() {
     assert_eq!(house.records_of(receipt).await, 1);
 }
 
+/// All connections bring all messages, each in its own order and in batches of its own size.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_that_meet_each_others_claims_never_lock_each_other_out() {
+    const MESSAGES: u64 = 400;
+    let house = House::new();
+    let peers: Vec<_> = (1..=8u64)
+        .map(|number| {
+            let mut peer = house.driver("10.0.0.1");
+            tokio::spawn(async move {
+                let mut new = 0;
+                for at in 0..MESSAGES {
+                    // Odd strides visit every message once.
+                    let message = at * (6 * number + 1) % MESSAGES;
+                    new += u64::from(peer.say(NONCE, &message.to_string()).await == Said::New);
+                    if at % number == 0 {
+                        peer.flush();
+                    }
+                }
+                peer.flush().stored().await.unwrap();
+                new
+            })
+        })
+        .collect();
+    let mut new = 0;
+    for peer in peers {
+        new += peer.await.unwrap();
+    }
+    house.journal.last_receipt().stored().await.unwrap();
+    assert_eq!((new, house.records()), (MESSAGES, MESSAGES));
+}
+
 #[tokio::test]
 async fn a_look_before_the_work_claims_nothing() {
     let house = House::new();
