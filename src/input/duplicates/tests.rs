@@ -137,8 +137,8 @@ async fn connections_that_meet_each_others_claims_never_lock_each_other_out() {
             tokio::spawn(async move {
                 let mut new = 0;
                 for at in 0..MESSAGES {
-                    // Odd strides visit every message once.
-                    let message = at * (6 * number + 1) % MESSAGES;
+                    // A stride that shares no factor with their number visits each of them once.
+                    let message = at * (10 * number + 1) % MESSAGES;
                     new += u64::from(peer.say(NONCE, &message.to_string()).await == Said::New);
                     if at % number == 0 {
                         peer.flush();
