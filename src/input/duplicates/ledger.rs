@@ -1,11 +1,5 @@
 //! What of the table is on the disk: the journal's queue `chunks`, which nobody ships.
 //!
-//! ```text
-//! entry     version u8 = 1, section...
-//! section   time u64 LE (Unix seconds), count u32 LE, count x (kind u8, fingerprint 16 bytes LE)
-//! kind      0 random id, stored    1 content id, stored    2 content id whose ack was read
-//! ```
-//!
 //! The entry of a batch is stored in the batch's own commit: an id is on the disk if and only if its records are. At a
 //! start random ids are known again; content ids are armed as often as they were stored and not seen read, whatever
 //! the order of entries. That an ack was read is written with the next commit of anybody, or by [`Ledger::tend`].
@@ -14,11 +8,12 @@
 //! commit; stored and read ones cancel out on the way. Entries are settled when the window has passed, or when they
 //! name more ids than the table can hold.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 
+use super::section::{self, Balance, Kind, Merged};
 use super::table::Fingerprint;
 use crate::base::limits;
 use crate::journal::{Append, Commit, Entry, Journal, OnFull, QueueId, QueueOptions, Storage, Submitted};
@@ -26,12 +21,10 @@ use crate::journal::{Append, Commit, Entry, Journal, OnFull, QueueId, QueueOptio
 /// The name of the queue.
 pub const QUEUE: &str = "chunks";
 
-const VERSION: u8 = 1;
-const RANDOM: u8 = 0;
-const CONTENT: u8 = 1;
-const READ: u8 = 2;
-const SECTION_BYTES: usize = 12;
-const ID_BYTES: usize = 17;
+/// The queue bounds itself, by the window and by the size of the table, so that it needs no quota.
+const OPTIONS: QueueOptions =
+    QueueOptions { max_bytes: u64::MAX, on_full: OnFull::Block, storage: Storage::Disk };
+
 /// Small entries that become one.
 const MANY: usize = 1_024;
 /// Also when they hold so many bytes.
@@ -82,6 +75,21 @@ pub(super) struct Boarded {
     small: Option<Draft>,
 }
 
+/// Settles all that an earlier run left.
+pub(super) fn discard(journal: &Journal) {
+    if !journal.recovered().iter().any(|queue| queue == QUEUE) {
+        return;
+    }
+    let queue = journal.queue(QUEUE, OPTIONS);
+    loop {
+        let entries = journal.lease(queue, usize::MAX);
+        if entries.is_empty() {
+            return;
+        }
+        journal.settle(queue, entries.iter().map(|entry| entry.index));
+    }
+}
+
 /// What an earlier run left.
 #[derive(Default)]
 pub(super) struct Recovered {
@@ -93,10 +101,7 @@ pub(super) struct Recovered {
 impl Ledger {
     /// Opens the queue and reads what an earlier run left in it. Blocking.
     pub(super) fn open(journal: Journal, window: u64, most: usize, now: u64) -> (Ledger, Recovered) {
-        let queue = journal.queue(
-            QUEUE,
-            QueueOptions { max_bytes: u64::MAX, on_full: OnFull::Block, storage: Storage::Disk },
-        );
+        let queue = journal.queue(QUEUE, OPTIONS);
         let ledger = Ledger { journal, queue, window, most, books: Mutex::default() };
         let mut balance = Balance::default();
         let mut recovered = Recovered::default();
@@ -109,7 +114,8 @@ impl Ledger {
                 ledger.take_back(entry, now, &mut recovered.random, &mut balance);
             }
         }
-        recovered.random.sort_unstable();
+        // Stable: of one second, the order of entries tells which are the newest.
+        recovered.random.sort_by_key(|(time, _)| *time);
         recovered.armed = balance.stored_and_unread();
         (ledger, recovered)
     }
@@ -124,13 +130,13 @@ impl Ledger {
         let payload = self.journal.read(entry).ok();
         let (mut newest, mut ids) = (0, 0);
         let read = payload.as_ref().is_some_and(|payload| {
-            each(payload, |time, kind, fingerprint| {
+            section::each(payload, |time, kind, fingerprint| {
                 if time.saturating_add(self.window) <= now {
                     return;
                 }
                 (newest, ids) = (newest.max(time), ids + 1);
                 match kind {
-                    RANDOM => random.push((time, fingerprint)),
+                    Kind::Random => random.push((time, fingerprint)),
                     kind => balance.add(time, kind, fingerprint),
                 }
             })
@@ -179,13 +185,13 @@ impl Ledger {
         drop(books);
 
         let ids = random.len() + content.len() + reads.len();
-        let mut payload = Vec::with_capacity(1 + SECTION_BYTES + ids * ID_BYTES);
-        payload.push(VERSION);
-        put_section(&mut payload, now, ids);
-        random.iter().for_each(|fingerprint| put_id(&mut payload, RANDOM, *fingerprint));
-        content.for_each(|fingerprint| put_id(&mut payload, CONTENT, fingerprint));
-        reads.into_iter().for_each(|fingerprint| put_id(&mut payload, READ, fingerprint));
-        let small = (ids > 0).then(|| Draft { newest: now, ids, payload: Bytes::from(payload) });
+        let small = (ids > 0).then(|| {
+            let random = random.iter().map(|fingerprint| (Kind::Random, *fingerprint));
+            let content = content.map(|fingerprint| (Kind::Content, fingerprint));
+            let reads = reads.into_iter().map(|fingerprint| (Kind::Read, fingerprint));
+            let payload = section::one(now, ids, random.chain(content).chain(reads));
+            Draft { newest: now, ids, payload }
+        });
         for draft in large.iter().chain(&small) {
             commit.append(Append {
                 queue: self.queue,
@@ -280,7 +286,9 @@ impl Books {
         let small = std::mem::take(&mut self.small);
         self.small_bytes = 0;
         small.iter().for_each(|kept| commit.settle(queue, kept.index));
-        merge(small.iter().map(|kept| &kept.payload), now.saturating_sub(window))
+        let merged = section::merge(small.iter().map(|kept| &kept.payload), now.saturating_sub(window))?;
+        let Merged { newest, ids, payload } = merged;
+        Some(Draft { newest, ids, payload })
     }
 
     fn settle_old(&mut self, commit: &mut Commit, queue: QueueId, window: u64, most: usize, now: u64) {
@@ -291,161 +299,6 @@ impl Books {
             }
             commit.settle(queue, oldest.index);
             self.pop_large();
-        }
-    }
-}
-
-/// One payload with the ids of many, without those stored at `oldest` or before, and without those that cancel out.
-fn merge<'a>(payloads: impl Iterator<Item = &'a Bytes>, oldest: u64) -> Option<Draft> {
-    let mut by_time: BTreeMap<u64, Vec<(u8, Fingerprint)>> = BTreeMap::new();
-    let mut balance = Balance::default();
-    for payload in payloads {
-        each(payload, |time, kind, fingerprint| match kind {
-            _ if time <= oldest => {}
-            RANDOM => by_time.entry(time).or_default().push((kind, fingerprint)),
-            kind => balance.add(time, kind, fingerprint),
-        });
-    }
-    for (time, kind, fingerprint) in balance.left() {
-        by_time.entry(time).or_default().push((kind, fingerprint));
-    }
-    let newest = *by_time.last_key_value()?.0;
-    let ids: usize = by_time.values().map(Vec::len).sum();
-    let mut payload = Vec::with_capacity(1 + by_time.len() * SECTION_BYTES + ids * ID_BYTES);
-    payload.push(VERSION);
-    for (time, section) in by_time {
-        put_section(&mut payload, time, section.len());
-        section.into_iter().for_each(|(kind, fingerprint)| put_id(&mut payload, kind, fingerprint));
-    }
-    Some(Draft { newest, ids, payload: Bytes::from(payload) })
-}
-
-/// How often content ids were stored, less how often their acks were read, and when last.
-#[derive(Default)]
-struct Balance(HashMap<Fingerprint, (i64, u64)>);
-
-impl Balance {
-    fn add(&mut self, time: u64, kind: u8, fingerprint: Fingerprint) {
-        let (count, last) = self.0.entry(fingerprint).or_default();
-        *count += if kind == CONTENT { 1 } else { -1 };
-        *last = time.max(*last);
-    }
-
-    fn left(self) -> impl Iterator<Item = (u64, u8, Fingerprint)> {
-        self.0.into_iter().flat_map(|(fingerprint, (count, last))| {
-            let kind = if count > 0 { CONTENT } else { READ };
-            (0..count.unsigned_abs()).map(move |_| (last, kind, fingerprint))
-        })
-    }
-
-    fn stored_and_unread(self) -> Vec<(u64, Fingerprint)> {
-        let unread = self.0.into_iter().filter(|(_, (count, _))| *count > 0);
-        unread.map(|(fingerprint, (_, last))| (last, fingerprint)).collect()
-    }
-}
-
-fn put_section(payload: &mut Vec<u8>, time: u64, ids: usize) {
-    payload.extend_from_slice(&time.to_le_bytes());
-    payload.extend_from_slice(&(ids as u32).to_le_bytes());
-}
-
-fn put_id(payload: &mut Vec<u8>, kind: u8, fingerprint: Fingerprint) {
-    payload.push(kind);
-    payload.extend_from_slice(&fingerprint.0.to_le_bytes());
-}
-
-/// Calls `with` for every id of a payload with its time and kind. False when the payload is not of this form; what was
-/// read of it until then is good.
-fn each(payload: &[u8], mut with: impl FnMut(u64, u8, Fingerprint)) -> bool {
-    let Some((&VERSION, mut rest)) = payload.split_first() else { return false };
-    while !rest.is_empty() {
-        let Some((time, behind)) = rest.split_first_chunk() else { return false };
-        let Some((count, behind)) = behind.split_first_chunk() else { return false };
-        let (time, count) = (u64::from_le_bytes(*time), u32::from_le_bytes(*count) as usize);
-        let Some((ids, behind)) = count.checked_mul(ID_BYTES).and_then(|len| behind.split_at_checked(len))
-        else {
-            return false;
-        };
-        for id in ids.chunks_exact(ID_BYTES) {
-            if let Some((&kind @ RANDOM..=READ, fingerprint)) = id.split_first()
-                && let Some(fingerprint) = fingerprint.first_chunk()
-            {
-                with(time, kind, Fingerprint(u128::from_le_bytes(*fingerprint)));
-            }
-        }
-        rest = behind;
-    }
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    type Sections = Vec<(u64, Vec<(u8, u128)>)>;
-
-    fn payload(sections: &Sections) -> Bytes {
-        let mut payload = vec![VERSION];
-        for (time, ids) in sections {
-            put_section(&mut payload, *time, ids.len());
-            ids.iter().for_each(|(kind, id)| put_id(&mut payload, *kind, Fingerprint(*id)));
-        }
-        Bytes::from(payload)
-    }
-
-    fn read(payload: &[u8]) -> (bool, Vec<(u64, u8, u128)>) {
-        let mut ids = Vec::new();
-        let whole = each(payload, |time, kind, fingerprint| ids.push((time, kind, fingerprint.0)));
-        (whole, ids)
-    }
-
-    #[test]
-    fn what_is_not_of_this_form_is_refused() {
-        let whole = payload(&vec![(7, vec![(RANDOM, 1), (CONTENT, 2)]), (8, vec![(READ, 2)])]);
-        assert_eq!(read(&whole), (true, vec![(7, 0, 1), (7, 1, 2), (8, 2, 2)]));
-        for end in 0..whole.len() {
-            let section = 1 + SECTION_BYTES + 2 * ID_BYTES;
-            assert_eq!(read(&whole[..end]).0, end == 1 || end == section, "{end}");
-        }
-        assert!(!read(b"\x02").0);
-        let mut huge = vec![VERSION];
-        put_section(&mut huge, 1, u32::MAX as usize);
-        assert_eq!(read(&huge), (false, vec![]));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            read(&bytes);
-            read(&[&[VERSION][..], &bytes].concat());
-        }
-
-        /// Merging changes nothing that a start would make of it.
-        #[test]
-        fn merging_keeps_what_counts(
-            entries in proptest::collection::vec(
-                proptest::collection::vec((90u64..110, proptest::collection::vec((0u8..3, 0u128..6), 0..5)), 0..4),
-                0..8,
-            ),
-        ) {
-            let payloads: Vec<Bytes> = entries.iter().map(payload).collect();
-            let of = |payloads: &[Bytes]| {
-                let (mut random, mut balance) = (Vec::new(), HashMap::new());
-                for (time, kind, id) in payloads.iter().flat_map(|payload| read(payload).1) {
-                    match kind {
-                        _ if time <= 95 => {}
-                        RANDOM => random.push((time, id)),
-                        CONTENT => *balance.entry(id).or_insert(0) += 1,
-                        _ => *balance.entry(id).or_insert(0) -= 1,
-                    }
-                }
-                random.sort_unstable();
-                balance.retain(|_, count| *count != 0);
-                (random, balance)
-            };
-            let merged: Vec<Bytes> = merge(payloads.iter(), 95).into_iter().map(|draft| draft.payload).collect();
-            prop_assert_eq!(of(&merged), of(&payloads));
         }
     }
 }

@@ -17,14 +17,15 @@
 //!   only if its records are there. Records in a memory buffer are gone then, so their ids are not written.
 //! * A message in several parts is known from its last part on; a crash between them stores the first ones again.
 //! * Everything is bounded, in bytes and in time. What is forgotten too early costs a duplicate and never a record.
-//! * Equal fingerprints are equal messages: 128 bits of a hash whose seed is this data directory's own.
+//! * Equal fingerprints are equal messages: 128 bits of a hash whose key is this data directory's own.
 //!
-//! Reading order: [`chunk_id`] (the forward protocol's rule), `table` (memory), `ledger` (disk), [`conversation`]
+//! Reading order: [`chunk_id`] (the forward protocol's rule), `table` (memory), `section` and `ledger` (disk), [`conversation`]
 //! (what a connection calls).
 
 pub mod chunk_id;
 pub mod conversation;
 mod ledger;
+mod section;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -34,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_secret};
 
 pub use conversation::{Conversation, Meeting};
 pub use ledger::QUEUE;
@@ -65,9 +66,12 @@ pub struct Id {
 /// Ids in a commit that is not submitted yet.
 pub(crate) struct Boarded(ledger::Boarded);
 
+/// Bytes of a key of the hash.
+const KEY_BYTES: usize = 192;
+
 /// What all connections share.
 pub struct Duplicates {
-    seed: u64,
+    key: [u8; KEY_BYTES],
     table: Table,
     ledger: Ledger,
     receipts: Receipts,
@@ -80,7 +84,7 @@ pub struct Duplicates {
 
 impl Duplicates {
     /// Opens the memory and takes back what an earlier run stored. `None` when the plan wants none: then nothing is
-    /// hashed, kept or written. Blocking.
+    /// hashed, kept or written, and what an earlier run stored is let go of. Blocking.
     ///
     /// `secret` is known to no peer and the same as long as the journal is.
     pub fn open(plan: &DuplicatesPlan, journal: Journal, secret: &str) -> Option<Arc<Duplicates>> {
@@ -94,6 +98,7 @@ impl Duplicates {
         clock: Clock,
     ) -> Option<Arc<Duplicates>> {
         if plan.window.is_zero() {
+            ledger::discard(&journal);
             return None;
         }
         let table = Table::new(plan.max_bytes, clock.window);
@@ -101,7 +106,7 @@ impl Duplicates {
         let receipts = Receipts::new(journal.last_receipt());
         let (ledger, recovered) = Ledger::open(journal, clock.window.into(), table.capacity(), unix);
         let duplicates = Duplicates {
-            seed: xxh3_64(secret.as_bytes()),
+            key: key(secret),
             table,
             ledger,
             receipts,
@@ -149,10 +154,10 @@ impl Duplicates {
     fn fingerprint(&self, class: Class, parts: [&[u8]; 4]) -> Fingerprint {
         let mut whole = [0; 65];
         for (digest, part) in whole.chunks_exact_mut(16).zip(parts) {
-            digest.copy_from_slice(&xxh3_128_with_seed(part, self.seed).to_le_bytes());
+            digest.copy_from_slice(&xxh3_128_with_secret(part, &self.key).to_le_bytes());
         }
         whole[64] = class as u8;
-        Fingerprint(xxh3_128_with_seed(&whole, self.seed))
+        Fingerprint(xxh3_128_with_secret(&whole, &self.key))
     }
 
     fn claim(&self, fingerprint: Fingerprint) -> Option<State> {
@@ -207,6 +212,15 @@ impl Duplicates {
             released.await;
         }
     }
+}
+
+/// Stretches the secret to what the hash takes, so that it need not do so for every message.
+fn key(secret: &str) -> [u8; KEY_BYTES] {
+    let mut key = [0; KEY_BYTES];
+    for (number, part) in (0u8..).zip(key.chunks_exact_mut(16)) {
+        part.copy_from_slice(&xxh3_128(&[secret.as_bytes(), &[number]].concat()).to_le_bytes());
+    }
+    key
 }
 
 /// Receipts of commits by number, as long as they are not stored.

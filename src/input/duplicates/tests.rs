@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::plan;
-use house::{Driver, Gate, House, Said};
+use house::{Gate, House, Said};
 
 const NONCE: &[u8] = b"p8n9gmxTQVC8/nh2wlKKeQ==\n";
 const HASH: &[u8] = b"nDGMT3q/pzCKY0XVoTg1Nw==";
@@ -20,6 +20,19 @@ async fn nothing_is_kept_without_a_window() {
     house.restart_with(|plan| plan.duplicates.window = Duration::ZERO).await;
     assert!(house.intake.duplicates().is_none());
     assert!(house.journal.stats().queues.iter().all(|queue| queue.name != QUEUE));
+
+    // What was kept before it was turned off pins no segment.
+    house.restart_with(|plan| plan.duplicates.window = Duration::from_secs(600)).await;
+    let mut peer = house.driver("10.0.0.1");
+    assert_eq!(peer.say(NONCE, "one").await, Said::New);
+    peer.flush().stored().await.unwrap();
+    drop(peer);
+    house.restart_with(|plan| plan.duplicates.window = Duration::ZERO).await;
+    let stats = house.journal.stats();
+    let queue = stats.queues.iter().find(|queue| queue.name == QUEUE).unwrap();
+    assert_eq!((queue.entries, queue.opened), (0, true));
+    house.restart().await;
+    assert!(house.journal.recovered().iter().all(|queue| queue != QUEUE));
 }
 
 #[tokio::test]
@@ -111,6 +124,37 @@ async fn who_meets_a_claim_waits_and_has_it_when_the_claimer_goes_away() {
     let Said::Again(again) = waiting.await.unwrap() else { panic!() };
     assert!(again.number() == receipt.number() || receipt.is_stored());
     assert_eq!(house.records_of(receipt).await, 1);
+}
+
+/// All connections bring all messages, each in its own order and in batches of its own size.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_that_meet_each_others_claims_never_lock_each_other_out() {
+    const MESSAGES: u64 = 400;
+    let house = House::new();
+    let peers: Vec<_> = (1..=8u64)
+        .map(|number| {
+            let mut peer = house.driver("10.0.0.1");
+            tokio::spawn(async move {
+                let mut new = 0;
+                for at in 0..MESSAGES {
+                    // A stride that shares no factor with their number visits each of them once.
+                    let message = at * (10 * number + 1) % MESSAGES;
+                    new += u64::from(peer.say(NONCE, &message.to_string()).await == Said::New);
+                    if at % number == 0 {
+                        peer.flush();
+                    }
+                }
+                peer.flush().stored().await.unwrap();
+                new
+            })
+        })
+        .collect();
+    let mut new = 0;
+    for peer in peers {
+        new += peer.await.unwrap();
+    }
+    house.journal.last_receipt().stored().await.unwrap();
+    assert_eq!((new, house.records()), (MESSAGES, MESSAGES));
 }
 
 #[tokio::test]
