@@ -325,8 +325,13 @@ impl Fault {
     /// The reasons there are.
     pub const REASONS: [&'static str; 4] = ["tls_version", "tls_certificate", "tls_refused", "tls_handshake"];
 
-    /// Of the error of a failed handshake.
-    pub fn of(error: &io::Error) -> Fault {
+    /// Of the error of a failed handshake. `None` when the peer reset the connection: it went away, as probes and
+    /// heartbeats do that do not wait for our tickets.
+    pub fn of(error: &io::Error) -> Option<Fault> {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) {
+            return None;
+        }
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
         let (reason, text) = match tls {
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -350,7 +355,7 @@ impl Fault {
             ),
             Some(error) => ("tls_handshake", error.to_string()),
         };
-        Fault { reason, text }
+        Some(Fault { reason, text })
     }
 }
 

@@ -25,7 +25,7 @@ async fn meet(
         async {
             let accepted = server.accept(far).await;
             if let Err(error) = &accepted {
-                assert!(Fault::REASONS.contains(&Fault::of(error).reason));
+                assert!(Fault::REASONS.contains(&Fault::of(error).unwrap().reason));
             }
             accepted
         },
@@ -41,7 +41,7 @@ async fn verdict(plan: &TlsPlan, client: &TlsConnector) -> Result<Option<String>
             accepted.stream.write_all(b"hello").await.unwrap();
             Ok(accepted.client.map(|name| name.to_string()))
         }
-        Err(error) => Err(Fault::of(&error)),
+        Err(error) => Err(Fault::of(&error).unwrap()),
     }
 }
 
@@ -264,7 +264,7 @@ async fn clients_trust_what_they_are_told_to() {
     let stranger = ClientTls { ca: Some(other.clone()), ..ClientTls::default() };
     let (accepted, client) = meet(&server, &connector(&stranger)).await;
     assert!(client.unwrap_err().to_string().contains("UnknownIssuer"));
-    let fault = Fault::of(&accepted.unwrap_err());
+    let fault = Fault::of(&accepted.unwrap_err()).unwrap();
     assert!(fault.reason == "tls_refused" && fault.text.contains("give it the CA"), "{fault:?}");
     let careless = ClientTls { insecure: true, ..stranger };
     assert!(meet(&server, &connector(&careless)).await.1.is_ok());

@@ -11,8 +11,9 @@
 //! what goes wrong. Nothing a peer does holds the loop: all waiting for its bytes is in the connection's own task. What
 //! a connection carries is its input's business.
 //!
-//! TLS handshakes are not limited in number: one costs a fraction of a millisecond of processor time at one point, and
-//! a permit held while the peer is waited for would let a few slow ones lock out all others.
+//! TLS handshakes are not limited in number: what one costs is one signature, made at one point without waiting, so the
+//! workers make as many at once as there are of them; and a permit held while the peer is waited for would let a few
+//! slow ones lock out all others.
 
 mod faults;
 mod peers;

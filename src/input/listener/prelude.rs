@@ -184,8 +184,9 @@ impl Gate {
         match timeout_at(deadline, tls.accept(stream)).await {
             Ok(Ok(accepted)) => Some((Stream::Tls(Box::new(accepted.stream)), accepted.client)),
             Ok(Err(error)) => {
-                let fault = Fault::of(&error);
-                self.fault(fault.reason, peer, &format!("TLS handshake failed: {}", fault.text));
+                if let Some(fault) = Fault::of(&error) {
+                    self.fault(fault.reason, peer, &format!("TLS handshake failed: {}", fault.text));
+                }
                 None
             }
             Err(_) => {

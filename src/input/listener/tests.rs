@@ -135,6 +135,29 @@ async fn a_plain_client_on_the_tls_port_is_told_in_the_log_and_closed() {
 }
 
 #[tokio::test]
+async fn probes_and_heartbeats_come_and_go_without_a_word() {
+    let lines = Lines::default();
+    let _guard = lines.listen();
+    let setup = Setup::new();
+    let mut house = House::new(GateSettings { tls: Some(setup.plan()), ..SETTINGS }).await;
+    let client = connector(&setup.client());
+    for reset in [false, true] {
+        let stream = house.connect().await;
+        rustix::net::sockopt::set_socket_linger(&stream, reset.then_some(Duration::ZERO)).unwrap();
+        drop(stream);
+        let stream = house.connect().await;
+        rustix::net::sockopt::set_socket_linger(&stream, reset.then_some(Duration::ZERO)).unwrap();
+        drop(client.connect("localhost".try_into().unwrap(), stream).await.unwrap());
+    }
+    let _last = client.connect("localhost".try_into().unwrap(), house.connect().await).await.unwrap();
+    house.next().await;
+    house.stop.draining.cancel();
+    house.stop.tasks.close();
+    house.stop.tasks.wait().await;
+    assert_eq!(lines.text(), "");
+}
+
+#[tokio::test]
 async fn one_port_serves_tls_and_plain_and_who_waits_for_a_greeting() {
     let setup = Setup::new();
     let tls = crate::config::plan::TlsPlan { allow_plain: true, ..setup.mutual(ClientAuth::Optional, &[]) };
