@@ -61,10 +61,10 @@ fn start() -> (DuplexStream, tokio::task::JoinHandle<Served>) {
 }
 
 async fn read_helo(stream: &mut DuplexStream) -> Helo {
-    let mut bytes = [0; 69];
+    let mut bytes = [0; 65];
     stream.read_exact(&mut bytes).await.unwrap();
     match Helo::parse(&bytes) {
-        Parsed::Done(helo, 69) => helo,
+        Parsed::Done(helo, 65) => helo,
         other => panic!("{other:?}"),
     }
 }
