@@ -190,6 +190,34 @@ async fn a_slow_peer_has_until_the_deadline() {
     assert!(matches!(served, Err(HandshakeError::TimedOut)));
 }
 
+/// All at once, each from an address of its own: no map, buffer or task is left, and the wait is one wait.
+#[tokio::test]
+async fn ten_thousand_failed_handshakes_leave_little_behind() {
+    let (failures, ring) = (Arc::new(Failures::new("test")), Arc::new(ring()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..10_000u32 {
+        let (failures, ring) = (failures.clone(), ring.clone());
+        tasks.spawn(async move {
+            let (mut ours, mut theirs) = duplex(1024);
+            ours.write_all(&vector("H3")).await.unwrap();
+            let peer = Peer { ip: Some(std::net::Ipv4Addr::from(n).into()), label: "many" };
+            let deadline = Instant::now() + PATIENCE;
+            let served = serve(&mut theirs, &ring, peer, deadline, true, &failures);
+            let (served, _) = tokio::join!(served, async {
+                let answer = rest(&mut ours).await;
+                drop(ours);
+                answer
+            });
+            matches!(served, Err(HandshakeError::Denied(Denied::SharedKey)))
+        });
+    }
+    while let Some(denied) = tasks.join_next().await {
+        assert!(denied.unwrap());
+    }
+    assert!(failures.remembered() <= 8_192);
+    assert_eq!(Arc::strong_count(&failures), 1);
+}
+
 /// The server's part played by hand: what our client makes of it.
 async fn greeted(helo: &[u8], pong: Option<&[u8]>) -> Result<super::client::Server, GreetError> {
     let (mut ours, mut theirs) = duplex(16 * 1024);
