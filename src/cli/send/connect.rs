@@ -157,6 +157,11 @@ fn secret(file: Option<&Path>, variable: Option<String>) -> Result<Option<Secret
 }
 
 impl Target {
+    #[cfg(test)]
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
     /// Connects and proves who we are.
     pub(super) async fn connect(&self) -> Result<Connection, Trouble> {
         let mut stream = timeout(PATIENCE, self.reach())

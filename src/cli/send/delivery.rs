@@ -117,13 +117,15 @@ impl Delivery {
 
     async fn close(&mut self) -> Result<(), Trouble> {
         let Some(mut connection) = self.connection.take() else { return Ok(()) };
+        let shutdown = timeout(LINGER, connection.stream.shutdown()).await;
+        if self.ack.is_some() {
+            return Ok(());
+        }
         let end = timeout(LINGER, async {
-            connection.stream.shutdown().await?;
+            shutdown.unwrap_or(Ok(()))?;
             // What is unread here at the close would make the kernel drop what the server has not read.
             while !connection.unread.is_empty() || fill(&mut connection).await? > 0 {
-                if self.ack.is_none()
-                    && let Some((answer, _)) = Answer::parse(&connection.unread)
-                {
+                if let Some((answer, _)) = Answer::parse(&connection.unread) {
                     return Ok(Some(answer));
                 }
                 connection.unread.clear();
@@ -131,12 +133,10 @@ impl Delivery {
             io::Result::Ok(None)
         });
         match end.await {
-            Ok(Ok(Some(answer))) if self.ack.is_none() => answer.judge(&self.target.to, b""),
-            Ok(Err(error)) if self.ack.is_none() => {
-                Err(tls_trouble(&self.target.to, &error).unwrap_or_else(|| {
-                    Trouble::Passing(format!("{} may not have taken everything: {error}", self.target.to))
-                }))
-            }
+            Ok(Ok(Some(answer))) => answer.judge(&self.target.to, b""),
+            Ok(Err(error)) => Err(tls_trouble(&self.target.to, &error).unwrap_or_else(|| {
+                Trouble::Passing(format!("{} may not have taken everything: {error}", self.target.to))
+            })),
             _ => Ok(()),
         }
     }

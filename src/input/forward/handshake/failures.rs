@@ -84,8 +84,14 @@ impl Failures {
         FIRST_DELAY.saturating_mul(1 << count).min(LONGEST_DELAY)
     }
 
-    /// Counts a failure and logs it, where that is due. `claimed` is the host name of the PING, if there was one; `more`
-    /// says what was wrong in words for the operator.
+    /// Addresses that are remembered.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        let addresses = self.addresses.lock().unwrap();
+        addresses.young.len() + addresses.old.len()
+    }
+
+    /// Counts a failure and logs it, where that is due. `claimed` is the host name of the PING, if there was one.
     pub(super) fn report(&self, peer: &str, claimed: Option<&[u8]>, error: &HandshakeError) {
         let Some(reason) = reason(error) else { return };
         let Some((_, limit, failed)) = self.reasons.iter().find(|(known, _, _)| *known == reason) else {
@@ -171,9 +177,7 @@ mod tests {
         for n in 0..50_000u32 {
             failures.delay(Some(IpAddr::V4(n.into())));
         }
-        let addresses = failures.addresses.lock().unwrap();
-        assert!(addresses.young.len() <= ADDRESSES && addresses.old.len() <= ADDRESSES);
-        drop(addresses);
+        assert!(failures.remembered() <= 2 * ADDRESSES);
         assert!(failures.delay(Some(IpAddr::V4(49_999.into()))) > FIRST_DELAY, "the last are remembered");
         let v6 = |last: u16| Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last)));
         assert_eq!(failures.delay(v6(1)), FIRST_DELAY);

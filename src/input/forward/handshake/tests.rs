@@ -61,10 +61,10 @@ fn start() -> (DuplexStream, tokio::task::JoinHandle<Served>) {
 }
 
 async fn read_helo(stream: &mut DuplexStream) -> Helo {
-    let mut bytes = [0; 69];
+    let mut bytes = [0; 65];
     stream.read_exact(&mut bytes).await.unwrap();
     match Helo::parse(&bytes) {
-        Parsed::Done(helo, 69) => helo,
+        Parsed::Done(helo, 65) => helo,
         other => panic!("{other:?}"),
     }
 }
@@ -188,6 +188,34 @@ async fn a_slow_peer_has_until_the_deadline() {
     let deadline = Instant::now() + Duration::from_millis(50);
     let served = serve(&mut theirs, &ring(), PEER, deadline, true, &Failures::new("test")).await;
     assert!(matches!(served, Err(HandshakeError::TimedOut)));
+}
+
+/// All at once, each from an address of its own: no map, buffer or task is left, and the wait is one wait.
+#[tokio::test]
+async fn ten_thousand_failed_handshakes_leave_little_behind() {
+    let (failures, ring) = (Arc::new(Failures::new("test")), Arc::new(ring()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..10_000u32 {
+        let (failures, ring) = (failures.clone(), ring.clone());
+        tasks.spawn(async move {
+            let (mut ours, mut theirs) = duplex(1024);
+            ours.write_all(&vector("H3")).await.unwrap();
+            let peer = Peer { ip: Some(std::net::Ipv4Addr::from(n).into()), label: "many" };
+            let deadline = Instant::now() + PATIENCE;
+            let served = serve(&mut theirs, &ring, peer, deadline, true, &failures);
+            let (served, _) = tokio::join!(served, async {
+                let answer = rest(&mut ours).await;
+                drop(ours);
+                answer
+            });
+            matches!(served, Err(HandshakeError::Denied(Denied::SharedKey)))
+        });
+    }
+    while let Some(denied) = tasks.join_next().await {
+        assert!(denied.unwrap());
+    }
+    assert!(failures.remembered() <= 8_192);
+    assert_eq!(Arc::strong_count(&failures), 1);
 }
 
 /// The server's part played by hand: what our client makes of it.
