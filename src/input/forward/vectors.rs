@@ -226,26 +226,70 @@ fn well_formed_vectors() {
     expect("T19", "t", exact, None, &[]);
 }
 
+/// Samples as `name{labels} value`, all of one time.
+fn samples(message: &Message, time: Timestamp) -> Vec<String> {
+    let sample = |(at, fields): &(Timestamp, Vec<(String, String)>)| {
+        assert_eq!((*at, fields[1].1.clone()), (time, format!("{}{:09}", time.seconds, time.nanos)));
+        format!("{}{{{}}} {}", fields[3].1, fields[0].1, fields[2].1)
+    };
+    message.records.iter().map(sample).collect()
+}
+
 #[test]
-fn other_signals_are_kept_whole() {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    for (id, signal, inside) in
-        [("T20", "1", "k8s"), ("T21", "1", "exp_histogram"), ("T22", "2", "resourceSpans")]
-    {
-        let message = one(id);
-        let (time, fields) = &message.records[0];
-        assert_eq!(*time, RECEIVED);
-        assert_eq!(fields[0], ("fluent_signal".into(), signal.into()));
-        assert_eq!(fields[1].0, "payload");
-        let payload = STANDARD.decode(&fields[1].1).unwrap();
-        let blob = payload.len();
-        assert!(vector(id).windows(blob).any(|window| window == payload), "{id}");
-        let text = String::from_utf8_lossy(&payload).into_owned();
-        assert!(text.contains(inside) || id == "T20", "{id}");
+fn signal_vectors() {
+    assert_eq!(
+        samples(&one("T20"), Timestamp { seconds: T, nanos: N }),
+        [
+            "k8s_reqs{code#$#200|host#$#h1} 3",
+            "lat_bucket{host#$#h1|le#$#0.5} 1",
+            "lat_bucket{host#$#h1|le#$#1} 2",
+            "lat_bucket{host#$#h1|le#$#+Inf} 3",
+            "lat_sum{host#$#h1} 2.5",
+            "lat_count{host#$#h1} 3",
+            "su{host#$#h1|quantile#$#0.5} 1.5",
+            "su_sum{host#$#h1} 3",
+            "su_count{host#$#h1} 2",
+        ]
+    );
+    assert_eq!(
+        samples(&one("T21"), Timestamp { seconds: T, nanos: 0 }),
+        [
+            "u{a#$#x} 7",
+            "e_bucket{le#$#0} 1",
+            "e_bucket{le#$#2} 3",
+            "e_bucket{le#$#4} 4",
+            "e_bucket{le#$#+Inf} 4",
+            "e_sum{} 5.5",
+            "e_count{} 4",
+        ]
+    );
+    let traces = one("T22");
+    assert_eq!((traces.records.len(), traces.records[0].0), (1, Timestamp { seconds: T, nanos: 0 }));
+    for (key, value) in [
+        ("service", "a"),
+        ("resource", "{}"),
+        ("name", "op"),
+        ("traceID", "000102030405060708090a0b0c0d0e0f"),
+        ("spanID", "0001020304050607"),
+        ("parentSpanID", ""),
+        ("kind", "server"),
+        ("start", "1441588984000000"),
+        ("end", "1441588984000000"),
+        ("duration", "0"),
+        ("attribute", r#"{"k":"v"}"#),
+        ("statusCode", "OK"),
+    ] {
+        assert_eq!(field(&traces, 0, key), Some(value), "{key}");
     }
     let profiles = one("M17");
-    assert_eq!(profiles.records[0].1[0].1, "4");
+    assert_eq!(profiles.records[0].0, RECEIVED);
+    assert_eq!(profiles.records[0].1[0], ("fluent_signal".into(), "4".into()));
     assert_eq!(profiles.chunk, Some(("c8".into(), true)));
+}
+
+fn field<'a>(message: &'a Message, record: usize, key: &str) -> Option<&'a str> {
+    let mut fields = message.records[record].1.iter();
+    fields.find(|(known, _)| known == key).map(|(_, value)| value.as_str())
 }
 
 #[test]
@@ -372,13 +416,33 @@ fn fluent_bit_recordings() {
 fn fluent_bit_signals() {
     let logs = recorded(&capture("fluent-bit-event-type-logs"));
     assert!(logs[0].records[0].1.iter().all(|(key, _)| key != "payload"));
-    for (name, signal) in
-        [("event-type-metrics", "1"), ("event-type-traces", "2"), ("own-metrics", "1"), ("node-metrics", "1")]
+    let metrics = recorded(&capture("fluent-bit-event-type-metrics")).remove(0);
+    let found = samples(&metrics, metrics.records[0].0);
+    assert_eq!((found.len(), metrics.dropped.len()), (30, 0));
+    for sample in [
+        "kubernetes_network_load_counter{} 3",
+        "kubernetes_network_load_counter{app#$#test|hostname#$#localhost} 12.15",
+        "kubernetes_network_load_gauge{} 1",
+        "k8s_disk_load_summary{my_label#$#my_val|quantile#$#0.2} 0",
+        "k8s_disk_load_summary_count{} 10",
+        "k8s_network_load_histogram_bucket{le#$#+Inf|my_label#$#my_val} 5",
+        "k8s_network_load_histogram_bucket{le#$#0.05} 2",
+        "k8s_network_load_histogram_sum{} 1013.021",
+    ] {
+        assert!(found.iter().any(|known| known == sample), "{sample} of {found:#?}");
+    }
+    let traces = recorded(&capture("fluent-bit-event-type-traces")).remove(0);
+    assert_eq!(traces.dropped, []);
+    assert_eq!(field(&traces, 0, "service"), Some("Fluent Bit Test Service"));
+    assert_eq!((field(&traces, 0, "name"), field(&traces, 1, "name")), (Some("main"), Some("do-work")));
+    assert_eq!(field(&traces, 1, "parentSpanID"), field(&traces, 0, "spanID"));
+    assert_eq!(traces.records.len(), 2);
+    for (name, metric, counts) in
+        [("own-metrics", "fluentbit_uptime", &[46, 57][..]), ("node-metrics", "node_load1", &[441])]
     {
-        for message in recorded(&capture(&format!("fluent-bit-{name}"))) {
-            let [(_, found)] = &message.records[..] else { panic!("{name}") };
-            assert_eq!(found[0], ("fluent_signal".to_string(), signal.to_string()), "{name}");
-            assert!(found[1].1.len() > 1000, "{name}");
+        for (message, count) in recorded(&capture(&format!("fluent-bit-{name}"))).iter().zip(counts) {
+            assert_eq!((message.records.len(), message.dropped.len()), (*count, 0), "{name}");
+            assert!(message.records.iter().any(|(_, fields)| fields[3].1 == metric), "{name}");
         }
     }
     // On a port without a key the handshake is an event nobody can store.

@@ -47,7 +47,9 @@ const RECORD_BYTES: usize = 256;
 #[derive(Debug)]
 pub(super) struct Traces {
     contexts: Contexts,
+    /// For records, and for what is written into many of them.
     budget: Budget,
+    shared_budget: Budget,
     resources: Items,
     resource: Option<Range<usize>>,
     resource_schema: Option<Range<usize>>,
@@ -82,6 +84,7 @@ impl Traces {
         Traces {
             contexts,
             budget: Budget::new(bytes),
+            shared_budget: Budget::new(bytes),
             resources: Items::default(),
             resource: None,
             resource_schema: None,
@@ -120,12 +123,13 @@ impl Traces {
                     }
                 };
                 span.and_then(|place| {
-                    if self.budget.is_spent() {
-                        tally.drop(Invalid::Multiplied);
-                        return Ok(());
-                    }
-                    if place.len() > SPAN_BYTES {
-                        tally.drop(Invalid::Large);
+                    let fault = if place.len() > SPAN_BYTES {
+                        Some(Invalid::Large)
+                    } else {
+                        (!self.budget.take(RECORD_BYTES)).then_some(Invalid::Multiplied)
+                    };
+                    if let Some(reason) = fault {
+                        tally.drop(reason);
                         return Ok(());
                     }
                     self.span(batch, bytes, &place, &mut names, shared, settings, tally)?;
@@ -172,10 +176,8 @@ impl Traces {
 
     /// Leaves a context that is not built as one.
     fn give_up(&mut self, bytes: &[u8]) {
-        let at = [&self.spans, &self.scopes, &self.resources].into_iter().map(Items::position).max();
         (self.spans, self.scopes, self.resources) = Default::default();
-        // Whatever was read of it is not read again.
-        self.contexts.find(bytes, at.unwrap_or(0), START);
+        self.contexts.find(bytes, START);
     }
 
     /// The text that spans of one scope share. It is charged each time it is made, so that nobody can have it made without
@@ -183,7 +185,7 @@ impl Traces {
     fn shared(&mut self, batch: &mut Batch, bytes: &[u8]) -> Shared {
         let fits = |place: &&Range<usize>| place.len() <= SHARED_BYTES;
         let mut shared = Shared { resource: batch.keep(b"{}"), ..Shared::default() };
-        if self.budget.is_spent() {
+        if self.shared_budget.is_spent() {
             return shared;
         }
         let from = batch.arena.len();
@@ -212,7 +214,7 @@ impl Traces {
         let schema = [&self.scope_schema, &self.resource_schema];
         let schema = schema.into_iter().find(|place| !text(bytes, place).is_empty());
         shared.schema = schema.map(|place| text_of(batch, place)).unwrap_or_default();
-        self.budget.take(batch.arena.len() - from);
+        self.shared_budget.take(batch.arena.len() - from);
         shared
     }
 
@@ -255,7 +257,7 @@ impl Traces {
         if trace.is_none() && id.is_none() {
             return Err(Invalid::Signal);
         }
-        let shared = match self.budget.take(shared.bytes() + RECORD_BYTES) {
+        let shared = match self.shared_budget.take(shared.bytes()) {
             true => shared,
             false => {
                 tally.unshared += 1;
