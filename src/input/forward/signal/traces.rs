@@ -51,10 +51,12 @@ pub(super) struct Traces {
     budget: Budget,
     shared_budget: Budget,
     resources: Items,
+    /// The resource's attributes.
     resource: Option<Range<usize>>,
     resource_schema: Option<Range<usize>>,
     scopes: Items,
-    scope: Option<Range<usize>>,
+    /// The scope's name, version and attributes.
+    scope: [Option<Range<usize>>; 3],
     scope_schema: Option<Range<usize>>,
     spans: Items,
 }
@@ -89,7 +91,7 @@ impl Traces {
             resource: None,
             resource_schema: None,
             scopes: Items::default(),
-            scope: None,
+            scope: Default::default(),
             scope_schema: None,
             spans: Items::default(),
         }
@@ -106,7 +108,7 @@ impl Traces {
         let bytes = self.contexts.view(&frame);
         let mut names = Names::default();
         let mut shared = None;
-        let (mut arena_from, mut records) = (batch.arena.len(), 0);
+        let (arena_from, mut records) = (batch.arena.len(), 0);
         loop {
             if records >= at_most || (records > 0 && batch.arena.len() - arena_from > STEP_ARENA_BYTES) {
                 return true;
@@ -114,13 +116,7 @@ impl Traces {
             let read = if let Some(span) = self.spans.next(bytes) {
                 let shared = match shared {
                     Some(shared) => shared,
-                    None => {
-                        let from = batch.arena.len();
-                        let text = self.shared(batch, bytes);
-                        // What is shared was made for many records: it ends no step.
-                        arena_from += batch.arena.len() - from;
-                        *shared.insert(text)
-                    }
+                    None => *shared.insert(self.shared(batch, bytes)),
                 };
                 span.and_then(|place| {
                     let fault = if place.len() > SPAN_BYTES {
@@ -163,14 +159,16 @@ impl Traces {
     fn open_resource(&mut self, bytes: &[u8], place: &Range<usize>) -> Result<(), Invalid> {
         let [resource, schema, scopes] = lookup(bytes, place, [b"resource", b"schema_url", b"scope_spans"])?;
         self.scopes = Items::open(bytes, &scopes.ok_or(Invalid::Signal)?)?;
-        (self.resource, self.resource_schema) = (resource, schema);
+        let [attributes] = lookup_in(bytes, &resource, [b"attributes"])?;
+        (self.resource, self.resource_schema) = (attributes, schema);
         Ok(())
     }
 
     fn open_scope(&mut self, bytes: &[u8], place: &Range<usize>) -> Result<(), Invalid> {
         let [scope, schema, spans] = lookup(bytes, place, [b"scope", b"schema_url", b"spans"])?;
         self.spans = Items::open(bytes, &spans.ok_or(Invalid::Signal)?)?;
-        (self.scope, self.scope_schema) = (scope, schema);
+        self.scope = lookup_in(bytes, &scope, [b"name", b"version", b"attributes"])?;
+        self.scope_schema = schema;
         Ok(())
     }
 
@@ -192,24 +190,19 @@ impl Traces {
         let text_of = |batch: &mut Batch, place: &Option<Range<usize>>| {
             batch.keep(text(bytes, &place.as_ref().filter(fits).cloned()))
         };
-        if let Ok([Some(attributes)]) = lookup_in(bytes, &self.resource, [b"attributes"])
-            && fits(&&attributes)
-        {
+        if let Some(attributes) = self.resource.as_ref().filter(fits) {
             let mut json = Vec::new();
-            if let Ok([host, service]) = append_resource(&mut json, bytes, &attributes) {
+            if let Ok([host, service]) = append_resource(&mut json, bytes, attributes) {
                 shared.host = text_of(batch, &host);
                 shared.service = text_of(batch, &service);
                 shared.resource = batch.keep(&json);
             }
         }
-        if let Ok([name, version, attributes]) =
-            lookup_in(bytes, &self.scope, [b"name", b"version", b"attributes"])
-        {
-            shared.scope_name = text_of(batch, &name);
-            shared.scope_version = text_of(batch, &version);
-            if let Some(place) = attributes.filter(|place| fits(&place)) {
-                shared.scope_attributes = object(batch, bytes, &place).unwrap_or_default();
-            }
+        let [name, version, attributes] = &self.scope;
+        shared.scope_name = text_of(batch, name);
+        shared.scope_version = text_of(batch, version);
+        if let Some(place) = attributes.as_ref().filter(fits) {
+            shared.scope_attributes = object(batch, bytes, place).unwrap_or_default();
         }
         let schema = [&self.scope_schema, &self.resource_schema];
         let schema = schema.into_iter().find(|place| !text(bytes, place).is_empty());
