@@ -427,6 +427,9 @@ fn a_large_resource_before_many_spans_is_no_flood() {
     let (records, tally) = with(100_000);
     assert!(tally.unshared > 0 && field(&records[0], "resource").len() > 100_000);
     assert_eq!(with(1_000).1.unshared, 0);
+    // Too long for any span.
+    let (records, tally) = with(300_000);
+    assert_eq!((field(&records[0], "resource"), tally.unshared), ("{}", 2_000));
 }
 
 #[test]

@@ -71,11 +71,14 @@ struct Shared {
     scope_version: Span,
     scope_attributes: Span,
     schema: Span,
+    /// Some of it could not be made, or is too long.
+    incomplete: bool,
 }
 
 impl Shared {
     fn bytes(&self) -> usize {
-        let Shared { host, service, resource, scope_name, scope_version, scope_attributes, schema } = self;
+        let Shared { host, service, resource, scope_name, scope_version, scope_attributes, schema, .. } =
+            self;
         let spans = [host, service, resource, scope_name, scope_version, scope_attributes, schema];
         spans.iter().map(|span| span.len()).sum()
     }
@@ -184,8 +187,12 @@ impl Traces {
         let fits = |place: &&Range<usize>| place.len() <= SHARED_BYTES;
         let mut shared = Shared { resource: batch.keep(b"{}"), ..Shared::default() };
         if self.shared_budget.is_spent() {
+            shared.incomplete = true;
             return shared;
         }
+        let [name, version, attributes] = &self.scope;
+        let all = [&self.resource, name, version, attributes];
+        shared.incomplete = all.into_iter().flatten().any(|place| !fits(&place));
         let from = batch.arena.len();
         let text_of = |batch: &mut Batch, place: &Option<Range<usize>>| {
             batch.keep(text(bytes, &place.as_ref().filter(fits).cloned()))
@@ -196,13 +203,16 @@ impl Traces {
                 shared.host = text_of(batch, &host);
                 shared.service = text_of(batch, &service);
                 shared.resource = batch.keep(&json);
+            } else {
+                shared.incomplete = true;
             }
         }
-        let [name, version, attributes] = &self.scope;
         shared.scope_name = text_of(batch, name);
         shared.scope_version = text_of(batch, version);
         if let Some(place) = attributes.as_ref().filter(fits) {
-            shared.scope_attributes = object(batch, bytes, place).unwrap_or_default();
+            let attributes = object(batch, bytes, place);
+            shared.incomplete |= attributes.is_err();
+            shared.scope_attributes = attributes.unwrap_or_default();
         }
         let schema = [&self.scope_schema, &self.resource_schema];
         let schema = schema.into_iter().find(|place| !text(bytes, place).is_empty());
@@ -252,11 +262,9 @@ impl Traces {
         }
         let shared = match self.shared_budget.take(shared.bytes()) {
             true => shared,
-            false => {
-                tally.unshared += 1;
-                Shared { resource: batch.keep(b"{}"), ..Shared::default() }
-            }
+            false => Shared { resource: batch.keep(b"{}"), incomplete: true, ..Shared::default() },
         };
+        tally.unshared += u64::from(shared.incomplete);
         let start = natural(bytes, start).unwrap_or(0);
         let end = natural(bytes, end).unwrap_or(0);
         let time = match start {
