@@ -27,7 +27,7 @@ use crate::base::tls::ServerTls;
 use crate::config::plan::{InputKind, InputPlan, Plan};
 use crate::input::Intake;
 use crate::input::budget::Budget;
-use crate::input::duplicates::{self, Duplicates};
+use crate::input::duplicates::Duplicates;
 use crate::input::forward::Forward;
 use crate::journal::Journal;
 use crate::pipeline::Pipeline;
@@ -213,9 +213,7 @@ async fn wire(
     let joiner = (joining || waiting.iter().any(|queue| queue == "pending"))
         .then(|| Joiner::new(journal.clone(), join_settings(&plan)));
     let (mut reopened, mut orphans) = (Vec::new(), Vec::new());
-    // The queues of our own, which nobody ships.
-    let ours = ["pending", duplicates::QUEUE];
-    let queues: Vec<String> = waiting.into_iter().filter(|queue| !ours.contains(&queue.as_str())).collect();
+    let queues: Vec<String> = waiting.into_iter().filter(|queue| queue != "pending").collect();
     for some in queues.chunks(REOPENED) {
         orphans.extend(destinations.reopen(some));
         // However many an earlier run left, each gets its sender.

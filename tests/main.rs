@@ -12,5 +12,6 @@ mod gateway {
     mod routes;
     mod running;
     mod seals;
+    mod signals;
     mod verdicts;
 }

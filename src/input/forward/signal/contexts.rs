@@ -41,11 +41,6 @@ impl Items {
         self.left
     }
 
-    /// How far elements were read.
-    pub(super) fn position(&self) -> usize {
-        self.at
-    }
-
     pub(super) fn next(&mut self, bytes: &[u8]) -> Option<Result<Range<usize>, Invalid>> {
         self.left = self.left.checked_sub(1)?;
         let skipped = Walker::at(bytes, self.at).skip();
@@ -140,12 +135,12 @@ impl Contexts {
         }
     }
 
-    /// Goes on at the next place in a chunk, from `from` on and behind where the last context began, that begins as
-    /// `start` does: a context that was read wrong may have swallowed those behind it.
-    pub(super) fn find(&mut self, bytes: &[u8], from: usize, start: &[u8]) {
+    /// Goes on at the next place in a chunk, behind where the last context began, that begins as `start` does: a context
+    /// that was read wrong may have swallowed those behind it.
+    pub(super) fn find(&mut self, bytes: &[u8], start: &[u8]) {
         if self.shape == Shape::Packed && self.searches > 0 {
             self.searches -= 1;
-            let from = from.max(self.begun + 1);
+            let from = self.begun + 1;
             let found = bytes.get(from..).and_then(|rest| memchr::memmem::find(rest, start));
             self.place.start = found.map_or(self.place.end, |at| from + at);
         }

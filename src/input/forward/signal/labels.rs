@@ -66,7 +66,9 @@ impl Shared {
                     return Err(Invalid::Signal);
                 };
                 let (key, value) = (key?, value?);
-                let Some(key) = key_at(bytes, &key)? else { continue };
+                let Some(key) = key_at(bytes, &key)?.filter(|_| is_present(bytes, value.start)) else {
+                    continue;
+                };
                 text += key.len() + value.len();
                 if shared.labels.len() == LABELS || text > TEXT_BYTES {
                     return Err(Invalid::Large);
@@ -88,7 +90,7 @@ impl Shared {
         let [name, version] = lookup_in(bytes, &metadata, [b"name", b"version"])?;
         for (key, value) in [(&b"otel_scope_name"[..], name), (b"otel_scope_version", version)] {
             if let Some(value) = value {
-                self.add_shared(key.into(), value);
+                self.add_shared(bytes, key.into(), value);
             }
         }
         self.add_attributes(bytes, b"otel_scope_", &attributes)
@@ -109,12 +111,15 @@ impl Shared {
                 self.left_out += 1;
                 continue;
             }
-            self.add_shared(clean_key(&[prefix, key].concat()), value);
+            self.add_shared(bytes, clean_key(&[prefix, key].concat()), value);
         }
         Ok(())
     }
 
-    fn add_shared(&mut self, key: Box<[u8]>, value: Range<usize>) {
+    fn add_shared(&mut self, bytes: &[u8], key: Box<[u8]>, value: Range<usize>) {
+        if !is_present(bytes, value.start) {
+            return;
+        }
         if self.labels.len() >= LABELS || value.len() > SHARED_VALUE_BYTES {
             self.left_out += 1;
         } else {

@@ -165,7 +165,7 @@ impl Metrics {
         let [meta, values] = lookup(bytes, place, [b"meta", b"values"])?;
         let values = Items::open(bytes, &values.ok_or(Invalid::Signal)?)?;
         // Fluent Bit sends all metrics it knows, many of them without values.
-        if values.left() > 0 && self.context_fault.is_none() {
+        if values.left() > 0 && self.context_fault.is_none() && !self.budget.is_spent() {
             self.metric_fault = self.metric.read(bytes, &meta, &self.shared).err();
         }
         self.values = values;
@@ -259,9 +259,7 @@ impl Metric {
             if self.name.len() + part.len() > NAME_BYTES {
                 return Err(Invalid::Large);
             }
-            if !self.name.is_empty() {
-                self.name.push(b'_');
-            } else if part.first().is_some_and(u8::is_ascii_digit) {
+            if !self.name.is_empty() || part.first().is_some_and(u8::is_ascii_digit) {
                 self.name.push(b'_');
             }
             let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b':';

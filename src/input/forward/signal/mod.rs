@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1  metrics    one record a sample, in Log Service's metric layout          (metrics, samples, labels)
-//! 2  traces     one record a span, in Log Service's trace layout             (traces)
+//! 2  traces     one record a span, in Log Service's trace layout             (traces, span_text)
 //! 3  blobs      one record a message, its payload in base64                  (whole)
 //! 4  profiles   as blobs
 //! other         nothing is known about it: a dead letter, as is a payload too large for a record
@@ -23,6 +23,7 @@ mod contexts;
 mod labels;
 mod metrics;
 mod samples;
+mod span_text;
 mod traces;
 mod whole;
 

@@ -29,11 +29,11 @@ use std::ops::Range;
 use super::STEP_ARENA_BYTES;
 use super::budget::Budget;
 use super::contexts::{Contexts, Items, lookup, lookup_in, natural, text};
-use crate::base::limits::{KIB, MIB, VALUE_BYTES};
+use super::span_text::{Nested, append_resource, array, identifier, object};
+use crate::base::limits::{KIB, MIB};
 use crate::input::forward::entries::Settings;
 use crate::input::forward::tally::{Invalid, Tally};
-use crate::record::msgpack::{Token, Walker};
-use crate::record::{Batch, Span, Timestamp, json, number, text as plain};
+use crate::record::{Batch, Span, Timestamp, number};
 
 /// A map with one key, resourceSpans.
 const START: &[u8] = b"\x81\xadresourceSpans";
@@ -47,12 +47,16 @@ const RECORD_BYTES: usize = 256;
 #[derive(Debug)]
 pub(super) struct Traces {
     contexts: Contexts,
+    /// For records, and for what is written into many of them.
     budget: Budget,
+    shared_budget: Budget,
     resources: Items,
+    /// The resource's attributes.
     resource: Option<Range<usize>>,
     resource_schema: Option<Range<usize>>,
     scopes: Items,
-    scope: Option<Range<usize>>,
+    /// The scope's name, version and attributes.
+    scope: [Option<Range<usize>>; 3],
     scope_schema: Option<Range<usize>>,
     spans: Items,
 }
@@ -67,11 +71,14 @@ struct Shared {
     scope_version: Span,
     scope_attributes: Span,
     schema: Span,
+    /// Some of it could not be made, or is too long.
+    incomplete: bool,
 }
 
 impl Shared {
     fn bytes(&self) -> usize {
-        let Shared { host, service, resource, scope_name, scope_version, scope_attributes, schema } = self;
+        let Shared { host, service, resource, scope_name, scope_version, scope_attributes, schema, .. } =
+            self;
         let spans = [host, service, resource, scope_name, scope_version, scope_attributes, schema];
         spans.iter().map(|span| span.len()).sum()
     }
@@ -82,11 +89,12 @@ impl Traces {
         Traces {
             contexts,
             budget: Budget::new(bytes),
+            shared_budget: Budget::new(bytes),
             resources: Items::default(),
             resource: None,
             resource_schema: None,
             scopes: Items::default(),
-            scope: None,
+            scope: Default::default(),
             scope_schema: None,
             spans: Items::default(),
         }
@@ -103,7 +111,7 @@ impl Traces {
         let bytes = self.contexts.view(&frame);
         let mut names = Names::default();
         let mut shared = None;
-        let (mut arena_from, mut records) = (batch.arena.len(), 0);
+        let (arena_from, mut records) = (batch.arena.len(), 0);
         loop {
             if records >= at_most || (records > 0 && batch.arena.len() - arena_from > STEP_ARENA_BYTES) {
                 return true;
@@ -111,21 +119,16 @@ impl Traces {
             let read = if let Some(span) = self.spans.next(bytes) {
                 let shared = match shared {
                     Some(shared) => shared,
-                    None => {
-                        let from = batch.arena.len();
-                        let text = self.shared(batch, bytes);
-                        // What is shared was made for many records: it ends no step.
-                        arena_from += batch.arena.len() - from;
-                        *shared.insert(text)
-                    }
+                    None => *shared.insert(self.shared(batch, bytes)),
                 };
                 span.and_then(|place| {
-                    if self.budget.is_spent() {
-                        tally.drop(Invalid::Multiplied);
-                        return Ok(());
-                    }
-                    if place.len() > SPAN_BYTES {
-                        tally.drop(Invalid::Large);
+                    let fault = if place.len() > SPAN_BYTES {
+                        Some(Invalid::Large)
+                    } else {
+                        (!self.budget.take(RECORD_BYTES)).then_some(Invalid::Multiplied)
+                    };
+                    if let Some(reason) = fault {
+                        tally.drop(reason);
                         return Ok(());
                     }
                     self.span(batch, bytes, &place, &mut names, shared, settings, tally)?;
@@ -159,23 +162,23 @@ impl Traces {
     fn open_resource(&mut self, bytes: &[u8], place: &Range<usize>) -> Result<(), Invalid> {
         let [resource, schema, scopes] = lookup(bytes, place, [b"resource", b"schema_url", b"scope_spans"])?;
         self.scopes = Items::open(bytes, &scopes.ok_or(Invalid::Signal)?)?;
-        (self.resource, self.resource_schema) = (resource, schema);
+        let [attributes] = lookup_in(bytes, &resource, [b"attributes"])?;
+        (self.resource, self.resource_schema) = (attributes, schema);
         Ok(())
     }
 
     fn open_scope(&mut self, bytes: &[u8], place: &Range<usize>) -> Result<(), Invalid> {
         let [scope, schema, spans] = lookup(bytes, place, [b"scope", b"schema_url", b"spans"])?;
         self.spans = Items::open(bytes, &spans.ok_or(Invalid::Signal)?)?;
-        (self.scope, self.scope_schema) = (scope, schema);
+        self.scope = lookup_in(bytes, &scope, [b"name", b"version", b"attributes"])?;
+        self.scope_schema = schema;
         Ok(())
     }
 
     /// Leaves a context that is not built as one.
     fn give_up(&mut self, bytes: &[u8]) {
-        let at = [&self.spans, &self.scopes, &self.resources].into_iter().map(Items::position).max();
         (self.spans, self.scopes, self.resources) = Default::default();
-        // Whatever was read of it is not read again.
-        self.contexts.find(bytes, at.unwrap_or(0), START);
+        self.contexts.find(bytes, START);
     }
 
     /// The text that spans of one scope share. It is charged each time it is made, so that nobody can have it made without
@@ -183,36 +186,38 @@ impl Traces {
     fn shared(&mut self, batch: &mut Batch, bytes: &[u8]) -> Shared {
         let fits = |place: &&Range<usize>| place.len() <= SHARED_BYTES;
         let mut shared = Shared { resource: batch.keep(b"{}"), ..Shared::default() };
-        if self.budget.is_spent() {
+        if self.shared_budget.is_spent() {
+            shared.incomplete = true;
             return shared;
         }
+        let [name, version, attributes] = &self.scope;
+        let all = [&self.resource, name, version, attributes];
+        shared.incomplete = all.into_iter().flatten().any(|place| !fits(&place));
         let from = batch.arena.len();
         let text_of = |batch: &mut Batch, place: &Option<Range<usize>>| {
             batch.keep(text(bytes, &place.as_ref().filter(fits).cloned()))
         };
-        if let Ok([Some(attributes)]) = lookup_in(bytes, &self.resource, [b"attributes"])
-            && fits(&&attributes)
-        {
+        if let Some(attributes) = self.resource.as_ref().filter(fits) {
             let mut json = Vec::new();
-            if let Ok([host, service]) = append_resource(&mut json, bytes, &attributes) {
+            if let Ok([host, service]) = append_resource(&mut json, bytes, attributes) {
                 shared.host = text_of(batch, &host);
                 shared.service = text_of(batch, &service);
                 shared.resource = batch.keep(&json);
+            } else {
+                shared.incomplete = true;
             }
         }
-        if let Ok([name, version, attributes]) =
-            lookup_in(bytes, &self.scope, [b"name", b"version", b"attributes"])
-        {
-            shared.scope_name = text_of(batch, &name);
-            shared.scope_version = text_of(batch, &version);
-            if let Some(place) = attributes.filter(|place| fits(&place)) {
-                shared.scope_attributes = object(batch, bytes, &place).unwrap_or_default();
-            }
+        shared.scope_name = text_of(batch, name);
+        shared.scope_version = text_of(batch, version);
+        if let Some(place) = attributes.as_ref().filter(fits) {
+            let attributes = object(batch, bytes, place);
+            shared.incomplete |= attributes.is_err();
+            shared.scope_attributes = attributes.unwrap_or_default();
         }
         let schema = [&self.scope_schema, &self.resource_schema];
         let schema = schema.into_iter().find(|place| !text(bytes, place).is_empty());
         shared.schema = schema.map(|place| text_of(batch, place)).unwrap_or_default();
-        self.budget.take(batch.arena.len() - from);
+        self.shared_budget.take(batch.arena.len() - from);
         shared
     }
 
@@ -255,13 +260,11 @@ impl Traces {
         if trace.is_none() && id.is_none() {
             return Err(Invalid::Signal);
         }
-        let shared = match self.budget.take(shared.bytes() + RECORD_BYTES) {
+        let shared = match self.shared_budget.take(shared.bytes()) {
             true => shared,
-            false => {
-                tally.unshared += 1;
-                Shared { resource: batch.keep(b"{}"), ..Shared::default() }
-            }
+            false => Shared { resource: batch.keep(b"{}"), incomplete: true, ..Shared::default() },
         };
+        tally.unshared += u64::from(shared.incomplete);
         let start = natural(bytes, start).unwrap_or(0);
         let end = natural(bytes, end).unwrap_or(0);
         let time = match start {
@@ -356,141 +359,4 @@ impl Names {
         self.known.push((word, span));
         span
     }
-}
-
-/// Appends all attributes but host.name and service.name as a JSON object, and gives the places of those two.
-fn append_resource(
-    out: &mut Vec<u8>,
-    bytes: &[u8],
-    place: &Range<usize>,
-) -> Result<[Option<Range<usize>>; 2], Invalid> {
-    let mut apart = [const { None }; 2];
-    let mut walker = Walker::at(bytes, place.start);
-    out.push(b'{');
-    for _ in 0..walker.take_map().unwrap_or(0) {
-        let key = walker.take_bytes().and_then(|place| bytes.get(place)).ok_or(Invalid::Signal)?;
-        let is_text = walker.clone().take_bytes().is_some();
-        let value = walker.skip()?;
-        match key {
-            b"host.name" if is_text => apart[0] = Some(value),
-            b"service.name" if is_text => apart[1] = Some(value),
-            _ => {
-                if out.len() > 1 {
-                    out.push(b',');
-                }
-                plain::append_json_string(out, key);
-                out.push(b':');
-                json::append_json(out, bytes, &mut Walker::at(bytes, value.start))?;
-            }
-        }
-    }
-    out.push(b'}');
-    Ok(apart)
-}
-
-/// The map at `place` as JSON; nothing for an empty one and for nil.
-fn object(batch: &mut Batch, bytes: &[u8], place: &Range<usize>) -> Result<Span, Invalid> {
-    let mut walker = Walker::at(bytes, place.start);
-    if !walker.filled_map() {
-        return match walker.next()? {
-            Token::Nil | Token::Map(0) => Ok(Span::EMPTY),
-            _ => Err(Invalid::Signal),
-        };
-    }
-    let from = batch.arena.len();
-    if let Err(error) = json::append_json(&mut batch.arena, bytes, &mut walker) {
-        batch.arena.truncate(from);
-        return Err(error.into());
-    }
-    Ok(Span::arena(from, batch.arena.len() - from))
-}
-
-/// An id: hexadecimal text as it came, raw bytes made so.
-fn identifier(batch: &mut Batch, bytes: &[u8], place: &Option<Range<usize>>) -> Span {
-    let id = text(bytes, place);
-    let raw = place.as_ref().is_some_and(|place| matches!(bytes.get(place.start), Some(0xc4..=0xc6)));
-    if !raw {
-        return batch.keep(id);
-    }
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    batch.make(|arena| {
-        arena.extend(id.iter().flat_map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]));
-    })
-}
-
-/// How an element of `links` or `logs` is written: its keys on the wire and here.
-struct Nested {
-    texts: &'static [(&'static [u8], &'static str)],
-    time: bool,
-}
-
-impl Nested {
-    const LINK: Nested = Nested {
-        texts: &[(b"trace_id", "traceID"), (b"span_id", "spanID"), (b"trace_state", "traceState")],
-        time: false,
-    };
-    const EVENT: Nested = Nested { texts: &[(b"name", "name")], time: true };
-
-    fn append(&self, out: &mut Vec<u8>, bytes: &[u8], place: &Range<usize>) -> Result<(), Invalid> {
-        let [attributes, dropped, time] =
-            lookup(bytes, place, [b"attributes", b"dropped_attributes_count", b"time_unix_nano"])?;
-        for (at, (key, name)) in self.texts.iter().enumerate() {
-            let [value] = lookup(bytes, place, [*key])?;
-            out.extend_from_slice(if at == 0 { b"{\"" } else { b",\"" });
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\":");
-            plain::append_json_string(out, text(bytes, &value));
-        }
-        if self.time {
-            out.extend_from_slice(b",\"time\":");
-            number::append_u64(out, natural(bytes, &time).unwrap_or(0));
-        }
-        out.extend_from_slice(b",\"attribute\":");
-        match attributes {
-            Some(place) if Walker::at(bytes, place.start).filled_map() => {
-                json::append_json(out, bytes, &mut Walker::at(bytes, place.start))?;
-            }
-            _ => out.extend_from_slice(b"{}"),
-        }
-        if let Some(dropped) = natural(bytes, &dropped).filter(|dropped| *dropped > 0) {
-            out.extend_from_slice(b",\"droppedAttributes\":");
-            number::append_u64(out, dropped);
-        }
-        out.push(b'}');
-        Ok(())
-    }
-}
-
-/// The links or events at `place` as a JSON array. Those that would not fit a value of Log Service are counted, not
-/// written: a JSON that is cut is none.
-fn array(
-    batch: &mut Batch,
-    bytes: &[u8],
-    place: &Option<Range<usize>>,
-    nested: Nested,
-    tally: &mut Tally,
-) -> Result<Span, Invalid> {
-    let mut items = match place {
-        Some(place) => Items::open(bytes, place)?,
-        None => Items::default(),
-    };
-    let arena = &mut batch.arena;
-    let from = arena.len();
-    arena.push(b'[');
-    while let Some(item) = items.next(bytes) {
-        let end = arena.len();
-        if end > from + 1 {
-            arena.push(b',');
-        }
-        if let Err(reason) = item.and_then(|place| nested.append(arena, bytes, &place)) {
-            arena.truncate(from);
-            return Err(reason);
-        }
-        if arena.len() - from >= VALUE_BYTES {
-            arena.truncate(end);
-            tally.drop(Invalid::Large);
-        }
-    }
-    arena.push(b']');
-    Ok(Span::arena(from, arena.len() - from))
 }
