@@ -76,11 +76,7 @@ impl Page {
         self.line(2, "window", size_text(forward.window as u64));
         self.line(2, "handshake_timeout", duration_text(forward.handshake_timeout));
         self.line(2, "stall_timeout", duration_text(forward.stall_timeout));
-        self.line(
-            2,
-            "idle_timeout",
-            forward.idle_timeout.map_or_else(|| "off".to_owned(), |idle| duration_text(idle)),
-        );
+        self.line(2, "idle_timeout", forward.idle_timeout.map_or_else(|| "off".to_owned(), duration_text));
         self.line(2, "full_timeout", duration_text(forward.full_timeout));
         self.line(2, "linger_timeout", duration_text(forward.linger_timeout));
     }
