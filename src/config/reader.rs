@@ -167,16 +167,21 @@ impl<'c> Leaf<'c> {
     }
 
     pub(super) fn list(self) -> Vec<Leaf<'c>> {
+        self.items().unwrap_or_default()
+    }
+
+    /// The items of a list; an absent one is empty, and what is no list is nothing.
+    pub(super) fn items(self) -> Option<Vec<Leaf<'c>>> {
         let items = match self.value.as_ref().map(|value| value.kind.clone()) {
             None | Some(ValueKind::Nil) => Vec::new(),
             Some(ValueKind::Array(items)) => items,
-            Some(_) => self.wrong("a list").unwrap_or_default(),
+            Some(_) => return self.wrong("a list"),
         };
         let leaf = |(index, value)| {
             let path = format!("{}[{index}]", self.path);
             Leaf { context: self.context, path, value: Some(value) }
         };
-        items.into_iter().enumerate().map(leaf).collect()
+        Some(items.into_iter().enumerate().map(leaf).collect())
     }
 
     fn wrong<T>(&self, kind: &str) -> Option<T> {

@@ -2,6 +2,8 @@
 
 mod faults;
 mod forward;
+mod locks;
+mod signals;
 mod variables;
 
 use std::path::Path;

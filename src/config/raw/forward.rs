@@ -91,7 +91,7 @@ fn forward(table: &mut Table<'_>) -> RawForward {
         unix_owner: table.take("unix_owner").parsed("text", owner),
         udp_heartbeat: table.take("udp_heartbeat").boolean(),
         tls: tls::tls(table.take("tls")),
-        proxy_protocol: table.take("proxy_protocol").any_number("a network", Network::parse),
+        proxy_protocol: table.take("proxy_protocol").any_number("one network", Network::parse),
         security: security::security(table.take("security")),
         tag: table.take("tag").marked(CLIENT, tag),
         add_tag_prefix: table.take("add_tag_prefix").marked(CLIENT, tag),

@@ -93,9 +93,12 @@ fn step(leaf: Leaf<'_>) -> Option<Step> {
     }
 }
 
-/// One or a list; each once, in their own order.
+/// One or a list; each once, in their own order. Absent, or empty when it is faulty.
 fn signals(leaf: Leaf<'_>) -> Option<Vec<Signal>> {
-    let typed = leaf.several("a signal", |text| {
+    if !leaf.is_present() {
+        return None;
+    }
+    let typed = leaf.several("one signal", |text| {
         if text == ANY {
             return Ok(Signal::ALL.to_vec());
         }
@@ -103,7 +106,8 @@ fn signals(leaf: Leaf<'_>) -> Option<Vec<Signal>> {
             Some(signal) => Ok(vec![signal]),
             None => Err(format!("is not one of {}, {ANY}", Signal::ALL.map(Signal::name).join(", "))),
         }
-    })?;
+    });
+    let typed = typed.unwrap_or_default();
     let wanted = |signal: &Signal| typed.iter().flatten().any(|typed| typed == signal);
     Some(Signal::ALL.into_iter().filter(wanted).collect())
 }

@@ -32,9 +32,9 @@ fn section(table: &mut Table<'_>) -> Option<SecurityPlan> {
     let has_key = table.has("shared_key");
     let key = shared_key(table.take("shared_key"), allow_empty);
     let users = users(table.take("users"));
-    let user_auth = user_auth(table, &users);
+    let user_auth = user_auth(table, users.as_deref());
     let anonymous = table.take("allow_anonymous_source").boolean();
-    let clients = clients(table, &users, allow_empty);
+    let clients = clients(table, users.as_deref(), allow_empty)?;
 
     let anonymous = anonymous.unwrap_or(true);
     let needs_key = anonymous || clients.iter().flatten().any(|client| client.shared_key.is_none());
@@ -53,7 +53,7 @@ fn section(table: &mut Table<'_>) -> Option<SecurityPlan> {
     Some(SecurityPlan {
         self_hostname,
         shared_key: key.unwrap_or_else(|| Secret::new(String::new())),
-        users: user_auth.then(|| users.into_iter().filter_map(|user| user.plan).collect()),
+        users: user_auth.then(|| users.into_iter().flatten().filter_map(|user| user.plan).collect()),
         clients: clients.into_iter().collect::<Option<_>>()?,
         allow_anonymous_source: anonymous,
     })
@@ -69,15 +69,15 @@ fn shared_key(leaf: Leaf<'_>, allow_empty: bool) -> Option<Secret> {
 }
 
 /// Whether peers need a name and a password; said and typed have to agree.
-fn user_auth(table: &mut Table<'_>, users: &[RawUser]) -> bool {
+fn user_auth(table: &mut Table<'_>, users: Option<&[RawUser]>) -> bool {
     let typed = table.has("user_auth");
     let user_auth = table.take("user_auth").boolean();
-    let faulty = typed && user_auth.is_none();
+    let (Some(users), false) = (users, typed && user_auth.is_none()) else { return false };
     let user_auth = user_auth.unwrap_or(false);
     if user_auth && users.is_empty() {
         table.fault("user_auth", "is true and there are no users; write users: [ { username, password } ]");
     }
-    if !user_auth && !users.is_empty() && !faulty {
+    if !user_auth && !users.is_empty() {
         table.fault("users", "are asked for nothing as it is; set user_auth: true");
     }
     user_auth
@@ -90,7 +90,8 @@ struct RawUser {
     plan: Option<UserPlan>,
 }
 
-fn users(leaf: Leaf<'_>) -> Vec<RawUser> {
+/// Nothing when it is no list.
+fn users(leaf: Leaf<'_>) -> Option<Vec<RawUser>> {
     let mut taken = BTreeSet::new();
     let user = |leaf: Leaf<'_>| {
         let Some(mut table) = leaf.table() else { return RawUser::default() };
@@ -105,7 +106,7 @@ fn users(leaf: Leaf<'_>) -> Vec<RawUser> {
         let plan = username.clone().zip(password).map(|(username, password)| UserPlan { username, password });
         RawUser { username, plan }
     };
-    leaf.list().into_iter().map(user).collect()
+    Some(leaf.items()?.into_iter().map(user).collect())
 }
 
 fn password(leaf: Leaf<'_>) -> Option<Secret> {
@@ -117,8 +118,12 @@ fn password(leaf: Leaf<'_>) -> Option<Secret> {
     Some(password)
 }
 
-/// Each client, or nothing where one is faulty.
-fn clients(table: &mut Table<'_>, users: &[RawUser], allow_empty: bool) -> Vec<Option<ClientPlan>> {
+/// Each client, or nothing where one is faulty; nothing at all when it is no list.
+fn clients(
+    table: &mut Table<'_>,
+    users: Option<&[RawUser]>,
+    allow_empty: bool,
+) -> Option<Vec<Option<ClientPlan>>> {
     let client = |leaf: Leaf<'_>| {
         let mut table = leaf.table()?;
         let source = source(&mut table);
@@ -131,7 +136,7 @@ fn clients(table: &mut Table<'_>, users: &[RawUser], allow_empty: bool) -> Vec<O
         }
         Some(ClientPlan { source: source?, shared_key, users: names })
     };
-    table.take("clients").list().into_iter().map(client).collect()
+    Some(table.take("clients").items()?.into_iter().map(client).collect())
 }
 
 fn source(table: &mut Table<'_>) -> Option<ClientSource> {
@@ -156,20 +161,20 @@ fn host(text: &str) -> Result<ClientSource, String> {
     short_text(text).map(ClientSource::Host)
 }
 
-fn named_users(leaf: Leaf<'_>, users: &[RawUser]) -> Vec<String> {
-    let known: Vec<&str> = users.iter().filter_map(|user| user.username.as_deref()).collect();
-    // One whose name is faulty may be the one that is meant.
-    let all_known = known.len() == users.len();
-    let check = |name: &str| {
-        if users.is_empty() {
-            return Err("is no user, since there are none; write users beside clients".to_owned());
+fn named_users(leaf: Leaf<'_>, users: Option<&[RawUser]>) -> Vec<String> {
+    let known: Option<Vec<&str>> =
+        users.and_then(|users| users.iter().map(|user| user.username.as_deref()).collect());
+    let check = |name: &str| match &known {
+        Some(known) if known.is_empty() => {
+            Err("is no user, since there are none; write users beside clients".to_owned())
         }
-        if all_known && !known.contains(&name) {
-            return Err(format!("is none of the users; there are {}", known.join(", ")));
+        Some(known) if !known.contains(&name) => {
+            Err(format!("is none of the users; there are {}", known.join(", ")))
         }
-        Ok(name.to_owned())
+        // One whose own name is faulty may be the one that is meant.
+        _ => Ok(name.to_owned()),
     };
-    leaf.any_number("a user's name", check).unwrap_or_default()
+    leaf.any_number("one user's name", check).unwrap_or_default()
 }
 
 fn short_text(text: &str) -> Result<String, String> {

@@ -37,7 +37,7 @@ fn section(table: &mut Table<'_>) -> Option<TlsPlan> {
             "needs clients' certificates; set client_ca, and client_auth to required or optional",
         );
     }
-    let client_names = table.take("client_names").several("a name", name);
+    let client_names = table.take("client_names").several("one name", name);
     let allow_plain = table.take("allow_plain").boolean();
     if allow_plain == Some(true) && client_auth == Some(ClientAuth::Required) {
         table.fault(

@@ -135,11 +135,19 @@ impl Leaf<'_> {
         self,
         range: RangeInclusive<Duration>,
     ) -> Option<Option<Duration>> {
-        let off = |kind: &ValueKind| matches!(kind, ValueKind::String(text) if text == OFF);
-        if self.value.as_ref().is_some_and(|value| off(&value.kind)) {
-            return Some(None);
+        if self.integer_value().is_some() {
+            return self.duration(range).map(Some);
         }
-        self.duration(range).map(Some)
+        let typed = self.parsed_ref("a duration such as 60s, or off", |text| {
+            if text == OFF {
+                return Ok(None);
+            }
+            parse_duration(text).map(Some).map_err(|what| format!("{what}, or {OFF}"))
+        })?;
+        match typed {
+            Some(duration) => self.within(duration, range, |duration| duration_text(*duration)).map(Some),
+            None => Some(None),
+        }
     }
 
     pub(in crate::config) fn integer(self, range: RangeInclusive<usize>) -> Option<usize> {
