@@ -27,7 +27,7 @@ use crate::base::tls::ServerTls;
 use crate::config::plan::{InputKind, InputPlan, Plan};
 use crate::input::Intake;
 use crate::input::budget::Budget;
-use crate::input::duplicates::Duplicates;
+use crate::input::duplicates::{self, Duplicates};
 use crate::input::forward::Forward;
 use crate::journal::Journal;
 use crate::pipeline::Pipeline;
@@ -65,6 +65,7 @@ pub struct Gateway {
     status: Arc<Status>,
     journal: Journal,
     shipping: Arc<Shipping>,
+    duplicates: Option<Arc<Duplicates>>,
     secured: Secured,
     inputs: Stop,
     service: Stop,
@@ -119,6 +120,9 @@ impl Gateway {
         let shipped = deadline - CLOSING.min(total / 4);
         self.status.set_draining();
         self.stop_inputs(shipped).await;
+        if let Some(duplicates) = &self.duplicates {
+            duplicates.tend();
+        }
         self.shipping.stop(shipped).await;
         let closed = deadline.max(Instant::now() + CLOSING);
         if timeout_at(closed, self.journal.close()).await.is_err() {
@@ -168,7 +172,7 @@ impl Gateway {
     }
 
     fn has_work(&self) -> bool {
-        self.journal.stats().queues.iter().any(|queue| queue.name != "pending" && queue.entries > 0)
+        self.journal.stats().queues.iter().any(|queue| is_shipped(&queue.name) && queue.entries > 0)
     }
 
     /// Where the operations port listens.
@@ -265,11 +269,16 @@ async fn wire(
     for tls in watched.iter().cloned() {
         ticks.tasks.spawn(tls.watch(ticks.draining.clone()));
     }
-    ticks.tasks.spawn(tick(pipeline, duplicates, status.clone(), ticks.draining.clone()));
+    ticks.tasks.spawn(tick(pipeline, duplicates.clone(), status.clone(), ticks.draining.clone()));
     status.set_ready();
     let ticks = ticks.clone();
     let secured = Secured { forwards, tls: watched };
-    Ok(Gateway { plan, status, journal, shipping, secured, inputs, service, ticks, addresses })
+    Ok(Gateway { plan, status, journal, shipping, duplicates, secured, inputs, service, ticks, addresses })
+}
+
+/// Whether a queue is a destination's; the others are the gateway's own.
+fn is_shipped(queue: &str) -> bool {
+    queue != "pending" && queue != duplicates::QUEUE
 }
 
 async fn end(stop: &Stop, deadline: Instant, what: &str) {

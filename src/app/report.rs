@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
 use super::doors::Place;
+use super::is_shipped;
 use crate::api::operations::Report;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::config::plan::Plan;
@@ -269,7 +270,7 @@ impl Report for Status {
         }
         let destinations: Vec<Value> = queues
             .iter()
-            .filter(|queue| queue.name != "pending" || queue.entries > 0)
+            .filter(|queue| is_shipped(&queue.name) || queue.name == "pending" && queue.entries > 0)
             .map(|queue| {
                 let delivery = parts.destinations.iter().find(|(label, _)| *label == queue.name);
                 let trouble = delivery.and_then(|(_, delivery)| delivery.trouble().clone());

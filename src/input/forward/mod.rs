@@ -80,6 +80,7 @@ struct Metrics {
     acks: Counter,
     unread_acks: Counter,
     ack_latency: Histogram,
+    kept: Counter,
     duplicates: Counter,
     set_aside: Counter,
     cut_messages: Counter,
@@ -115,6 +116,11 @@ impl Forward {
             ack_latency: histogram(
                 "sluicegate_ack_latency_seconds",
                 "From a message's last byte to its records being stored, for messages with an ack.",
+                &labels,
+            ),
+            kept: counter(
+                "sluicegate_invalid_events_kept_total",
+                "Events that are none and were kept all the same, since skip_invalid_event is false.",
                 &labels,
             ),
             duplicates: Duplicates::hits(name),
@@ -305,6 +311,7 @@ impl Forward {
     /// Counts what decoding kept and dropped, and says so now and then.
     fn count(&self, origin: &Origin, tally: &Tally) {
         self.metrics.records.increment(tally.records);
+        self.metrics.kept.increment(tally.kept);
         if tally.dropped_in_all() == 0 {
             return;
         }
