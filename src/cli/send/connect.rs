@@ -27,6 +27,8 @@ use crate::record::msgpack::Foreign;
 
 /// Each of connecting, TLS, HELO and PONG may take so long.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the question whether a server speaks TLS may take.
+const PROBE: Duration = Duration::from_secs(3);
 /// A file with a key is never near this; another one given by mistake would be.
 const SECRET_BYTES: u64 = 64 * 1024;
 
@@ -180,8 +182,32 @@ impl Target {
         let Some(identity) = &self.identity else {
             return Ok(Connection { stream, unread: BytesMut::new(), keepalive: true });
         };
-        let server = greet(&mut stream, identity, PATIENCE).await.map_err(|error| self.not_greeted(error))?;
-        Ok(Connection { stream, unread: server.rest, keepalive: server.keepalive })
+        match greet(&mut stream, identity, PATIENCE).await {
+            Ok(server) => Ok(Connection { stream, unread: server.rest, keepalive: server.keepalive }),
+            Err(GreetError::Silent(..)) if self.is_tls_server().await => Err(self.add_tls()),
+            Err(error) => Err(self.not_greeted(error)),
+        }
+    }
+
+    /// Whether the server speaks TLS where we do not: asks it on a connection of its own.
+    pub(super) async fn is_tls_server(&self) -> bool {
+        if self.tls.is_some() {
+            return false;
+        }
+        let any = ClientTls { insecure: true, ..ClientTls::default() };
+        let (Ok(config), Ok(name)) = (any.config(), any.name("localhost")) else { return false };
+        let asking = async {
+            let stream = self.reach().await.ok()?;
+            Some(TlsConnector::from(config).connect(name, stream).await)
+        };
+        match timeout(PROBE, asking).await {
+            Ok(Some(Ok(_))) => true,
+            // One that refuses us in TLS speaks it, too.
+            Ok(Some(Err(error))) => error
+                .get_ref()
+                .is_some_and(|error| matches!(error.downcast_ref(), Some(rustls::Error::AlertReceived(_)))),
+            _ => false,
+        }
     }
 
     async fn reach(&self) -> Result<Box<dyn Stream>, Trouble> {
@@ -220,12 +246,14 @@ impl Target {
         })
     }
 
+    fn add_tls(&self) -> Trouble {
+        Trouble::Lasting(format!("{}: the server speaks TLS; add --tls", self.to))
+    }
+
     fn not_greeted(&self, error: GreetError) -> Trouble {
         let to = &self.to;
         match error {
-            GreetError::Foreign(Foreign::Tls | Foreign::Other(0x15)) if self.tls.is_none() => {
-                Trouble::Lasting(format!("{to}: the server speaks TLS; add --tls"))
-            }
+            GreetError::Foreign(Foreign::Tls | Foreign::Other(0x15)) if self.tls.is_none() => self.add_tls(),
             GreetError::Lost(error) => tls_trouble(to, &error)
                 .unwrap_or_else(|| Trouble::Passing(format!("the connection to {to} was lost: {error}"))),
             GreetError::NoHelo => Trouble::Passing(format!("{to} {error}")),

@@ -28,6 +28,9 @@ pub(super) enum Trouble {
     /// Another try may help.
     #[error("{0}")]
     Passing(String),
+    /// The server closed where it owed an answer, as one does that was spoken to in plain and speaks TLS.
+    #[error("{0}")]
+    Closed(String),
     /// It will be so the next time.
     #[error("{0}")]
     Lasting(String),
@@ -64,7 +67,11 @@ impl Delivery {
                 Err(trouble) => trouble,
             };
             self.connection = None;
-            if matches!(trouble, Trouble::Lasting(_)) || backoff.tries() >= self.retries {
+            let last = backoff.tries() >= self.retries;
+            if last && matches!(trouble, Trouble::Closed(_)) && self.target.is_tls_server().await {
+                return Err(Answer::Tls.judge(&self.target.to, b"").err().unwrap_or(trouble).into());
+            }
+            if last || matches!(trouble, Trouble::Lasting(_)) {
                 return Err(trouble.into());
             }
             let wait = backoff.next_wait();
@@ -177,10 +184,10 @@ async fn read_ack(
     match answer.await {
         Ok(Ok(Some(answer))) => answer.judge(to, chunk.as_bytes()),
         Ok(Ok(None)) => {
-            Err(Trouble::Passing(unacknowledged(to, "it closed the connection; its log may say why")))
+            Err(Trouble::Closed(unacknowledged(to, "it closed the connection; its log may say why")))
         }
         Ok(Err(error)) => Err(tls_trouble(to, &error)
-            .unwrap_or_else(|| Trouble::Passing(unacknowledged(to, &error.to_string())))),
+            .unwrap_or_else(|| Trouble::Closed(unacknowledged(to, &error.to_string())))),
         Err(_) => {
             let patience = crate::config::leaf::duration_text(patience);
             Err(Trouble::Passing(unacknowledged(to, &format!("it sent none within {patience}"))))
@@ -208,7 +215,7 @@ async fn write_trouble(connection: &mut Connection, to: &str, error: io::Error) 
                 Ok(()) => Trouble::Passing(unacknowledged(to, &error.to_string())),
             }
         }
-        _ => Trouble::Passing(format!("{to} closed the connection before it had everything: {error}")),
+        _ => Trouble::Closed(format!("{to} closed the connection before it had everything: {error}")),
     }
 }
 

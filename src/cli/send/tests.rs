@@ -150,6 +150,8 @@ async fn what_is_not_acknowledged_is_an_error_that_says_why() {
     let mut stream = accept(&listener).await;
     message(&mut stream).await;
     drop(stream);
+    // It asks whether we speak TLS.
+    drop(accept(&listener).await);
     let closed = format!(
         "no ack from {to}, the records may not be stored: it closed the connection; its log may say why"
     );

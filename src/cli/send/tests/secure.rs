@@ -133,6 +133,21 @@ async fn tls_is_checked_and_its_errors_say_what_to_do() {
     assert_eq!(sent.await.unwrap(), Err(format!("{to}: the server speaks TLS; add --tls")));
 }
 
+/// OpenSSL closes without an alert when it is spoken to in plain.
+#[tokio::test]
+async fn a_tls_server_that_only_closes_is_asked() {
+    let files = Files::new();
+    let (ca, certificate, key) = files.certificates("gw.test");
+    let server = server_tls((&ca, &certificate, &key), ClientAuth::Required);
+    let (listener, to) = listen().await;
+    let sent = run(&["--tag", "t", "--to", &to, "--retries", "0", "{}"]);
+    let mut stream = accept(&listener).await;
+    message(&mut stream).await;
+    drop(stream);
+    let _ = server.accept(accept(&listener).await).await;
+    assert_eq!(sent.await.unwrap(), Err(format!("{to}: the server speaks TLS; add --tls")));
+}
+
 #[tokio::test]
 async fn a_plain_server_behind_tls_and_one_that_wants_a_certificate() {
     let files = Files::new();
