@@ -73,11 +73,11 @@ async fn damaged_chunks_are_never_acknowledged_and_cost_their_connection_only() 
     let mut healthy = gateway.connect().await;
     for name in ["M11", "M12"] {
         let mut stream = gateway.connect().await;
-        stream.write_all(&message("app", 1, &[("log", "before")], Some("ok"))).await.unwrap();
+        stream.write_all(&message("app", 1, &[("log", "before")], Some(name))).await.unwrap();
         stream.write_all(&vector(name)).await.unwrap();
         assert_eq!(
             read_to_close(&mut stream).await,
-            ack("ok"),
+            ack(name),
             "{name}: only what came before is acknowledged"
         );
     }

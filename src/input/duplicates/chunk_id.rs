@@ -4,9 +4,9 @@
 //! who                      id                                                              class
 //! Fluentd                  base64 of 16 bytes and a newline, 25 characters                 random
 //! Docker, fluent-logger Go base64 of (int64 LE Unix seconds, 8 random bytes), 24           random
-//! Fluency, others          a UUID as text, anything else                                   random
+//! Fluency                  a UUID as text                                                  random
 //! Fluent Bit               base64 of 16 bytes of a SHA-512 over the payload, 24            content
-//! older Fluent Bit         the hash as hexadecimal digits, 32 or more                      content
+//! all others                                                                               content
 //! ```
 //!
 //! A content id is the same for equal data, so that data that is honestly sent twice looks like a message that comes
@@ -22,23 +22,33 @@ const DAY: u64 = 86_400;
 
 /// `now` is in Unix seconds.
 pub fn class(id: &[u8], now: u64) -> Class {
-    if id.len() >= 32 && id.iter().all(u8::is_ascii_hexdigit) {
-        return Class::Content;
-    }
-    if id.len() != 24 {
-        return Class::Random;
-    }
+    let random = match id {
+        [id @ .., b'\n'] => decoded(id).is_some(),
+        _ if id.len() == 36 => is_uuid(id),
+        _ => decoded(id).is_some_and(|bytes| begins_with_time(bytes, now)),
+    };
+    if random { Class::Random } else { Class::Content }
+}
+
+/// The 16 bytes that 24 characters of base64 stand for.
+fn decoded(id: &[u8]) -> Option<[u8; 16]> {
     let mut bytes = [0; 18];
     match STANDARD.decode_slice(id, &mut bytes) {
-        Ok(16) => {}
-        _ => return Class::Random,
+        Ok(16) if id.len() == 24 => bytes[..16].try_into().ok(),
+        _ => None,
     }
-    let [a, b, c, d, e, f, g, h, ..] = bytes;
+}
+
+fn begins_with_time([a, b, c, d, e, f, g, h, ..]: [u8; 16], now: u64) -> bool {
     let seconds = i64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    match u64::try_from(seconds) {
-        Ok(seconds) if seconds.abs_diff(now) <= DAY => Class::Random,
-        _ => Class::Content,
-    }
+    u64::try_from(seconds).is_ok_and(|seconds| seconds.abs_diff(now) <= DAY)
+}
+
+fn is_uuid(id: &[u8]) -> bool {
+    id.iter().enumerate().all(|(at, byte)| match at {
+        8 | 13 | 18 | 23 => *byte == b'-',
+        _ => byte.is_ascii_hexdigit(),
+    })
 }
 
 #[cfg(test)]
@@ -64,24 +74,25 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_content_and_all_else_is_random() {
-        let content = ["nDGMT3q/pzCKY0XVoTg1Nw==", "0123456789abcdef0123456789ABCDEF", &"a".repeat(128)];
+    fn only_what_is_made_at_random_is_random() {
+        for id in ["nDGMT3q/pzCKY0XVoTg1Nw==\n", "2f1c3c0e-94f8-4b4c-9f52-6a2a1c0d8a11"] {
+            assert_eq!(class(id.as_bytes(), NOW), Class::Random, "{id}");
+        }
+        let content = [
+            "",
+            "\n",
+            "c1",
+            "17",
+            "nDGMT3q/pzCKY0XVoTg1Nw==",
+            "nDGMT3q/pzCKY0XVoTg1Nw=!",
+            "p8n9gmxTQVC8/nh2wlKKeQAA",
+            "2f1c3c0e-94f8-4b4c-9f52-6a2a1c0d8a1z",
+            "0123456789abcdef0123456789ABCDEF",
+            &"a".repeat(128),
+        ];
         for id in content {
             assert_eq!(class(id.as_bytes(), NOW), Class::Content, "{id}");
         }
-        let random = [
-            "",
-            "c1",
-            "nDGMT3q/pzCKY0XVoTg1Nw==\n",
-            "p8n9gmxTQVC8/nh2wlKKeQAA",
-            "0123456789abcdef0123456789abcde",
-            "0123456789abcdef01234567",
-            "2f1c3c0e-94f8-4b4c-9f52-6a2a1c0d8a11",
-            "nDGMT3q/pzCKY0XVoTg1Nw=!",
-        ];
-        for id in random {
-            assert_eq!(class(id.as_bytes(), NOW), Class::Random, "{id}");
-        }
-        assert_eq!(class(&[0xff; 24], NOW), Class::Random);
+        assert_eq!(class(&[0xff; 24], NOW), Class::Content);
     }
 }

@@ -25,7 +25,7 @@ use crate::base::limits::INFLATED_BYTES;
 use crate::config::plan::Metadata;
 use crate::record::msgpack::{WalkError, Walker};
 use crate::record::{Batch, Field, Timestamp};
-use sink::{Entry, Sink};
+use sink::{Entry, Shared, Sink};
 
 mod flatten;
 mod keep;
@@ -130,8 +130,8 @@ pub struct Entries {
     /// Entries still to come: the array's count, or as many as a blob may hold.
     left: usize,
     packed: bool,
-    /// Where the shared part of the group that is open stands.
-    group: Option<Range<usize>>,
+    /// Where the shared part of the group that is open stands, and how much text it makes.
+    group: Option<(Range<usize>, usize)>,
     /// That part as fields, made anew in each step.
     leaves: Vec<Field>,
     /// Bytes of shared text that records may still get.
@@ -171,7 +171,12 @@ impl Entries {
         let arena_from = sink.arena.len();
         let leaves = &mut self.leaves;
         let mut group = match self.group.clone() {
-            Some(place) => sink.share(place, leaves).unwrap_or(sink.alone()),
+            // Made anew for each step, which a large group and small records would make endless.
+            Some((_, bytes)) if bytes > sink.shared_left => Shared::Spent,
+            Some((place, bytes)) => {
+                sink.shared_left -= bytes;
+                sink.share(place, leaves).unwrap_or(sink.alone())
+            }
             None => sink.alone(),
         };
         let mut records = 0;
@@ -188,7 +193,7 @@ impl Entries {
                     (self.group, group) = (None, sink.alone());
                     if let Some(place) = shared {
                         match sink.share(place.clone(), leaves) {
-                            Ok(shared) => (self.group, group) = (Some(place), shared),
+                            Ok(shared) => (self.group, group) = (Some((place, shared.bytes())), shared),
                             Err(reason) => sink.tally.drop(reason),
                         }
                     }

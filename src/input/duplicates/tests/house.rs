@@ -1,5 +1,6 @@
 //! A gateway without sockets, and a connection that does with messages what a session does.
 
+use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -74,12 +75,25 @@ impl House {
     }
 
     fn move_to_copy(&mut self) {
-        let copy = tempfile::tempdir().unwrap();
-        for file in std::fs::read_dir(self.dir.path()).unwrap() {
-            let file = file.unwrap();
-            std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
-        }
+        let copy = loop {
+            // The journal lives on while it is copied: a copy counts when no file came or went meanwhile.
+            if let Some(copy) = self.copied() {
+                break copy;
+            }
+        };
         *self = House::open(copy, self.plan.clone(), self.ahead.clone(), &Gate::default());
+    }
+
+    fn copied(&self) -> Option<tempfile::TempDir> {
+        let names = || -> BTreeSet<_> {
+            std::fs::read_dir(self.dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect()
+        };
+        let copy = tempfile::tempdir().unwrap();
+        let before = names();
+        for name in &before {
+            std::fs::copy(self.dir.path().join(name), copy.path().join(name)).ok()?;
+        }
+        (names() == before).then_some(copy)
     }
 
     pub(super) fn advance(&self, seconds: u32) {

@@ -42,6 +42,19 @@ pub(super) enum Shared {
     Json(Span),
     /// The group as the leaves given with this, so many bytes in keys and values.
     Leaves(usize),
+    /// The group has cost what it may cost.
+    Spent,
+}
+
+impl Shared {
+    /// Text made for it.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Shared::Json(text) => text.len(),
+            Shared::Leaves(size) => size,
+            Shared::Nothing | Shared::Extra | Shared::Spent => 0,
+        }
+    }
 }
 
 /// The batch, taken apart so that its frame can be read while its tables grow.
@@ -182,6 +195,7 @@ impl<'a> Sink<'a> {
         match group {
             Shared::Json(text) if self.afford(text.len()) => self.aside(b"group", self.has_group, text),
             Shared::Leaves(size) if self.afford(size) => self.add_leaves(leaves),
+            Shared::Spent => self.tally.unshared += 1,
             _ => {}
         }
         if !self.settings.extra.is_empty() {
