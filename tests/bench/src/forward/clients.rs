@@ -95,6 +95,13 @@ pub fn main(clients: &Clients) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// All of it in this process; latencies in microseconds.
+#[cfg(test)]
+pub fn run(clients: &Clients) -> Result<Vec<u32>, Box<dyn Error>> {
+    let messages = messages(clients)?;
+    Runtime::new()?.block_on(async { Ok(send(clients, open(clients, messages).await?).await?.0) })
+}
+
 /// The subcommand `shake`: `count` connections that are opened, closed, and seen closed by the server, `at_once` at a time.
 pub fn shake(to: SocketAddr, way: &Way, count: u64, at_once: u64) -> Result<(), Box<dyn Error>> {
     let mut lines = io::stdin().lock().lines();

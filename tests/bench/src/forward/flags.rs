@@ -85,10 +85,14 @@ impl Clients {
 
 /// The subcommand `clients`.
 pub fn clients(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
-    let valued = [&WAY[..], &NUMBERS, &["to", "form", "compression"]].concat();
-    let args = Args::read(words, &valued, &["tls12"])?;
+    let clients = read_clients(words)?;
     process::raise_open_files();
-    clients::main(&Clients::read(&args)?)
+    clients::main(&clients)
+}
+
+pub fn read_clients(words: impl Iterator<Item = String>) -> Result<Clients, Box<dyn Error>> {
+    let valued = [&WAY[..], &NUMBERS, &["to", "form", "compression"]].concat();
+    Clients::read(&Args::read(words, &valued, &["tls12"])?)
 }
 
 /// The subcommand `shake`.
