@@ -164,7 +164,9 @@ fn bench(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
 
     let fluent_bit = subject::on_path("fluent-bit").filter(|_| !args.has("no-peers"));
     match &fluent_bit {
-        Some(path) => println!("peer       {}", path.display()),
+        Some(path) => {
+            println!("peer       {}, out_{}", path.display(), subject::fluent_bit_output(path)?);
+        }
         None => {
             // Whether the reference seconds and this machine's yardstick go together shows in their quotient.
             let yards = |seconds: f64| seconds / yardstick.cpu_seconds() * sample.records as f64 / 1e6;

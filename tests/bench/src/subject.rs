@@ -158,7 +158,19 @@ operations:
     Ok(subject)
 }
 
-/// Starts Fluent Bit in the set-up of our reference figures: in_forward, file system storage, out_http with zstd.
+/// How a Fluent Bit delivers: by out_http with zstd, or where it was built without that plug-in by out_forward, uncompressed
+/// and without acks, which is less work than anything we do.
+pub fn fluent_bit_output(program: &Path) -> Result<&'static str, Box<dyn Error>> {
+    let help = Command::new(program).arg("--help").stdin(Stdio::null()).output()?;
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let outputs = help.split_once("Outputs").map_or("", |(_, outputs)| outputs);
+    let has = |name: &str| outputs.lines().any(|line| line.split_whitespace().next() == Some(name));
+    ["http", "forward"].into_iter().find(|name| has(name)).ok_or_else(|| {
+        format!("{} has neither out_http nor out_forward; --no-peers leaves it out", program.display()).into()
+    })
+}
+
+/// Starts Fluent Bit in the set-up of our reference figures: in_forward, file system storage, and the output above.
 pub fn fluent_bit(
     program: &Path,
     dir: &Path,
@@ -166,6 +178,10 @@ pub fn fluent_bit(
     door: &Door,
 ) -> Result<Subject, Box<dyn Error>> {
     let (forward, operations) = (free_address()?, free_address()?);
+    let delivery = match fluent_bit_output(program)? {
+        "http" => "  name http\n  uri /\n  format msgpack\n  compress zstd\n",
+        other => &format!("  name {other}\n"),
+    };
     let config = dir.join("fluent-bit.conf");
     let mut asked = String::new();
     if let Some(Pair { certificate, key }) = &door.tls {
@@ -183,8 +199,8 @@ pub fn fluent_bit(
         format!(
             "[SERVICE]\n  flush 1\n  daemon off\n  log_level warn\n  http_server on\n  http_listen 127.0.0.1\n  \
              http_port {}\n  storage.path {}\n  storage.sync normal\n\n[INPUT]\n  name forward\n  listen 127.0.0.1\n  \
-             port {}\n  storage.type filesystem\n{asked}\n[OUTPUT]\n  name http\n  match *\n  host 127.0.0.1\n  \
-             port {sink_port}\n  uri /\n  format msgpack\n  compress zstd\n",
+             port {}\n  storage.type filesystem\n{asked}\n[OUTPUT]\n{delivery}  match *\n  host 127.0.0.1\n  \
+             port {sink_port}\n",
             operations.port(),
             dir.join("storage").display(),
             forward.port()
@@ -203,7 +219,8 @@ pub fn fluent_bit(
         speaks_log_service: false,
         log,
     };
-    subject.until_ready("/")?;
+    // Its metrics come some time after its port.
+    subject.until_ready(subject.metrics_path)?;
     Ok(subject)
 }
 

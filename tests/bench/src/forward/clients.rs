@@ -8,7 +8,8 @@
 //! its window allows. An ack's latency runs from the last byte of its message written to the ack read. With a rate, a message
 //! that had to wait for room in its window counts from the moment it was due: a server that stalls cannot hide it.
 //!
-//! `shake` instead opens and closes connections, a few at a time: what it measures is the handshake.
+//! `shake` instead opens and closes connections, a few at a time: what it measures is the handshake. It stops after a while,
+//! since there are servers that greet one peer after the other and take their time.
 
 use std::{
     collections::VecDeque,
@@ -44,7 +45,10 @@ use crate::{
 
 /// Connections that are being opened at the same time.
 const OPENING: u64 = 64;
+/// For all connections to be open, and for an ack.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// No connection is opened just for its handshake after so long.
+const SHAKE: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub struct Clients {
@@ -102,7 +106,8 @@ pub fn run(clients: &Clients) -> Result<Vec<u32>, Box<dyn Error>> {
     Runtime::new()?.block_on(async { Ok(send(clients, open(clients, messages).await?).await?.0) })
 }
 
-/// The subcommand `shake`: `count` connections that are opened, closed, and seen closed by the server, `at_once` at a time.
+/// The subcommand `shake`: up to `count` connections that are opened, closed, and seen closed by the server, `at_once` at a
+/// time.
 pub fn shake(to: SocketAddr, way: &Way, count: u64, at_once: u64) -> Result<(), Box<dyn Error>> {
     let mut lines = io::stdin().lock().lines();
     let runtime = Runtime::new()?;
@@ -122,7 +127,7 @@ pub fn shake(to: SocketAddr, way: &Way, count: u64, at_once: u64) -> Result<(), 
                 let mut latencies = Vec::new();
                 loop {
                     let index = next.fetch_add(1, Relaxed);
-                    if index >= count {
+                    if index >= count || start.elapsed() > SHAKE {
                         return Ok::<_, io::Error>(latencies);
                     }
                     let begun = Instant::now();
@@ -185,6 +190,7 @@ fn messages(clients: &Clients) -> io::Result<Vec<Messages>> {
 async fn open(clients: &Clients, messages: Vec<Messages>) -> Result<Vec<Client>, Box<dyn Error>> {
     let dialer = Arc::new(Dialer::new(clients.to, &clients.way)?);
     let waiting = Arc::new(Mutex::new(messages.into_iter().zip(0..).collect::<Vec<_>>()));
+    let left = || waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
     let mut tasks = JoinSet::new();
     for _ in 0..OPENING.min(clients.connections) {
         let (dialer, waiting, series) = (Arc::clone(&dialer), Arc::clone(&waiting), clients.series);
@@ -193,18 +199,27 @@ async fn open(clients: &Clients, messages: Vec<Messages>) -> Result<Vec<Client>,
             loop {
                 let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some((messages, index)) = next else { return Ok::<_, String>(open) };
-                let stream = match timeout(PATIENCE, dialer.dial(index)).await {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(error)) => return Err(format!("connection {index} does not open: {error}")),
-                    Err(_) => return Err(format!("connection {index} does not open")),
-                };
+                let stream = dialer.dial(index).await;
+                let stream = stream.map_err(|error| format!("connection {index} does not open: {error}"))?;
                 open.push(Client { stream, messages, number: series << 20 | index });
             }
         });
     }
     let mut open = Vec::new();
-    while let Some(opened) = tasks.join_next().await {
-        open.extend(opened??);
+    let all = async {
+        while let Some(opened) = tasks.join_next().await {
+            open.extend(opened??);
+        }
+        Ok::<_, Box<dyn Error>>(())
+    };
+    match timeout(PATIENCE, all).await {
+        Err(_) => {
+            let total = clients.connections;
+            return Err(
+                format!("after {PATIENCE:?} {} of {total} connections are not even tried", left()).into()
+            );
+        }
+        Ok(done) => done?,
     }
     open.sort_unstable_by_key(|client| client.number);
     Ok(open)

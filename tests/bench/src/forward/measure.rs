@@ -198,6 +198,7 @@ impl Ground<'_> {
         }
         let cpu_seconds = process::cpu_seconds(stage.subject.process.pid())? - cpu;
         let subject = stage.subject.process.name.clone();
+        let count = said.get("messages") as u64;
         Ok(Shaken { subject, kind: kind.name, count, cpu_seconds, said })
     }
 

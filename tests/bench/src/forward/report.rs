@@ -113,7 +113,8 @@ pub fn handshakes(rows: &[Shaken]) {
             row.kind,
             row.count,
             row.cpu_seconds / count * 1e6,
-            count / row.cpu_seconds,
+            // The clock of a process ticks every 10 ms.
+            count / row.cpu_seconds.max(0.01),
             count / row.said.get("seconds"),
             format!("{:.2} ms", millis(&row.said, "open", 50)),
             format!("{:.2} ms", millis(&row.said, "open", 99)),
