@@ -29,7 +29,8 @@ use crate::{
 
 const SHAPE: Shape = Shape { entries: 10, form: Form::Legacy, compression: Compression::None };
 
-/// The blob of a message, inflated, its count of records and its chunk id.
+/// The blob of a message, inflated by other means than the gateway's, its count of records and its chunk id.
+#[allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the bytes are our own")]
 fn open(message: &Value) -> (Vec<u8>, u64, Vec<u8>) {
     let Value::Array(parts) = message else { panic!("not an array: {message:?}") };
     let [_, Value::Bytes(blob), option] = parts.as_slice() else { panic!("not packed: {message:?}") };
@@ -37,7 +38,7 @@ fn open(message: &Value) -> (Vec<u8>, u64, Vec<u8>) {
     match option.get("compressed").map(Value::bytes) {
         None => plain.extend_from_slice(blob),
         Some(b"gzip") => {
-            flate2::read::GzDecoder::new(blob.as_slice()).read_to_end(&mut plain).map(|_| ()).unwrap();
+            flate2::read::GzDecoder::new(blob.as_slice()).read_to_end(&mut plain).unwrap();
         }
         Some(b"zstd") => plain = zstd::bulk::decompress(blob, 1 << 20).unwrap(),
         Some(other) => panic!("compressed: {other:?}"),
