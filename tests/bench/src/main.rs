@@ -12,6 +12,7 @@ mod args;
 #[cfg(feature = "counts")]
 mod counts;
 mod disk;
+mod forward;
 mod http;
 mod load;
 mod loggroup;
@@ -42,7 +43,7 @@ use crate::{
     load::Load,
     msgpack::Mode,
     run::{Row, SinkProcess},
-    subject::Subject,
+    subject::{Door, Subject},
     yardstick::Yardstick,
 };
 
@@ -51,12 +52,16 @@ const USAGE: &str = "\
 sluicegate-bench [--records N] [--only packed|message] [--acks on|off] [--gateway PATH] [--data-dir DIR]
                  [--connections N] [--entries N] [--window N] [--burst N] [--seed N] [--patience SECONDS]
                  [--rounds N] [--no-verify] [--no-peers] [--idle]
+                 forward [...]: the secure and compressed forward input; see forward --help
 parts:           load --to ADDR [--mode packed|message] [--acks] [...]    sink [--keep]";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1).peekable();
     let done = match words.peek().map(String::as_str) {
         Some("load") => load(words.skip(1)),
+        Some("forward") => forward::main(words.skip(1)),
+        Some("clients") => forward::flags::clients(words.skip(1)),
+        Some("shake") => forward::flags::shake(words.skip(1)),
         #[cfg(feature = "counts")]
         Some("count") => count(words.skip(1)),
         Some("sink") => Args::read(words.skip(1), &[], &["keep"])
@@ -112,9 +117,10 @@ fn load_of(args: &Args, mode: Mode, acks: bool) -> Result<Load, Box<dyn Error>> 
 }
 
 /// What stays the same for all rows.
-struct Bench {
+pub struct Bench {
     gateway: PathBuf,
     scratch: Scratch,
+    file_system: String,
     verify: bool,
     patience: Duration,
 }
@@ -139,31 +145,12 @@ fn bench(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
     let patience = Duration::from_secs(args.count("patience", 30)?);
     let sample = load_of(&args, Mode::Packed, false)?;
 
-    let under = args.text("data-dir").map_or_else(
-        || {
-            let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-            target.unwrap_or_else(|| subject::project().join("target"))
-        },
-        PathBuf::from,
-    );
-    fs::create_dir_all(&under)?;
-    let file_system = disk::file_system(&under)?;
-    let scratch = Scratch::new(&under, "bench-data")?;
-    let gateway = match args.text("gateway") {
-        Some(path) => PathBuf::from(path).canonicalize().map_err(|error| format!("{path}: {error}"))?,
-        None => subject::build_gateway()?,
-    };
-    let bench = Bench { gateway, scratch, verify: !args.has("no-verify"), patience };
+    let bench = Bench::new(&args, patience)?;
     if args.has("idle") {
         return bench.idle();
     }
 
-    let sync = disk::fdatasync_micros(&bench.scratch.path)?;
-    println!("machine    {}", machine());
-    println!(
-        "data       {} on {file_system}, fdatasync of 4 KiB p50 {sync} us",
-        bench.scratch.path.display()
-    );
+    bench.introduce()?;
     let mut yardstick = Yardstick::new(sample.records, sample.connections, sample.seed);
     println!(
         "load       {} records on {} connections, {:.0} bytes each as Log, {:.1} MB in all; LZ4 ratio {:.2} in 512 KiB",
@@ -177,7 +164,9 @@ fn bench(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
 
     let fluent_bit = subject::on_path("fluent-bit").filter(|_| !args.has("no-peers"));
     match &fluent_bit {
-        Some(path) => println!("peer       {}", path.display()),
+        Some(path) => {
+            println!("peer       {}, out_{}", path.display(), subject::fluent_bit_output(path)?);
+        }
         None => {
             // Whether the reference seconds and this machine's yardstick go together shows in their quotient.
             let yards = |seconds: f64| seconds / yardstick.cpu_seconds() * sample.records as f64 / 1e6;
@@ -213,23 +202,65 @@ fn bench(words: impl Iterator<Item = String>) -> Result<(), Box<dyn Error>> {
 }
 
 impl Bench {
+    /// From the flags `--data-dir`, `--gateway` and `--no-verify`; builds the gateway when none is named.
+    fn new(args: &Args, patience: Duration) -> Result<Bench, Box<dyn Error>> {
+        let under = args.text("data-dir").map_or_else(
+            || {
+                let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+                target.unwrap_or_else(|| subject::project().join("target"))
+            },
+            PathBuf::from,
+        );
+        fs::create_dir_all(&under)?;
+        let file_system = disk::file_system(&under)?;
+        let scratch = Scratch::new(&under, "bench-data")?;
+        let gateway = match args.text("gateway") {
+            Some(path) => PathBuf::from(path).canonicalize().map_err(|error| format!("{path}: {error}"))?,
+            None => subject::build_gateway()?,
+        };
+        Ok(Bench { gateway, scratch, file_system, verify: !args.has("no-verify"), patience })
+    }
+
+    /// Prints where this runs.
+    fn introduce(&self) -> Result<(), Box<dyn Error>> {
+        let sync = disk::fdatasync_micros(&self.scratch.path)?;
+        println!("machine    {}", machine());
+        println!(
+            "data       {} on {}, fdatasync of 4 KiB p50 {sync} us",
+            self.scratch.path.display(),
+            self.file_system
+        );
+        Ok(())
+    }
+
+    /// Starts the gateway, or the peer, with what it keeps in `dir`.
+    fn subject(
+        &self,
+        peer: Option<&Path>,
+        dir: &Path,
+        sink: &SinkProcess,
+        door: &Door,
+    ) -> Result<Subject, Box<dyn Error>> {
+        match peer {
+            None => subject::gateway(&self.gateway, dir, sink.port, door),
+            Some(program) => subject::fluent_bit(program, dir, sink.port, door),
+        }
+    }
+
     /// Measures the gateway, or the peer, in a directory that is gone afterwards.
     fn row(&self, peer: Option<&Path>, load: &Load) -> Result<Row, Box<dyn Error>> {
         let scratch = Scratch::new(&self.scratch.path, "row")?;
         // What earlier rows left to be written back is not this row's.
         rustix::fs::sync();
         let mut sink = SinkProcess::start(self.verify && peer.is_none())?;
-        let subject = match peer {
-            None => subject::gateway(&self.gateway, &scratch.path, sink.port)?,
-            Some(program) => subject::fluent_bit(program, &scratch.path, sink.port)?,
-        };
+        let subject = self.subject(peer, &scratch.path, &sink, &Door::default())?;
         let load = Load { to: subject.forward, ..load.clone() };
         run::row(subject, &mut sink, &load, self.verify, self.patience)
     }
 
     fn idle(&self) -> Result<(), Box<dyn Error>> {
         let sink = SinkProcess::start(false)?;
-        let Subject { process, .. } = subject::gateway(&self.gateway, &self.scratch.path, sink.port)?;
+        let Subject { process, .. } = self.subject(None, &self.scratch.path, &sink, &Door::default())?;
         // Lets start-up work end.
         thread::sleep(Duration::from_secs(2));
         let (now, peak) = (

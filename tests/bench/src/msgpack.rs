@@ -89,13 +89,13 @@ pub fn build(stream: &mut Stream, connection: u64, mode: Mode, acks: bool, entri
     messages
 }
 
-fn time(out: &mut Vec<u8>, line: &Line) {
+pub fn time(out: &mut Vec<u8>, line: &Line) {
     out.extend_from_slice(&[0xd7, 0x00]);
     out.extend_from_slice(&line.seconds.to_be_bytes());
     out.extend_from_slice(&line.nanoseconds.to_be_bytes());
 }
 
-fn record(out: &mut Vec<u8>, stream: &Stream, line: &Line) {
+pub fn record(out: &mut Vec<u8>, stream: &Stream, line: &Line) {
     out.push(0x84);
     for (key, value) in stream.fields(line) {
         text(out, key.as_bytes());
@@ -111,7 +111,7 @@ fn chunk_option(out: &mut Vec<u8>, id: Option<&[u8; ID_BYTES]>) {
 }
 
 /// A str in its shortest header, as Go's and C's encoders write it.
-fn text(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn text(out: &mut Vec<u8>, bytes: &[u8]) {
     match bytes.len() {
         len @ 0..=31 => out.push(0xa0 | len as u8),
         len @ 32..=255 => out.extend_from_slice(&[0xd9, len as u8]),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    process::{Pid, Signal, kill_process},
+    process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit},
     time::{ClockId, clock_gettime},
 };
 
@@ -30,6 +30,15 @@ pub fn thread_cpu_seconds() -> f64 {
 fn clock(id: ClockId) -> f64 {
     let time = clock_gettime(id);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Raises this process's limit of open files, and that of its children to come, as far as it goes; gives the new one.
+pub fn raise_open_files() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum.unwrap_or(u64::MAX),
+        Err(_) => current.unwrap_or(u64::MAX),
+    }
 }
 
 /// User and system time of a process with all its threads, in steps of a clock tick (10 ms).

@@ -21,7 +21,7 @@ use crate::{
 };
 
 const POLL: Duration = Duration::from_millis(20);
-const STOP: Duration = Duration::from_secs(20);
+pub const STOP: Duration = Duration::from_secs(20);
 
 pub struct Row {
     pub subject: String,
@@ -44,7 +44,7 @@ pub struct Row {
 
 /// A sink as a process, and where it listens.
 pub struct SinkProcess {
-    process: Running,
+    pub process: Running,
     pub port: u16,
 }
 
@@ -62,28 +62,115 @@ impl SinkProcess {
         Ok(SinkProcess { process, port })
     }
 
-    fn ask(&self, path: &str) -> Result<Numbers, Box<dyn Error>> {
+    pub fn ask(&self, path: &str) -> Result<Numbers, Box<dyn Error>> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let (_, text) = http::get(address, path, Duration::from_secs(120))?;
         Ok(Numbers(text.lines().filter_map(pair).collect()))
     }
+
+    /// Whether each of `records` arrived, and once.
+    pub fn verdict(&self, records: u64) -> Result<String, Box<dyn Error>> {
+        let count = self.ask("/count")?;
+        let missing = records as f64 - count.get("unique");
+        Ok(format!(
+            "{} records at the sink: {missing} missing, {} twice, {} strange, {} broken bodies, {:.1} MB raw",
+            count.get("records"),
+            count.get("twice"),
+            count.get("strange"),
+            count.get("broken"),
+            count.get("raw_bytes") / 1e6
+        ))
+    }
 }
 
 /// `name value` lines.
-struct Numbers(BTreeMap<String, f64>);
+#[derive(Default)]
+pub struct Numbers(pub BTreeMap<String, f64>);
 
 impl Numbers {
-    fn get(&self, name: &str) -> f64 {
+    pub fn get(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or_default()
     }
 }
 
-fn pair(line: &str) -> Option<(String, f64)> {
+/// Reads one `name value` line.
+pub fn pair(line: &str) -> Option<(String, f64)> {
     let (name, value) = line.split_once(' ')?;
     Some((name.to_owned(), value.parse().ok()?))
 }
 
-/// Measures one load. `patience` is how long the subject may stand still.
+/// What a subject did with what one generator sent it.
+pub struct Measured {
+    pub delivered: u64,
+    pub wall_seconds: f64,
+    pub cpu_seconds: f64,
+    pub peak_megabytes: f64,
+    /// The generator did all it was to do.
+    pub finished: bool,
+    /// What the generator said about itself.
+    pub said: Numbers,
+}
+
+/// Waits until a generator has built and opened all it needs; gives what it said about that.
+pub fn ready(subject: &mut Subject, generator: &mut Running) -> Result<Numbers, Box<dyn Error>> {
+    let mut said = Numbers::default();
+    loop {
+        let line = generator.line(Duration::from_secs(300)).map_err(|error| subject.explain(error))?;
+        if line == "ready" {
+            return Ok(said);
+        }
+        said.0.extend(pair(&line));
+    }
+}
+
+/// Lets a generator that is ready go and follows its records until the subject delivered them. `patience` is how long the subject may
+/// stand still.
+pub fn follow(
+    subject: &mut Subject,
+    sink: &SinkProcess,
+    generator: &mut Running,
+    mut said: Numbers,
+    records: u64,
+    patience: Duration,
+) -> Result<Measured, Box<dyn Error>> {
+    let before = subject.delivered()?;
+
+    let cpu = process::cpu_seconds(subject.process.pid())?;
+    let start = Instant::now();
+    generator.say("go")?;
+    let mut finished = false;
+    let (mut delivered, mut moved) = (0, Instant::now());
+    loop {
+        while let Some(line) = generator.try_line() {
+            finished |= line == "done";
+            said.0.extend(pair(&line));
+        }
+        if let Some(status) = generator.ended()
+            && !finished
+        {
+            return Err(subject.explain(format!("{} ended: {status}", generator.name).into()));
+        }
+        let now = subject.delivered().map_err(|error| subject.explain(error))? - before;
+        if now > delivered {
+            (delivered, moved) = (now, Instant::now());
+        }
+        // Read before the wait: the moment is this one.
+        if (delivered >= records && finished) || moved.elapsed() > patience {
+            break;
+        }
+        thread::sleep(POLL);
+    }
+    let mut wall_seconds = start.elapsed().as_secs_f64();
+    let cpu_seconds = process::cpu_seconds(subject.process.pid())? - cpu;
+    let peak_megabytes = process::memory_megabytes(subject.process.pid(), "VmHWM")?;
+    if !subject.speaks_log_service {
+        // Fluent Bit publishes its metric once a second: the sink knows better when it ended.
+        wall_seconds -= sink.ask("/stats")?.get("idle_micros") / 1e6;
+    }
+    Ok(Measured { delivered, wall_seconds, cpu_seconds, peak_megabytes, finished, said })
+}
+
+/// Measures one load.
 pub fn row(
     mut subject: Subject,
     sink: &mut SinkProcess,
@@ -93,72 +180,28 @@ pub fn row(
 ) -> Result<Row, Box<dyn Error>> {
     let idle_megabytes = process::memory_megabytes(subject.process.pid(), "VmRSS")?;
     let mut generator = start_generator(load)?;
-    while generator.line(Duration::from_secs(300))? != "ready" {}
-
-    let cpu = process::cpu_seconds(subject.process.pid())?;
-    let start = Instant::now();
-    generator.say("go")?;
-    let (mut sent, mut finished) = (Numbers(BTreeMap::new()), false);
-    let (mut delivered, mut moved) = (0, Instant::now());
-    loop {
-        while let Some(line) = generator.try_line() {
-            finished |= line == "done";
-            sent.0.extend(pair(&line));
-        }
-        if let Some(status) = generator.ended()
-            && !finished
-        {
-            return Err(subject.explain(format!("the load generator ended: {status}").into()));
-        }
-        let now = subject.delivered().map_err(|error| subject.explain(error))?;
-        if now > delivered {
-            (delivered, moved) = (now, Instant::now());
-        }
-        // Read before the wait: the moment is this one.
-        if (delivered >= load.records && finished) || moved.elapsed() > patience {
-            break;
-        }
-        thread::sleep(POLL);
-    }
-    let mut wall_seconds = start.elapsed().as_secs_f64();
-    let cpu_seconds = process::cpu_seconds(subject.process.pid())? - cpu;
-    let peak_megabytes = process::memory_megabytes(subject.process.pid(), "VmHWM")?;
+    let said = ready(&mut subject, &mut generator)?;
+    let measured = follow(&mut subject, sink, &mut generator, said, load.records, patience)?;
     let stats = sink.ask("/stats")?;
-    if !subject.speaks_log_service {
-        // Fluent Bit publishes its metric once a second: the sink knows better when it ended.
-        wall_seconds -= stats.get("idle_micros") / 1e6;
-    }
-    let verified = if verify && subject.speaks_log_service {
-        let count = sink.ask("/count")?;
-        let missing = load.records as f64 - count.get("unique");
-        Some(format!(
-            "{} records at the sink: {missing} missing, {} twice, {} strange, {} broken bodies, {:.1} MB raw",
-            count.get("records"),
-            count.get("twice"),
-            count.get("strange"),
-            count.get("broken"),
-            count.get("raw_bytes") / 1e6
-        ))
-    } else {
-        None
-    };
+    let verified =
+        if verify && subject.speaks_log_service { Some(sink.verdict(load.records)?) } else { None };
     generator.stop(STOP);
     subject.process.stop(STOP);
     sink.process.stop(Duration::from_secs(1));
-    let millis = |percent: u32| sent.get(&format!("ack_p{percent}_micros")) / 1e3;
+    let millis = |percent: u32| measured.said.get(&format!("ack_p{percent}_micros")) / 1e3;
     Ok(Row {
         subject: subject.process.name.clone(),
         mode: load.mode.name(),
         acks: load.acks,
         records: load.records,
-        delivered,
-        wall_seconds,
-        cpu_seconds,
+        delivered: measured.delivered,
+        wall_seconds: measured.wall_seconds,
+        cpu_seconds: measured.cpu_seconds,
         idle_megabytes,
-        peak_megabytes,
+        peak_megabytes: measured.peak_megabytes,
         requests: stats.get("requests") as u64,
         sent_bytes: stats.get("bytes") as u64,
-        load_cpu_seconds: sent.get("cpu_seconds"),
+        load_cpu_seconds: measured.said.get("cpu_seconds"),
         sink_cpu_seconds: stats.get("cpu_seconds"),
         ack_millis: load.acks.then(|| [millis(50), millis(90), millis(99)]),
         verified,

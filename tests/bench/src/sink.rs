@@ -1,4 +1,4 @@
-//! The null sink: a process of its own that answers every POST with 200, at once.
+//! The null sink: a process of its own that answers every POST with 200, at once, and swallows forward messages.
 //!
 //! During the run it reads bodies and keeps them as they came; it decompresses nothing on the clock. Afterwards
 //! `GET /count` unpacks the LogGroups and counts their records by the number each text ends in. `GET /stats` tells
@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write,
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
@@ -70,6 +70,11 @@ pub fn start(keep: bool) -> std::io::Result<u16> {
 impl Sink {
     fn serve(&self, socket: &TcpStream) -> std::io::Result<()> {
         socket.set_nodelay(true)?;
+        let mut first = [0];
+        // HTTP begins with a letter, MessagePack with an array.
+        if socket.peek(&mut first)? == 1 && !first[0].is_ascii() {
+            return self.swallow(socket);
+        }
         let mut reader = http::Reader::new(socket);
         let mut answer = Answer { out: socket, clock: 0, date: String::new() };
         let mut discarded = Vec::new();
@@ -98,11 +103,27 @@ impl Sink {
                 discarded.clear();
                 reader.body(len, &mut discarded)?;
             }
-            self.bytes.fetch_add(len as u64, Relaxed);
-            self.last.fetch_max(self.started.elapsed().as_micros() as u64, Relaxed);
+            self.received(len);
             answer.write(number, "")?;
         }
         Ok(())
+    }
+
+    /// Reads to the end; answers nothing.
+    fn swallow(&self, mut socket: &TcpStream) -> std::io::Result<()> {
+        let mut room = vec![0; 256 * 1024];
+        self.requests.fetch_add(1, Relaxed);
+        loop {
+            match socket.read(&mut room)? {
+                0 => return Ok(()),
+                count => self.received(count),
+            }
+        }
+    }
+
+    fn received(&self, count: usize) {
+        self.bytes.fetch_add(count as u64, Relaxed);
+        self.last.fetch_max(self.started.elapsed().as_micros() as u64, Relaxed);
     }
 
     fn stats(&self) -> String {

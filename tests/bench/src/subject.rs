@@ -10,9 +10,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{http, process::Running};
+use crate::{
+    forward::certificates::{Pair, SERVER},
+    http,
+    process::Running,
+};
 
 const START: Duration = Duration::from_secs(30);
+
+/// What the subject's forward input asks of clients, and how many it takes. The default is a plain one.
+#[derive(Clone, Default)]
+pub struct Door {
+    pub tls: Option<Pair>,
+    /// Clients show a certificate that this authority signed.
+    pub client_authority: Option<PathBuf>,
+    pub shared_key: Option<String>,
+    pub connections: Option<u64>,
+}
 
 pub struct Subject {
     pub process: Running,
@@ -68,8 +82,22 @@ impl Subject {
 }
 
 /// Starts the gateway with everything it keeps in `dir`, delivering to the sink on `sink_port`.
-pub fn gateway(program: &Path, dir: &Path, sink_port: u16) -> Result<Subject, Box<dyn Error>> {
+pub fn gateway(program: &Path, dir: &Path, sink_port: u16, door: &Door) -> Result<Subject, Box<dyn Error>> {
     let config = dir.join("gateway.yaml");
+    let mut asked = String::new();
+    if let Some(connections) = door.connections {
+        asked += &format!("    max_connections: {connections}\n");
+    }
+    if let Some(Pair { certificate, key }) = &door.tls {
+        let (certificate, key) = (certificate.display(), key.display());
+        asked += &format!("    tls:\n      certificate: \"{certificate}\"\n      key: \"{key}\"\n");
+        if let Some(authority) = &door.client_authority {
+            asked += &format!("      client_ca: \"{}\"\n", authority.display());
+        }
+    }
+    if let Some(key) = &door.shared_key {
+        asked += &format!("    security:\n      self_hostname: {SERVER}\n      shared_key: {key}\n");
+    }
     fs::write(
         &config,
         format!(
@@ -77,7 +105,7 @@ pub fn gateway(program: &Path, dir: &Path, sink_port: u16) -> Result<Subject, Bo
 inputs:
   forward:
     listen: 127.0.0.1:0
-destinations:
+{asked}destinations:
   sink:
     endpoint: "http://127.0.0.1:{sink_port}"
     connect: "127.0.0.1:{sink_port}"
@@ -130,17 +158,49 @@ operations:
     Ok(subject)
 }
 
-/// Starts Fluent Bit in the set-up of our reference figures: in_forward, file system storage, out_http with zstd.
-pub fn fluent_bit(program: &Path, dir: &Path, sink_port: u16) -> Result<Subject, Box<dyn Error>> {
+/// How a Fluent Bit delivers: by out_http with zstd, or where it was built without that plug-in by out_forward, uncompressed
+/// and without acks, which is less work than anything we do.
+pub fn fluent_bit_output(program: &Path) -> Result<&'static str, Box<dyn Error>> {
+    let help = Command::new(program).arg("--help").stdin(Stdio::null()).output()?;
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let outputs = help.split_once("Outputs").map_or("", |(_, outputs)| outputs);
+    let has = |name: &str| outputs.lines().any(|line| line.split_whitespace().next() == Some(name));
+    ["http", "forward"].into_iter().find(|name| has(name)).ok_or_else(|| {
+        format!("{} has neither out_http nor out_forward; --no-peers leaves it out", program.display()).into()
+    })
+}
+
+/// Starts Fluent Bit in the set-up of our reference figures: in_forward, file system storage, and the output above.
+pub fn fluent_bit(
+    program: &Path,
+    dir: &Path,
+    sink_port: u16,
+    door: &Door,
+) -> Result<Subject, Box<dyn Error>> {
     let (forward, operations) = (free_address()?, free_address()?);
+    let delivery = match fluent_bit_output(program)? {
+        "http" => "  name http\n  uri /\n  format msgpack\n  compress zstd\n",
+        other => &format!("  name {other}\n"),
+    };
     let config = dir.join("fluent-bit.conf");
+    let mut asked = String::new();
+    if let Some(Pair { certificate, key }) = &door.tls {
+        let (certificate, key) = (certificate.display(), key.display());
+        asked += &format!("  tls on\n  tls.verify off\n  tls.crt_file {certificate}\n  tls.key_file {key}\n");
+        if let Some(authority) = &door.client_authority {
+            asked += &format!("  tls.verify_client_cert on\n  tls.ca_file {}\n", authority.display());
+        }
+    }
+    if let Some(key) = &door.shared_key {
+        asked += &format!("  self_hostname {SERVER}\n  shared_key {key}\n");
+    }
     fs::write(
         &config,
         format!(
             "[SERVICE]\n  flush 1\n  daemon off\n  log_level warn\n  http_server on\n  http_listen 127.0.0.1\n  \
              http_port {}\n  storage.path {}\n  storage.sync normal\n\n[INPUT]\n  name forward\n  listen 127.0.0.1\n  \
-             port {}\n  storage.type filesystem\n\n[OUTPUT]\n  name http\n  match *\n  host 127.0.0.1\n  \
-             port {sink_port}\n  uri /\n  format msgpack\n  compress zstd\n",
+             port {}\n  storage.type filesystem\n{asked}\n[OUTPUT]\n{delivery}  match *\n  host 127.0.0.1\n  \
+             port {sink_port}\n",
             operations.port(),
             dir.join("storage").display(),
             forward.port()
@@ -159,7 +219,8 @@ pub fn fluent_bit(program: &Path, dir: &Path, sink_port: u16) -> Result<Subject,
         speaks_log_service: false,
         log,
     };
-    subject.until_ready("/")?;
+    // Its metrics come some time after its port.
+    subject.until_ready(subject.metrics_path)?;
     Ok(subject)
 }
 

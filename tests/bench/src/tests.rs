@@ -18,7 +18,7 @@ use crate::{
 
 /// A MessagePack value, as far as the load uses them.
 #[derive(Debug)]
-enum Value {
+pub enum Value {
     Bytes(Vec<u8>),
     Number(u64),
     Time(u32, u32),
@@ -27,19 +27,19 @@ enum Value {
 }
 
 impl Value {
-    fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         let Value::Bytes(bytes) = self else { panic!("not bytes: {self:?}") };
         bytes
     }
 
-    fn get(&self, key: &str) -> Option<&Value> {
+    pub fn get(&self, key: &str) -> Option<&Value> {
         let Value::Map(pairs) = self else { panic!("not a map: {self:?}") };
         pairs.iter().find(|(name, _)| name.bytes() == key.as_bytes()).map(|(_, value)| value)
     }
 }
 
 /// Reads one value; `None` at the end of the bytes.
-fn value(from: &mut impl Read) -> Option<Value> {
+pub fn value(from: &mut impl Read) -> Option<Value> {
     let mut marker = [0];
     from.read_exact(&mut marker).ok()?;
     let mut take = |len: usize| {
@@ -51,6 +51,7 @@ fn value(from: &mut impl Read) -> Option<Value> {
     Some(match marker[0] {
         tiny @ 0x00..=0x7f => Value::Number(u64::from(tiny)),
         0xce => Value::Number(number(take(4))),
+        0xcf => Value::Number(number(take(8))),
         short @ 0xa0..=0xbf => Value::Bytes(take(usize::from(short & 31))),
         0xd9 => {
             let len = number(take(1));
