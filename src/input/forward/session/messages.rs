@@ -7,7 +7,7 @@
 //! receipt and not decoded again. Between that and handing its batch over nothing is awaited (`input::duplicates`).
 
 use std::ops::Range;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,9 +37,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let ((region, ends), cut) = self.cut().await?;
         let count = ends.len();
         let mut start = 0;
-        let since = Instant::now();
+        let (since, received) = (Instant::now(), Timestamp::now());
         for (end, body_end) in ends {
-            let taken = self.take_message(&region, start..end, body_end, since).await;
+            let taken = self.take_message(&region, start..end, body_end, since, received).await;
             if taken.is_err() {
                 self.flush(since);
             }
@@ -57,6 +57,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         place: Range<usize>,
         body_end: usize,
         since: Instant,
+        received: Timestamp,
     ) -> Result<(), SessionError> {
         let frame = &region[place.clone()];
         let Frame::Message(message) = message::open_with(frame, body_end)? else {
@@ -65,7 +66,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let rewrite = self.rewrite.clone();
         let mut scratch = Vec::new();
         let tag = rewrite.apply(&frame[message.tag.clone()], &mut scratch);
-        let opened = Opened { frame, message: &message, tag, since };
+        let opened = Opened { frame, message: &message, tag, since, received };
         let mut tally = Tally::default();
         let taken = if self.forward.is_oversize(&self.lane.origin, frame.len()) {
             self.set_aside(region.slice(place), None, "chunk_size_limit", &opened).await
@@ -85,14 +86,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         opened: &Opened<'_>,
         tally: &mut Tally,
     ) -> Result<(), SessionError> {
-        let Opened { frame, message, tag, since } = *opened;
+        let Opened { frame, message, tag, since, received } = *opened;
         let extra = self.extra.clone();
         let settings = Settings {
             drop_nil: self.forward.drop_nil,
             metadata: self.forward.plan.metadata,
             skip_invalid: self.forward.plan.skip_invalid_event,
             extra: &extra,
-            ..Settings::new(Timestamp::now())
+            ..Settings::new(received)
         };
         let id = self.identify(opened);
         if let (Body::Event(event), Signal::Logs) = (&message.body, message.options.signal) {
@@ -192,7 +193,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             Body::Dropped(_) => return None,
         };
         let chunk = &frame[chunk.id.clone()];
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = u64::try_from(opened.received.seconds).unwrap_or_default();
         let class = chunk_id::class(chunk, now);
         Some(conversation.identify(class, &frame[message.tag.clone()], chunk, &frame[body]))
     }
@@ -310,6 +311,8 @@ struct Opened<'a> {
     /// As the input rewrites it.
     tag: &'a [u8],
     since: Instant,
+    /// The time of receipt: that of its read, for all messages in it.
+    received: Timestamp,
 }
 
 /// What a message's records come from.
