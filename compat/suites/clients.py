@@ -1,15 +1,11 @@
 """The fluent-logger clients of PyPI and npm, each in every mode it has, unmodified."""
 
-import os
-import pathlib
-import subprocess
-
 from fluent import asyncsender, sender
 
+from harness.node import send
 from harness.wait import equal, wait_until
 
 PEERS = ["npm"]
-PEERS_DIRECTORY = pathlib.Path(__file__).resolve().parent.parent / "peers"
 COUNT = 500
 
 
@@ -70,12 +66,7 @@ def test_python_async_sender(case):
 
 def node(case, script, mode, ack, count=COUNT):
     gateway = case.gateway()
-    done = subprocess.run(
-        ["node", str(PEERS_DIRECTORY / script), str(gateway.forward), "js", mode, ack, str(count)],
-        capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-        env={**os.environ, "NODE_PATH": str(case.work / "npm" / "node_modules")},
-    )
-    equal(f"what {script} says", (done.returncode, done.stdout.strip(), done.stderr[-500:]), (0, f"good {count}", ""))
+    send(case, script, gateway.forward, mode, ack, count)
     record = arrived(gateway, "js.events", count)[8]
     want = {"text": "record 8 日志", "nested": '{"list":[1,null,true]}'}
     equal("values", {key: record.get(key) for key in want}, want)
