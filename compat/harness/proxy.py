@@ -1,4 +1,5 @@
-"""A TCP proxy in front of the gateway that can cut its connections, so that a peer has to reconnect between two bytes."""
+"""A TCP proxy in front of the gateway that can cut its connections, so that a peer has to reconnect between two bytes, and
+that can swallow the gateway's answers, so that a peer never learns that its data was stored."""
 
 import contextlib
 import socket
@@ -9,6 +10,8 @@ class Proxy:
     def __init__(self, target_port):
         self.target_port = target_port
         self.connections = 0
+        self.swallow = False  # what the gateway says goes nowhere
+        self.swallowed = 0  # bytes of it
         self._pairs = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -27,14 +30,16 @@ class Proxy:
                 client.close()
                 continue
             self._pairs.append((client, server))
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+            for source, sink, answers in ((client, server, False), (server, client, True)):
+                threading.Thread(target=self._copy, args=(source, sink, answers), daemon=True).start()
 
-    @staticmethod
-    def _copy(source, sink):
+    def _copy(self, source, sink, answers):
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                sink.sendall(data)
+                if answers and self.swallow:
+                    self.swallowed += len(data)
+                else:
+                    sink.sendall(data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
