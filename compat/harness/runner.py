@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 
@@ -43,6 +44,12 @@ class Case:
         if start:
             gateway.start()
         return gateway
+
+    def short_directory(self):
+        """A directory for sockets, whose paths must fit into 107 bytes; it goes with the test."""
+        path = pathlib.Path(tempfile.mkdtemp(prefix="sgs-", dir="/tmp"))
+        self.defer(lambda: shutil.rmtree(path, ignore_errors=True))
+        return path
 
     def defer(self, end):
         """Calls `end` when the test is over; the last one first."""

@@ -1,1 +1,284 @@
-"""Being written."""
+"""Clients that are slow, stuck, rude or wrong: each costs its own connection at most, and never another client's time.
+
+Beside every one of them good clients send with acks. Nothing is measured in seconds here: a test says what must come in
+the end, and in which order.
+"""
+
+import contextlib
+import gzip
+import socket
+import threading
+
+import msgpack
+
+from harness.forward import AckedSender, Connection, event_time, message, new_chunk
+from harness.proxy import Proxy
+from harness.wait import equal, wait_until
+
+FAST = {"destinations": {"local": {"batch_age": "100ms"}}}
+MIB = 1024 * 1024
+
+
+def gateway_with(case, config=None, **forward):
+    return case.gateway({**FAST, **(config or {}), "inputs": {"forward": forward}})
+
+
+def good_clients_work(gateway, count=500, connections=4):
+    """`count` records in all, each acknowledged and stored once."""
+    senders = [AckedSender(gateway.forward, f"good{i}", "good", window=8) for i in range(connections)]
+    before = {sender.name: 0 for sender in senders}
+    for sender in senders:
+        sender.start()
+    wait_until("acks for good clients", lambda: all(len(sender.acked) >= count // connections for sender in senders), 60)
+    for sender in senders:
+        sender.finish()
+    equal("good clients had to reconnect", {s.name: s.connections - 1 for s in senders}, before)
+
+
+class Drip(threading.Thread):
+    """Sends bytes one by one, slowly, until it is done, closed, or told to hurry: then the rest at once."""
+
+    def __init__(self, connection, data, every):
+        super().__init__(daemon=True)
+        self.connection, self.data, self.every = connection, data, every
+        self.sent, self.closed, self._hurry = 0, False, threading.Event()
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while self.sent < len(self.data) and not self._hurry.wait(self.every):
+                self.connection.send(self.data[self.sent : self.sent + 1])
+                self.sent += 1
+            self.connection.send(self.data[self.sent :])
+            return
+        self.closed = True
+
+    def finish(self):
+        self._hurry.set()
+        self.join(10)
+
+
+# --- slow
+
+
+def test_byte_by_byte(case):
+    """A byte a second is progress: such a client is served, in its own time, while others are served in theirs."""
+    gateway = gateway_with(case, stall_timeout="5s")
+    slow = []
+    for number in range(20):
+        connection, chunk = Connection(gateway.forward, timeout=30), new_chunk()
+        case.defer(connection.close)
+        slow.append((connection, chunk, Drip(connection, message("slow", {"number": number, "log": "x" * 60}, chunk=chunk), 1)))
+    good_clients_work(gateway)
+    for connection, chunk, drip in slow:
+        drip.finish()
+        equal("the slow one's ack", connection.ack(), chunk)
+    logs = gateway.log_service()
+    wait_until("the slow records", lambda: logs.holds(20, '__topic__: "slow"'))
+
+
+def test_stuck_in_a_message(case):
+    """Half a message and then nothing: closed after the stall time-out, counted, one line in the log; nothing stored."""
+    gateway = gateway_with(case, stall_timeout="1s")
+    stuck = [Connection(gateway.forward, timeout=30) for _ in range(50)]
+    for connection in stuck:
+        case.defer(connection.close)
+        connection.send(message("stuck", {"log": "x" * 100}, chunk=new_chunk())[:60])
+    good_clients_work(gateway)
+    for connection in stuck:
+        equal("closed without an answer", connection.closed_by_peer(), b"")
+    stalled = [value for name, value in gateway.metrics().items() if "input_closed" in name and '"stalled"' in name]
+    equal("stalled connections", stalled, [50.0])
+    equal("nothing of them was stored", gateway.log_service().search('__topic__: "stuck"'), [])
+
+
+def test_idle_is_no_fault(case):
+    """Between messages a client may be silent for as long as it likes."""
+    gateway = gateway_with(case, stall_timeout="1s")
+    with Connection(gateway.forward) as idle, Connection(gateway.forward, timeout=30) as stuck:
+        idle.acknowledged("idle", {"log": "before"})
+        stuck.send(b"\x93")  # its end shows that the time-out has passed
+        equal("the stuck one's end", stuck.closed_by_peer(), b"")
+        idle.acknowledged("idle", {"log": "after"})
+
+
+def handshake_deadline(case, data, every, **security):
+    gateway = gateway_with(case, handshake_timeout="2s", **security)
+    for count in range(5):
+        connection = Connection(gateway.forward, timeout=30)
+        case.defer(connection.close)
+        drip = Drip(connection, data, every)
+        said = connection.closed_by_peer()
+        if security.get("security") and b"HELO" not in said:
+            raise AssertionError(f"no greeting: {said!r}")
+        if drip.sent >= len(data):
+            raise AssertionError(f"connection {count} was not closed before its {len(data)} bytes were sent")
+        drip.finish()
+    return gateway
+
+
+def test_slow_handshake(case):
+    """The handshake as a whole has its deadline: a byte now and then does not stretch it."""
+    ping = msgpack.packb(["PING", "slow", "salt", "0" * 128, "", ""])
+    handshake_deadline(case, ping, 0.2, security={"self_hostname": "gateway-1", "shared_key": "a-shared-key"})
+
+
+# --- clients that do not read
+
+
+def test_acks_that_nobody_reads(case):
+    """Such a client is stopped at a bound of bytes; the others go on; when it reads again, every ack is there, in order."""
+    gateway = gateway_with(case)
+    with Connection(gateway.forward, timeout=60, receive_buffer=4096) as deaf:
+        chunks, taken = [f"{n:0>40}" for n in range(60_000)], [0]
+        data = [message("deaf", {"n": n}, chunk=chunk) for n, chunk in enumerate(chunks)]
+
+        def send_all():
+            with contextlib.suppress(OSError):
+                for at in range(0, len(data), 100):
+                    deaf.send(b"".join(data[at : at + 100]))
+                    taken[0] = at + 100
+
+        sending = threading.Thread(target=send_all, daemon=True)
+        sending.start()
+        good_clients_work(gateway)
+        resident = gateway.memory()
+        if resident > 256 * MIB:
+            raise AssertionError(f"{resident / MIB:.0f} MiB are held for a client that does not read")
+        for number, chunk in enumerate(chunks):
+            got = deaf.ack()
+            if got != chunk:
+                raise AssertionError(f"ack {number} is {got!r}, want {chunk!r}; {taken[0]} messages were taken")
+        sending.join(10)
+
+
+def test_reset_with_acks_under_way(case):
+    """A peer that goes away with a reset in the middle of everything, many times over."""
+    gateway = gateway_with(case)
+    for _ in range(200):
+        connection = Connection(gateway.forward)
+        connection.send(b"".join(message("gone", {"log": "x"}, chunk=new_chunk()) for _ in range(20)))
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        connection.close()
+    good_clients_work(gateway)
+    wait_until("all are gone", lambda: gateway.metric("sluicegate_connections_open") == 0)
+
+
+# --- wrong bytes
+
+
+def test_foreign_bytes(case):
+    """Each costs its connection, is counted by its reason, and harms nobody."""
+    gateway = gateway_with(case)
+    depth = b"\x91" * 100_000
+    bomb = gzip.compress(b"\0" * (300 * MIB), 1)
+    for what, data in (
+        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64)),
+        ("HTTP", b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\n"),
+        ("PROXY", b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"),
+        ("syslog", b"<34>1 2026-01-01T00:00:00Z host app - - - hello\n"),
+        ("an integer", b"\x00" * 64),
+        ("4 GiB declared", b"\xdd\xff\xff\xff\xff"),
+        ("4 GiB of text declared", b"\x93\xdb\xff\xff\xff\xff"),
+        ("depth", b"\x93\xa3tag\x01" + depth),
+        ("a bomb", msgpack.packb(["bomb", bomb, {"chunk": new_chunk(), "compressed": "gzip"}])),
+    ):
+        with Connection(gateway.forward, timeout=30) as connection:
+            with contextlib.suppress(OSError):  # closed while we still send
+                connection.send(data)
+            said = connection.closed_by_peer()
+            equal(f"an answer to {what}", said, b"")
+    good_clients_work(gateway)
+    if gateway.memory() > 400 * MIB:
+        raise AssertionError(f"{gateway.memory() / MIB:.0f} MiB after bad input")
+
+
+def test_message_over_the_limit_is_refused_visibly(case):
+    """chunk_size_limit: acknowledged, so that it is not sent for ever, and kept as a dead letter, not in silence."""
+    gateway = gateway_with(case, chunk_size_limit="64KiB")
+    with Connection(gateway.forward) as connection:
+        connection.acknowledged("large", {"log": "x" * 100_000})
+        connection.acknowledged("small", {"log": "y"})
+    logs = gateway.log_service()
+    wait_until("the small one", lambda: logs.holds(1, '__topic__: "small"'))
+    equal("the large one is no record", logs.search('__topic__: "large"'), [])
+    letters = [path for path in gateway.data_dir.rglob("*") if path.is_file() and path.stat().st_size > 100_000 and "refused" in str(path)]
+    equal("dead letters", len(letters), 1)
+
+
+# --- limits of connections
+
+
+def test_connections_of_one_peer(case):
+    """max_connections_per_peer: one address cannot take the places of the others."""
+    gateway = gateway_with(case, max_connections_per_peer=5, max_connections=50)
+    greedy = []
+    for _ in range(5):
+        connection = Connection(gateway.forward, source="127.0.0.66")
+        case.defer(connection.close)
+        connection.acknowledged("greedy", {"log": "in"})
+        greedy.append(connection)
+    for _ in range(20):
+        with Connection(gateway.forward, source="127.0.0.66") as refused:
+            equal("the one too many", refused.closed_by_peer(), b"")
+    good_clients_work(gateway)
+    greedy.pop().close()
+
+    def in_again():
+        with Connection(gateway.forward, source="127.0.0.66") as connection:
+            connection.acknowledged("greedy", {"log": "in again"})
+            return True
+
+    wait_until("a place that became free is given away", in_again)
+
+
+# --- duplicates, with ids of both kinds
+
+
+def test_resend_of_a_random_id(case):
+    """An ack that got lost: the same message over a new connection is acknowledged and not stored again; over and over."""
+    gateway = gateway_with(case)
+    chunk = "c2x1aWNlZ2F0ZS1jb21wYXQ=\n"  # 25 characters with a newline, as Fluentd writes them
+    data = message("again", {"log": "once"}, chunk=chunk)
+    proxy = Proxy(gateway.forward)
+    case.defer(proxy.close)
+    proxy.swallow = True
+    with Connection(proxy.port) as connection:
+        connection.send(data)
+        wait_until("the ack is swallowed", lambda: proxy.swallowed)
+    for _ in range(200):
+        with Connection(gateway.forward) as connection:
+            connection.send(data)
+            equal("ack", connection.ack(), chunk)
+    with Connection(gateway.forward) as connection:
+        connection.send(data * 100)
+        equal("acks on one connection", {connection.ack() for _ in range(100)}, {chunk})
+        connection.acknowledged("after", {"log": "last"})
+    logs = gateway.log_service()
+    wait_until("the last one", lambda: logs.holds(1, '__topic__: "after"'))
+    equal("stored", [r["log"] for r in logs.search('__topic__: "again"')], ["once"])
+    equal("counted", gateway.metric("sluicegate_duplicates_total"), 300)
+
+
+def test_one_id_for_different_data(case):
+    """The id alone says nothing: other bytes, or another tag, under a known id are new."""
+    gateway = gateway_with(case)
+    chunk, at = new_chunk(), event_time().data
+    with Connection(gateway.forward) as connection:
+        for tag, record in (("same", {"log": "one"}), ("same", {"log": "two"}), ("other", {"log": "one"})):
+            connection.send(msgpack.packb([tag, msgpack.ExtType(0, at), record, {"chunk": chunk}]))
+            equal("ack", connection.ack(), chunk)
+    logs = gateway.log_service()
+    wait_until("all three", lambda: logs.holds(3))
+    equal("records", len(logs.search()), 3)
+    equal("counted as duplicates", gateway.metric("sluicegate_duplicates_total"), 0)
+
+
+def test_duplicates_switched_off(case):
+    gateway = gateway_with(case, {"duplicates": {"window": "0s"}})
+    chunk = "c2x1aWNlZ2F0ZS1jb21wYXQ=\n"
+    with Connection(gateway.forward) as connection:
+        connection.send(message("again", {"log": "twice"}, at=0, chunk=chunk) * 2)
+        equal("acks", [connection.ack(), connection.ack()], [chunk, chunk])
+    logs = gateway.log_service()
+    wait_until("both", lambda: logs.holds(2))

@@ -84,7 +84,7 @@ def test_record_accessor_tag_with_acks(case):
 
 
 def test_unix_socket(case):
-    path = case.directory / "forward.sock"
+    path = case.short_directory() / "forward.sock"
     gateway = gateway_with(case, listen=["127.0.0.1:0", f"unix:{path}"])
     for name, output in (("plain", {}), ("ack", {"require_ack_response": True, "compress": "gzip"})):
         sends(case, gateway, f"unix.{name}", unix_path=str(path), **output)
