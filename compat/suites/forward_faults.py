@@ -130,7 +130,8 @@ def test_acks_that_nobody_reads(case):
     """Such a client is stopped at a bound of bytes; the others go on; when it reads again, every ack is there, in order."""
     gateway = gateway_with(case)
     with Connection(gateway.forward, timeout=60, receive_buffer=4096) as deaf:
-        chunks, taken = [f"{n:0>40}" for n in range(60_000)], [0]
+        # 24 MB of acks, more than the kernel keeps for two sockets
+        chunks, taken = [f"{n:0>200}" for n in range(120_000)], [0]
         data = [message("deaf", {"n": n}, chunk=chunk) for n, chunk in enumerate(chunks)]
 
         def send_all():
@@ -142,6 +143,7 @@ def test_acks_that_nobody_reads(case):
         sending = threading.Thread(target=send_all, daemon=True)
         sending.start()
         good_clients_work(gateway)
+        equal("the client has to wait", sending.is_alive(), True)
         resident = gateway.memory()
         if resident > 256 * MIB:
             raise AssertionError(f"{resident / MIB:.0f} MiB are held for a client that does not read")
