@@ -155,6 +155,76 @@ def test_request_ack_non_blocking(case, engine):
     acknowledged_lines(case, engine, **{"mode": "non-blocking", "max-buffer-size": "4m"})
 
 
+def no_line_twice(gateway, containers):
+    """Of each stream a beginning is stored, without gaps, in order, each line once. Returns how many lines that are."""
+    logs, lines = gateway.log_service(), 0
+    for container in containers:
+        found = logs.search(f'container_id: "{container}"')
+        for name in ("out", "err"):
+            numbers = [int(r["log"].split()[1]) for r in found if r["log"].startswith(name)]
+            equal(f"lines of {name} of {container[:12]}", numbers, list(range(1, len(numbers) + 1)))
+        lines += len(found)
+    return lines
+
+
+def test_request_ack_two_streams(case, engine):
+    """Both streams wait for acks. The driver of this Engine is at war with itself then: its streams share one connection,
+    each closes the one that the other has opened, and the same message comes hundreds of times; or one takes the other's
+    ack, and that waits for ever. So nothing can be said of how many lines come; but each is stored once, over a kill -9, too.
+    """
+    gateway, mount = case.gateway(NEVER, fixed_ports=True), Mount(case)
+    script = f"for i in $(seq 20); do echo out $i; echo err $i >&2; done; {WAIT_FOR_GO}"
+    containers = [
+        engine.run(gateway.forward, script, mount=mount.path, wait=False, log_options={"fluentd-request-ack": "true"})
+        for _ in range(4)
+    ]
+
+    def storm(copies):
+        wait_until(f"{copies} copies", lambda: gateway.metric("sluicegate_duplicates_total") >= copies, 60, 0.1)
+        return gateway.metric("sluicegate_duplicates_total")
+
+    before = storm(50)
+    lines = no_line_twice(gateway, containers)
+    gateway.kill()
+    gateway.start()
+    after = storm(50)
+    more = no_line_twice(gateway, containers)
+    if more < lines:
+        raise AssertionError(f"{lines} lines before the kill, {more} after it")
+    print(f"        {before:.0f} copies before a kill -9, {after:.0f} after it; {more} lines, each stored once")
+    engine.docker("kill", *containers, check=False)
+
+
+# --- Unix sockets
+
+
+def unix_gateway(case):
+    path = case.short_directory() / "forward.sock"
+    return case.gateway({**NEVER, "inputs": {"forward": {"listen": ["127.0.0.1:0", f"unix:{path}"], "join_timeout": "1h"}}}), path
+
+
+def test_unix_socket(case, engine):
+    gateway, path = unix_gateway(case)
+    container = engine.run(path, "for i in $(seq 1000); do echo line $i; done; head -c 40000 /dev/zero | tr '\\0' x; echo")
+    found = [r["log"] for r in records_of(gateway, container, 1001)]
+    equal("lines", found, [f"line {i}" for i in range(1, 1001)] + ["x" * 40000])
+
+
+def test_unix_socket_with_acks_over_a_restart(case, engine):
+    """The socket's file is there again after a kill, although the old one was left behind."""
+    gateway, path = unix_gateway(case)
+    mount = Mount(case)
+    script = f"for i in $(seq 100); do echo line $i; done; {WAIT_FOR_GO}; for i in $(seq 101 200); do echo line $i; done"
+    container = engine.run(path, script, mount=mount.path, wait=False, log_options={"fluentd-request-ack": "true"})
+    records_of(gateway, container, 100)
+    gateway.kill()
+    gateway.start()
+    mount.go()
+    engine.wait(container)
+    found = [r["log"] for r in records_of(gateway, container, 200)]
+    equal("lines", found, [f"line {i}" for i in range(1, 201)])
+
+
 # --- lines in pieces
 
 
