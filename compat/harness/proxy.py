@@ -3,6 +3,7 @@ that can swallow the gateway's answers, so that a peer never learns that its dat
 
 import contextlib
 import socket
+import struct
 import threading
 
 
@@ -12,7 +13,7 @@ class Proxy:
         self.connections = 0
         self.swallow = False  # what the gateway says goes nowhere
         self.swallowed = 0  # bytes of it
-        self._pairs = []
+        self._pairs, self._broken = [], set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -41,16 +42,20 @@ class Proxy:
                 else:
                     sink.sendall(data)
         with contextlib.suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
+            if sink not in self._broken:
+                sink.shutdown(socket.SHUT_WR)
 
-    def cut(self):
-        """Closes every connection on both sides; new ones are accepted."""
+    def cut(self, reset=False):
+        """Closes every connection on both sides; new ones are accepted. With `reset` both sides see a broken connection
+        instead of its end, as when the machine between them goes away."""
         pairs, self._pairs = self._pairs, []
-        for pair in pairs:
-            for end in pair:
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-                end.close()
+        for end in (end for pair in pairs for end in pair):
+            with contextlib.suppress(OSError):
+                if reset:
+                    self._broken.add(end)
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                end.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
+            end.close()
 
     def close(self):
         with contextlib.suppress(OSError):

@@ -190,8 +190,7 @@ def test_metrics(case):
             connection.acknowledged("after", {"log": "after the metrics"})
         logs = gateway.log_service()
         wait_until("the log behind them", lambda logs=logs: logs.holds(1, '__topic__: "after"'))
-        stamp = next(value["ts"] for metric in contexts(name)[0]["metrics"] for value in metric["values"])
-        window = {"since": stamp // 1_000_000_000 - 600, "until": stamp // 1_000_000_000 + 600}
+        window = {"since": 0}  # Fluent Bit has samples of its own without a time
         least = sum(map(len, wanted.values()))
         wait_until("the samples", lambda logs=logs: len(logs.search("*", "default-metrics", **window)) >= least, 20, 0.2)
         found = {}
