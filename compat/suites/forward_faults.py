@@ -11,6 +11,7 @@ import threading
 
 import msgpack
 
+from harness.fake_service import FakeService
 from harness.forward import AckedSender, Connection, event_time, message, new_chunk
 from harness.proxy import Proxy
 from harness.wait import equal, wait_until
@@ -267,7 +268,9 @@ def test_resend_of_a_random_id(case):
 
 def test_resend_over_a_kill(case):
     """Stored, but the ack never came: kill -9, and the message is known again afterwards, whichever kind of id it has."""
-    gateway = case.gateway(FAST, fixed_ports=True)
+    service = FakeService().up()
+    case.defer(service.close)
+    gateway = case.gateway({"destinations": {"cloud": service.destination(batch_age="100ms")}}, fixed_ports=True)
     proxy = Proxy(gateway.forward)
     case.defer(proxy.close)
     proxy.swallow = True
@@ -287,10 +290,12 @@ def test_resend_over_a_kill(case):
             connection.send(data)
             equal(f"ack of {tag}", connection.ack(), ids[tag])
             connection.acknowledged("after", {"log": tag})
-    logs = gateway.log_service()
-    wait_until("the last ones", lambda: logs.holds(3, '__topic__: "after"'))
-    for tag in ids:
-        equal(f"records of {tag}", [r["log"] for r in logs.search(f'__topic__: "{tag}"')], ["once"])
+    wait_until("the last ones", lambda: [r["__topic__"] for r in service.once()].count("after") == 3)
+    wait_until("the first ones", lambda: set(ids) <= {r["__topic__"] for r in service.once()})
+    topics = [r["__topic__"] for r in service.once()]
+    equal("records by tag", {tag: topics.count(tag) for tag in ids}, dict.fromkeys(ids, 1))
+    equal("counted", gateway.metric("sluicegate_duplicates_total"), 3)
+    equal("complaints of the service", service.complaints, [])
 
 
 def test_one_id_for_different_data(case):

@@ -11,7 +11,9 @@ import json
 import time
 
 from harness.certificates import Authority
+from harness.fake_service import FakeService
 from harness.fluent_bit import dummy, fluent_bit
+from harness.forward import Connection
 from harness.gateway import free_port
 from harness.proxy import Proxy
 from harness.wait import equal, wait_until
@@ -329,8 +331,8 @@ def test_equal_chunks_are_no_duplicates(case):
             arrived(gateway, name, 5, since=OLD - 60, until=OLD + 60)
 
 
-def kill_between_store_and_ack(case, gateway, tag, disturb):
-    """Fluent Bit's chunk is stored but it never hears so; after `disturb` it sends it again, to be stored once."""
+def resent(case, gateway, tag, disturb):
+    """Fluent Bit's chunk is stored but it never hears so; after `disturb` it sends it again, and then goes on."""
     proxy = Proxy(gateway.forward)
     case.defer(proxy.close)
     proxy.swallow = True
@@ -339,21 +341,28 @@ def kill_between_store_and_ack(case, gateway, tag, disturb):
         proxy.swallow = False
         disturb(proxy)
         wait_until("the resend is acknowledged", lambda: gateway.metric("sluicegate_duplicates_total") >= 1)
-    arrived(gateway, tag, 1, since=OLD - 60, until=OLD + 60)
 
 
 def test_lost_ack(case):
     """The connection breaks; one that is closed in order would say that the ack was read, and the next equal chunk is new."""
     gateway = gateway_with(case)
-    kill_between_store_and_ack(case, gateway, "cut", lambda proxy: proxy.cut(reset=True))
+    resent(case, gateway, "cut", lambda proxy: proxy.cut(reset=True))
+    arrived(gateway, "cut", 1, since=OLD - 60, until=OLD + 60)
 
 
 def test_kill_between_store_and_ack(case):
-    gateway = gateway_with(case, fixed_ports=True)
+    service = FakeService().up()  # knows a LogGroup that comes twice after a kill by its pack_id
+    case.defer(service.close)
+    gateway = case.gateway({"destinations": {"cloud": service.destination(batch_age="100ms")}}, fixed_ports=True)
 
     def kill(proxy):
         gateway.kill()
         gateway.start()
         proxy.cut()
 
-    kill_between_store_and_ack(case, gateway, "killed", kill)
+    resent(case, gateway, "killed", kill)
+    with Connection(gateway.forward) as connection:
+        connection.acknowledged("after", {"log": "last"})
+    wait_until("both", lambda: {"after", "killed"} <= {r["__topic__"] for r in service.once()})
+    equal("stored", [r["__topic__"] for r in service.once()].count("killed"), 1)
+    equal("complaints of the service", service.complaints, [])
