@@ -11,6 +11,7 @@ import threading
 
 import msgpack
 
+from harness.certificates import Authority
 from harness.fake_service import FakeService
 from harness.forward import AckedSender, Connection, event_time, message, new_chunk
 from harness.proxy import Proxy
@@ -106,25 +107,35 @@ def test_idle_is_no_fault(case):
         idle.acknowledged("idle", {"log": "after"})
 
 
-def handshake_deadline(case, data, every, **security):
-    gateway = gateway_with(case, handshake_timeout="2s", **security)
-    for count in range(5):
+def closed_at_the_deadline(case, gateway, data, greeting):
+    """Five at a time that drip `data`: each is closed before it is through, having been told `greeting`."""
+    slow = []
+    for _ in range(5):
         connection = Connection(gateway.forward, timeout=30)
         case.defer(connection.close)
-        drip = Drip(connection, data, every)
+        slow.append((connection, Drip(connection, data, 0.1)))
+    for connection, drip in slow:
         said = connection.closed_by_peer()
-        if security.get("security") and b"HELO" not in said:
-            raise AssertionError(f"no greeting: {said!r}")
-        if drip.sent >= len(data):
-            raise AssertionError(f"connection {count} was not closed before its {len(data)} bytes were sent")
+        equal("the greeting", greeting in said, True)
+        equal("it was through before", drip.sent >= len(data), False)
         drip.finish()
-    return gateway
 
 
 def test_slow_handshake(case):
     """The handshake as a whole has its deadline: a byte now and then does not stretch it."""
+    gateway = gateway_with(case, handshake_timeout="1s", security={"self_hostname": "gateway-1", "shared_key": "a-shared-key"})
     ping = msgpack.packb(["PING", "slow", "salt", "0" * 128, "", ""])
-    handshake_deadline(case, ping, 0.2, security={"self_hostname": "gateway-1", "shared_key": "a-shared-key"})
+    closed_at_the_deadline(case, gateway, ping, b"HELO")
+
+
+def test_slow_tls_handshake(case):
+    authority = Authority(case.directory)
+    pair = authority.issue("gateway")
+    gateway = gateway_with(case, handshake_timeout="1s", tls={"certificate": pair.certificate, "key": pair.key})
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)
+    closed_at_the_deadline(case, gateway, hello, b"")
+    with Connection(gateway.forward, tls=authority.client()) as connection:
+        connection.acknowledged("good", {"log": "in"})
 
 
 # --- clients that do not read
@@ -210,6 +221,29 @@ def test_message_over_the_limit_is_refused_visibly(case):
     equal("the large one is no record", logs.search('__topic__: "large"'), [])
     letters = [path.stat().st_size > 100_000 for path in (gateway.data_dir / "refused").iterdir()]
     equal("dead letters, as large as the message", letters, [True])
+
+
+# --- proxies
+
+
+def test_proxy_protocol(case):
+    """Believed from the networks that are listed, there it must come; from all others it is foreign bytes."""
+    gateway = gateway_with(case, proxy_protocol=["127.0.0.0/30"], source_address_key="from")
+    header = b"PROXY TCP4 198.51.100.7 192.0.2.1 40000 24224\r\n"
+    with Connection(gateway.forward) as connection:
+        for byte in header:  # nobody promises that it comes in one piece
+            connection.send(bytes([byte]))
+        connection.acknowledged("proxied", {"log": "x"})
+    with Connection(gateway.forward, source="127.0.0.77") as connection:
+        connection.acknowledged("direct", {"log": "x"})
+    for source, data in (("127.0.0.77", header), ("127.0.0.1", message("bare", {"log": "x"}))):
+        with Connection(gateway.forward, source=source, timeout=30) as connection:
+            connection.send(data + message("bad", {"log": "x"}, chunk=new_chunk()))
+            equal(f"an answer to {source}", connection.closed_by_peer(), b"")
+    logs = gateway.log_service()
+    wait_until("both records", lambda: logs.holds(2))
+    found = {r["__topic__"]: r["from"] for r in logs.search()}
+    equal("addresses", found, {"proxied": "198.51.100.7", "direct": "127.0.0.77"})
 
 
 # --- limits of connections

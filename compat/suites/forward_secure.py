@@ -379,42 +379,46 @@ def refusal(gateway, client, source=None):
 def test_reasons(case):
     """Fluentd's rules and Fluentd's words: common key, keys and users by network, anonymous sources."""
     clients = [
-        {"network": "127.0.0.2/32", "shared_key": "key-of-two"},
-        {"network": "127.0.0.3/32", "users": ["alice"]},
-        {"network": "127.0.0.0/31"},
+        {"network": "127.2.0.0/16", "shared_key": "key-of-two"},
+        {"network": "127.3.0.0/16", "users": ["alice"]},
+        {"network": "127.0.0.0/15"},
     ]
     users = [*SECURITY["users"], {"username": "bob", "password": "builders-hut"}]
     security = {**SECURITY, "users": users, "clients": clients, "allow_anonymous_source": False}
     gateway = gateway_with(case, security=security)
     bob = {"username": "bob", "password": "builders-hut"}
     mismatch, nobody = "shared_key mismatch", "username/password mismatch"
-    for source, key, user, want in (
-        ("127.0.0.1", KEY, ALICE, None),
-        ("127.0.0.1", KEY, bob, None),
-        ("127.0.0.1", "other", ALICE, mismatch),
-        ("127.0.0.1", "", ALICE, mismatch),
-        ("127.0.0.1", KEY, {"username": "alice", "password": "wrong"}, nobody),
-        ("127.0.0.1", KEY, {"username": "alice", "password": "builders-hut"}, nobody),
-        ("127.0.0.1", KEY, {"username": "carol", "password": PASSWORD}, nobody),
-        ("127.0.0.1", KEY, {}, nobody),
-        ("127.0.0.2", "key-of-two", ALICE, None),
-        ("127.0.0.2", KEY, ALICE, mismatch),
-        ("127.0.0.1", "key-of-two", ALICE, mismatch),
-        ("127.0.0.3", KEY, ALICE, None),
-        ("127.0.0.3", KEY, bob, nobody),
-        ("127.0.0.4", KEY, ALICE, "anonymous source host '127.0.0.4' denied"),
+    for host, (network, key, user, want) in enumerate(
+        (
+            ("127.1.0", KEY, ALICE, None),
+            ("127.1.0", KEY, bob, None),
+            ("127.1.0", "other", ALICE, mismatch),
+            ("127.1.0", "", ALICE, mismatch),
+            ("127.1.0", KEY, {"username": "alice", "password": "wrong"}, nobody),
+            ("127.1.0", KEY, {"username": "alice", "password": "builders-hut"}, nobody),
+            ("127.1.0", KEY, {"username": "carol", "password": PASSWORD}, nobody),
+            ("127.1.0", KEY, {}, nobody),
+            ("127.2.0", "key-of-two", ALICE, None),
+            ("127.2.0", KEY, ALICE, mismatch),
+            ("127.1.0", "key-of-two", ALICE, mismatch),
+            ("127.3.0", KEY, ALICE, None),
+            ("127.3.0", KEY, bob, nobody),
+            ("127.4.0", KEY, ALICE, "anonymous source host '127.4.0.14' denied"),
+        ),
+        start=1,
     ):
+        source = f"{network}.{host}"  # another one each time: an address is told its second refusal later than its first
         equal(f"the word to {source} with {key!r} and {user}", refusal(gateway, Client(key, **user), source), want)
     stored(gateway, 4, "let.in")
-    logged(gateway, "WARN", "127.0.0.1", "compat-client", mismatch)
-    logged(gateway, "WARN", "127.0.0.4", "denied")
+    logged(gateway, "WARN", "127.1.0", "compat-client", mismatch)
+    logged(gateway, "WARN", "127.4.0.14", "denied")
     no_secrets_in_the_log(gateway, "key-of-two", "builders-hut")
 
 
 def test_what_is_no_ping(case):
     gateway = gateway_with(case, security=SECURITY)
     packed = msgpack.packb
-    for what, data in (
+    for host, (what, data) in enumerate((
         ("an event", message("rude", {"log": "x"}, chunk=new_chunk())),
         ("too few", packed(["PING", "host", "salt", "0" * 128])),
         ("a PONG", packed(["PONG", True, "", "host", "0" * 128])),
@@ -424,8 +428,8 @@ def test_what_is_no_ping(case):
         ("depth", b"\x91" * 4000),
         ("4 GiB declared", b"\xdd\xff\xff\xff\xff"),
         ("JSON", b'["PING", "host", "salt", "digest", "", ""]'),
-    ):
-        with Connection(gateway.forward, timeout=30) as connection:
+    )):
+        with Connection(gateway.forward, timeout=30, source=f"127.0.1.{1 + host}") as connection:
             equal("greeting", connection.answer()[0], "HELO")
             with contextlib.suppress(OSError):
                 connection.send(data)
