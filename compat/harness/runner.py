@@ -23,8 +23,8 @@ import traceback
 from .gateway import Gateway
 
 SUITES = [
-    "operator", "sls_python", "clients", "forward_clients", "forward_secure", "forward_faults", "fluent_bit_replay",
-    "forward_fluent_bit", "docker_fluentd", "image", "backend_down", "crash",
+    "operator", "sls_python", "clients", "forward_clients", "forward_tls", "forward_keys", "forward_send", "forward_faults",
+    "fluent_bit_replay", "forward_fluent_bit", "docker_fluentd", "image", "backend_down", "crash",
 ]
 
 

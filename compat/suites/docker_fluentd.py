@@ -196,7 +196,7 @@ def test_request_ack_two_streams(case, engine):
     gateway.start()
     # who waited for an ack sends its message again; unless every line had come
     wait_until("copies of what was stored before", lambda: copies() >= 1 or lines() == 160, 60, 0.1)
-    wait_until("no line is missing before another of its stream", lambda: without_gaps(no_line_twice(service)) and lines() >= stored)
+    wait_until("no line misses before another of its stream", lambda: without_gaps(no_line_twice(service)) and lines() >= stored)
     equal("complaints of the service", service.complaints, [])
     print(f"        {before:.0f} copies before a kill -9, {copies():.0f} after it; {lines()} lines, each stored once")
     engine.docker("kill", *containers, check=False)
