@@ -60,12 +60,13 @@ class Engine:
             raise AssertionError(f"docker {' '.join(arguments[:3])} ended with {done.returncode}: {done.stderr.strip()}")
         return done
 
-    def run(self, port, script, *options, name=None, log_options=None, mount=None, wait=True, timeout=120):
-        """Runs `sh -c SCRIPT` in a container that logs to the forward port; returns its full id.
+    def run(self, to, script, *options, name=None, log_options=None, mount=None, wait=True, timeout=120):
+        """Runs `sh -c SCRIPT` in a container that logs to a forward port of 127.0.0.1 or to a Unix socket; returns its full id.
 
         With wait=True the container has ended, and with blocking delivery so has its sending, when this returns.
         """
-        chosen = {"fluentd-address": f"127.0.0.1:{port}", **(log_options or {})}
+        address = f"127.0.0.1:{to}" if isinstance(to, int) else f"unix://{to}"
+        chosen = {"fluentd-address": address, **(log_options or {})}
         arguments = ["run", "--detach", "--network=none", "--log-driver=fluentd"]
         arguments += [f"--log-opt={key}={value}" for key, value in chosen.items()]
         arguments += [f"--name={name}"] if name else []

@@ -136,6 +136,16 @@ class FakeService:
             groups = list(self.groups)
         return [{content.Key: content.Value for content in log.Contents} for _, group in groups for log in group.Logs]
 
+    def once(self):
+        """Every record with its topic, each LogGroup once: a group that is sent again after a crash has the pack_id it had."""
+        with self._lock:
+            groups = list(self.groups)
+        packs = {next(tag.Value for tag in group.LogTags if tag.Key == "__pack_id__"): group for _, group in groups}
+        return [
+            {"__topic__": group.Topic, **{content.Key: content.Value for content in log.Contents}}
+            for group in packs.values() for log in group.Logs
+        ]
+
     def series(self):
         """pack_id prefix -> records in the order of the series: by sequence, each sequence once."""
         found = {}

@@ -40,11 +40,27 @@ def ack_of(chunk):
 
 
 class Connection:
-    """A socket that sends bytes and reads acks."""
+    """A socket that sends bytes and reads acks.
 
-    def __init__(self, port, timeout=10):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
-        self._acks = msgpack.Unpacker(raw=False)
+    `at` is a port of 127.0.0.1, or the path of a Unix socket; `tls` an ssl context; `source` another loopback address to
+    come from; `receive_buffer` makes the kernel hold few bytes for a client that does not read.
+    """
+
+    def __init__(self, at, timeout=10, tls=None, source=None, receive_buffer=None):
+        self.socket = socket.socket(socket.AF_INET if isinstance(at, int) else socket.AF_UNIX)
+        self.socket.settimeout(timeout)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self.socket.bind((source, 0))
+        try:
+            self.socket.connect(("127.0.0.1", at) if isinstance(at, int) else str(at))
+            if tls:
+                self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+        except Exception:
+            self.socket.close()
+            raise
+        self._answers = msgpack.Unpacker(raw=False)
 
     def send(self, data):
         self.socket.sendall(data)
@@ -59,15 +75,36 @@ class Connection:
             got += piece
         return got
 
-    def ack(self):
-        """The next ack's chunk id; None when the gateway closed instead."""
+    def answer(self):
+        """The next message of the gateway; None when it closed instead."""
         while True:
-            for answer in self._acks:
-                return answer["ack"]
-            data = self.socket.recv(4096)
+            for answer in self._answers:
+                return answer
+            data = self.socket.recv(65536)
             if not data:
                 return None
-            self._acks.feed(data)
+            self._answers.feed(data)
+
+    def ack(self):
+        """The next ack's chunk id; None when the gateway closed instead."""
+        answer = self.answer()
+        return answer["ack"] if answer is not None else None
+
+    def acknowledged(self, tag, record):
+        """Sends one record and waits for its ack."""
+        chunk = new_chunk()
+        self.send(message(tag, record, chunk=chunk))
+        got = self.ack()
+        if got != chunk:
+            raise AssertionError(f"the ack of {record} is {got!r} and not {chunk!r}")
+
+    def greet(self, client):
+        """Goes through the handshake as this handshake.Client; returns the reason of a refusal, None when we are in."""
+        self.send(client.ping(self.answer()))
+        pong = self.answer()
+        if pong is None:
+            raise AssertionError("closed instead of a PONG")
+        return client.verdict(pong)
 
     def closed_by_peer(self):
         """Waits for the peer's close; whatever it says before is returned."""

@@ -72,9 +72,7 @@ class Gateway:
         """Starts it and, unless told otherwise, waits until it is ready. May be called again after it has ended."""
         self.ports, self.printed = {}, []
         if arguments is None:
-            path = self.directory / "gateway.yaml"
-            path.write_text(json.dumps(self.config, indent=1))  # JSON is YAML
-            arguments = ["run", "--config", str(path)]
+            arguments = ["run", "--config", str(self._write_config())]
         if self._log:
             self._log.close()
         self._log = open(self.directory / "gateway.log", "ab")
@@ -89,6 +87,17 @@ class Gateway:
             if self.process.poll() is not None:
                 raise AssertionError(f"the gateway ended with {self.process.returncode}: {self.log_text()[-600:]}")
         return self
+
+    def _write_config(self):
+        path = self.directory / "gateway.yaml"
+        path.with_suffix(".new").write_text(json.dumps(self.config, indent=1))  # JSON is YAML
+        return path.with_suffix(".new").rename(path)
+
+    def reload(self, config):
+        """Lays `config` on the configuration and tells the running gateway to read it again."""
+        self.config = merged(self.config, config)
+        self._write_config()
+        self.signal(signal.SIGHUP)
 
     def _read_lines(self, process, log):
         for raw in process.stdout:
@@ -120,6 +129,11 @@ class Gateway:
         code = self.process.wait(timeout)
         self._reader.join(5)
         return code
+
+    def memory(self):
+        """Bytes of memory that the process holds."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
 
     def running(self):
         return self.process is not None and self.process.poll() is None

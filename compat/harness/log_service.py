@@ -23,8 +23,8 @@ class LogService:
         """One answer of GetLogs as flat dicts, in the order of the service."""
         now = int(time.time())
         answer = self.client.get_log(
-            self.project, logstore, since or now - 3600, until or now + 3600, query=query, offset=offset, size=size,
-            reverse=reverse,
+            self.project, logstore, now - 3600 if since is None else since, until or now + 3600, query=query, offset=offset,
+            size=size, reverse=reverse,
         )
         return [{**log.contents, "__time__": log.timestamp, "__source__": log.source} for log in answer.get_logs()]
 

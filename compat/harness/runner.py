@@ -2,7 +2,8 @@
 
 A suite is a module of `suites`; a test is a function `test_*(case)` in it, run in the order they are written. A suite
 may have
-    PEERS         names of installers it needs (debian, python, npm); one that failed fails every test, with the reason
+    PEERS         names of installers it needs (debian, python, npm, go); one that failed fails every test, with the reason
+    OPTIONAL      a program without which the suite is not run, which is said
     TIME_LIMIT    seconds one test may take (120); in a --long run ten times as much
     around(case)  a context manager whose value is handed to each test as its second argument
 """
@@ -15,12 +16,16 @@ import pathlib
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 
 from .gateway import Gateway
 
-SUITES = ["operator", "sls_python", "clients", "fluent_bit_replay", "docker_fluentd", "image", "backend_down", "crash"]
+SUITES = [
+    "operator", "sls_python", "clients", "forward_clients", "forward_tls", "forward_keys", "forward_send", "forward_faults",
+    "fluent_bit_replay", "forward_fluent_bit", "docker_fluentd", "image", "backend_down", "crash",
+]
 
 
 class Case:
@@ -39,6 +44,12 @@ class Case:
         if start:
             gateway.start()
         return gateway
+
+    def short_directory(self):
+        """A directory for sockets, whose paths must fit into 107 bytes; it goes with the test."""
+        path = pathlib.Path(tempfile.mkdtemp(prefix="sgs-", dir="/tmp"))
+        self.defer(lambda: shutil.rmtree(path, ignore_errors=True))
+        return path
 
     def defer(self, end):
         """Calls `end` when the test is over; the last one first."""
@@ -96,6 +107,11 @@ class Run:
         module = importlib.import_module(f"suites.{name}")
         wanted = [only.partition("::")[2] for only in self.arguments.only if only.partition("::")[0] == name]
         chosen = [(test, f) for test, f in tests_of(module) if not any(wanted) or test in wanted]
+        optional = getattr(module, "OPTIONAL", None)
+        if optional and shutil.which(optional) is None:
+            print(f"        not run: no {optional} on PATH")
+            self.rows.append((f"{name} (not run)", 0, 0, 0.0))
+            return
         began, passed = time.monotonic(), 0
         failures_before = len(self.failed)
         missing = missing_peers(module, self.work)
@@ -166,9 +182,9 @@ def main():
 
     for name, _, result in (row.partition("=") for row in arguments.row):
         run.rows.append((name, int(result == "ok"), int(result != "ok"), 0.0))
-    print(f"\n{'suite':<20}{'passed':>8}{'failed':>8}{'seconds':>9}")
+    print(f"\n{'suite':<30}{'passed':>8}{'failed':>8}{'seconds':>9}")
     for name, passed, failed, seconds in run.rows:
-        print(f"{name:<20}{passed:>8}{failed:>8}{seconds:>9.0f}")
+        print(f"{name:<30}{passed:>8}{failed:>8}{seconds:>9.0f}")
     for name, reason in run.failed:
         print(f"failed: {name}: {reason.splitlines()[0][:200]}")
     failed = sum(row[2] for row in run.rows)

@@ -1,13 +1,15 @@
 // npm fluent-logger: sends COUNT records in one event mode, with or without acks, and tells how many calls came back good.
-// usage: node fluent-logger.js PORT TAG MODE ack|no-ack COUNT
+// usage: node fluent-logger.js PORT TAG MODE ack|no-ack COUNT [OPTIONS as JSON: security, tls, tlsOptions, path]
 'use strict';
 const logger = require('fluent-logger');
 
-const [port, tag, eventMode, ack, count] = process.argv.slice(2);
+const [port, tag, eventMode, ack, count, more] = process.argv.slice(2);
 const sender = logger.createFluentSender(tag, {
   host: '127.0.0.1', port: Number(port), eventMode, flushInterval: 20,
   requireAckResponse: ack === 'ack', ackResponseTimeout: 10000,
   enableReconnect: false,
+  internalLogger: { info() {}, error: console.error },
+  ...JSON.parse(more || '{}'),
 });
 sender.on('error', (error) => { console.error(error); process.exit(1); });
 

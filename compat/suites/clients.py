@@ -1,16 +1,13 @@
 """The fluent-logger clients of PyPI and npm, each in every mode it has, unmodified."""
 
-import os
-import pathlib
-import subprocess
-
 from fluent import asyncsender, sender
 
+from harness.node import send
 from harness.wait import equal, wait_until
 
 PEERS = ["npm"]
-PEERS_DIRECTORY = pathlib.Path(__file__).resolve().parent.parent / "peers"
 COUNT = 500
+FAST = {"destinations": {"local": {"batch_age": "100ms"}}}
 
 
 def arrived(gateway, topic, count):
@@ -32,7 +29,7 @@ def emit_all(client, label, records):
 
 
 def test_python_sender(case):
-    gateway = case.gateway()
+    gateway = case.gateway(FAST)
     client = sender.FluentSender("py", host="127.0.0.1", port=gateway.forward)
     values = {"text": "café 日志", "float": 1.5, "true": True, "nil": None, "map": {"a": [1, "b"]}, "bytes": b"raw", "big": 2**63}
     emit_all(client, "sync", [{"number": n, **values} for n in range(COUNT)])
@@ -46,7 +43,7 @@ def test_python_sender(case):
 
 
 def test_python_sender_with_nanoseconds(case):
-    gateway = case.gateway()
+    gateway = case.gateway(FAST)
     client = sender.FluentSender("py", host="127.0.0.1", port=gateway.forward, nanosecond_precision=True)
     emit_all(client, "nano", [{"number": n} for n in range(COUNT)])
     client.close()
@@ -58,7 +55,7 @@ def test_python_sender_with_nanoseconds(case):
 
 
 def test_python_async_sender(case):
-    gateway = case.gateway()
+    gateway = case.gateway(FAST)
     client = asyncsender.FluentSender("py", host="127.0.0.1", port=gateway.forward, nanosecond_precision=True, queue_maxsize=COUNT)
     emit_all(client, "async", [{"number": n} for n in range(COUNT)])
     client.close()
@@ -69,13 +66,8 @@ def test_python_async_sender(case):
 
 
 def node(case, script, mode, ack, count=COUNT):
-    gateway = case.gateway()
-    done = subprocess.run(
-        ["node", str(PEERS_DIRECTORY / script), str(gateway.forward), "js", mode, ack, str(count)],
-        capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-        env={**os.environ, "NODE_PATH": str(case.work / "npm" / "node_modules")},
-    )
-    equal(f"what {script} says", (done.returncode, done.stdout.strip(), done.stderr[-500:]), (0, f"good {count}", ""))
+    gateway = case.gateway(FAST)
+    send(case, script, gateway.forward, mode, ack, count)
     record = arrived(gateway, "js.events", count)[8]
     want = {"text": "record 8 日志", "nested": '{"list":[1,null,true]}'}
     equal("values", {key: record.get(key) for key in want}, want)

@@ -12,6 +12,7 @@ import threading
 import time
 
 from harness.docker import IMAGE, around  # around: the runner takes it from here
+from harness.fake_service import FakeService
 from harness.proxy import Proxy
 from harness.wait import equal, wait_until
 
@@ -153,6 +154,82 @@ def test_request_ack_async(case, engine):
 
 def test_request_ack_non_blocking(case, engine):
     acknowledged_lines(case, engine, **{"mode": "non-blocking", "max-buffer-size": "4m"})
+
+
+def no_line_twice(service):
+    """Each line of each stream is stored once. Returns stream -> numbers of its lines."""
+    streams = {}
+    for record in service.once():
+        streams.setdefault((record["container_name"], record["source"]), []).append(int(record["log"].split()[1]))
+    for stream, numbers in streams.items():
+        equal(f"lines of {stream}", sorted(numbers), sorted(set(numbers)))
+    return streams
+
+
+def without_gaps(streams):
+    return all(sorted(numbers) == list(range(1, len(numbers) + 1)) for numbers in streams.values())
+
+
+def test_request_ack_two_streams(case, engine):
+    """Both streams wait for acks. The driver of this Engine is at war with itself then: its streams share one connection,
+    each closes the one that the other has opened, and the same message comes hundreds of times; or one takes the other's
+    ack, and that waits for ever. So nothing can be said of how many lines come; but each is stored once, over a kill -9, too.
+    """
+    service, mount = FakeService().up(), Mount(case)  # knows a LogGroup that comes twice after a kill by its pack_id
+    case.defer(service.close)
+    gateway = case.gateway({**NEVER, "destinations": {"cloud": service.destination(batch_age="100ms")}}, fixed_ports=True)
+    script = f"for i in $(seq 20); do echo out $i; echo err $i >&2; done; {WAIT_FOR_GO}"
+    containers = [
+        engine.run(gateway.forward, script, mount=mount.path, wait=False, log_options={"fluentd-request-ack": "true"})
+        for _ in range(4)
+    ]
+
+    def copies():
+        return gateway.metric("sluicegate_duplicates_total")
+
+    def lines():
+        return sum(map(len, no_line_twice(service).values()))
+
+    wait_until("copies", lambda: copies() >= 50, 60, 0.1)
+    before, stored = copies(), lines()
+    gateway.kill()
+    gateway.start()
+    # who waited for an ack sends its message again; unless every line had come
+    wait_until("copies of what was stored before", lambda: copies() >= 1 or lines() == 160, 60, 0.1)
+    wait_until("no line misses before another of its stream", lambda: without_gaps(no_line_twice(service)) and lines() >= stored)
+    equal("complaints of the service", service.complaints, [])
+    print(f"        {before:.0f} copies before a kill -9, {copies():.0f} after it; {lines()} lines, each stored once")
+    engine.docker("kill", *containers, check=False)
+
+
+# --- Unix sockets
+
+
+def unix_gateway(case):
+    path = case.short_directory() / "forward.sock"
+    return case.gateway({**NEVER, "inputs": {"forward": {"listen": ["127.0.0.1:0", f"unix:{path}"], "join_timeout": "1h"}}}), path
+
+
+def test_unix_socket(case, engine):
+    gateway, path = unix_gateway(case)
+    container = engine.run(path, "for i in $(seq 1000); do echo line $i; done; head -c 40000 /dev/zero | tr '\\0' x; echo")
+    found = [r["log"] for r in records_of(gateway, container, 1001)]
+    equal("lines", found, [f"line {i}" for i in range(1, 1001)] + ["x" * 40000])
+
+
+def test_unix_socket_with_acks_over_a_restart(case, engine):
+    """The socket's file is there again after a kill, although the old one was left behind."""
+    gateway, path = unix_gateway(case)
+    mount = Mount(case)
+    script = f"for i in $(seq 100); do echo line $i; done; {WAIT_FOR_GO}; for i in $(seq 101 200); do echo line $i; done"
+    container = engine.run(path, script, mount=mount.path, wait=False, log_options={"fluentd-request-ack": "true"})
+    records_of(gateway, container, 100)
+    gateway.kill()
+    gateway.start()
+    mount.go()
+    engine.wait(container)
+    found = [r["log"] for r in records_of(gateway, container, 200)]
+    equal("lines", found, [f"line {i}" for i in range(1, 201)])
 
 
 # --- lines in pieces
