@@ -15,7 +15,7 @@ use super::is_shipped;
 use crate::api::operations::Report;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::config::plan::Plan;
-use crate::input::Intake;
+use crate::input::{Intake, duplicates};
 use crate::journal::{Journal, QueueId, QueueStats, Stats};
 use crate::output::deliver::Delivery;
 
@@ -200,7 +200,8 @@ impl Status {
         if let Some(intake) = &parts.intake {
             self.gauges.budget_used.set(intake.budget.used() as f64);
         }
-        for queue in &stats.queues {
+        // Remembered ids wait for nobody, so their age is no news.
+        for queue in stats.queues.iter().filter(|queue| queue.name != duplicates::QUEUE) {
             parts.buffers.entry(queue.id).or_insert_with(|| Buffer::new(&queue.name)).set(queue);
         }
     }

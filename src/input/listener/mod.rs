@@ -18,7 +18,7 @@
 mod faults;
 mod peers;
 mod prelude;
-mod proxy;
+pub mod proxy;
 mod socket;
 mod stream;
 #[cfg(test)]

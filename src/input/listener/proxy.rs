@@ -23,7 +23,7 @@ const V1_START: &[u8] = b"PROXY ";
 const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 #[derive(Debug, PartialEq, Eq)]
-enum Parsed {
+pub enum Parsed {
     /// The bytes are the beginning of a header.
     Partial,
     /// A header of `len` bytes; no source where it names none, and the socket's own counts.
@@ -67,7 +67,8 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Header> {
     }
 }
 
-fn parse(bytes: &[u8]) -> Parsed {
+/// Judges the bytes that have come so far.
+pub fn parse(bytes: &[u8]) -> Parsed {
     if begins(bytes, V2_START) {
         parse_v2(bytes)
     } else if begins(bytes, V1_START) {
