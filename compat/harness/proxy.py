@@ -49,10 +49,12 @@ class Proxy:
         """Closes every connection on both sides; new ones are accepted. With `reset` both sides see a broken connection
         instead of its end, as when the machine between them goes away."""
         pairs, self._pairs = self._pairs, []
-        for end in (end for pair in pairs for end in pair):
+        ends = [end for pair in pairs for end in pair]
+        if reset:
+            self._broken.update(ends)  # all of them first: who copies passes no end on
+        for end in ends:
             with contextlib.suppress(OSError):
                 if reset:
-                    self._broken.add(end)
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 end.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
             end.close()

@@ -23,7 +23,7 @@ const DAY: u64 = 86_400;
 /// `now` is in Unix seconds.
 pub fn class(id: &[u8], now: u64) -> Class {
     let random = match id {
-        [id @ .., b'\n'] => decoded(id).is_some(),
+        [id @ .., b'\n'] => id.len() == 24 && STANDARD.decode(id).is_ok(),
         _ if id.len() == 36 => is_uuid(id),
         _ => decoded(id).is_some_and(|bytes| begins_with_time(bytes, now)),
     };
