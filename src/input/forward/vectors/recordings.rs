@@ -71,9 +71,33 @@ fn fluent_bit_recordings() {
 fn fluent_bit_signals() {
     let logs = recorded(&capture("fluent-bit-event-type-logs"));
     assert!(logs[0].records[0].1.iter().all(|(key, _)| key != "payload"));
-    for name in ["event-type-metrics", "event-type-traces", "own-metrics", "node-metrics"] {
-        for message in recorded(&capture(&format!("fluent-bit-{name}"))) {
-            assert!(!message.records.is_empty(), "{name}");
+    let metrics = recorded(&capture("fluent-bit-event-type-metrics")).remove(0);
+    let found = samples(&metrics, metrics.records[0].0);
+    assert_eq!((found.len(), metrics.dropped.len()), (30, 0));
+    for sample in [
+        "kubernetes_network_load_counter{} 3",
+        "kubernetes_network_load_counter{app#$#test|hostname#$#localhost} 12.15",
+        "kubernetes_network_load_gauge{} 1",
+        "k8s_disk_load_summary{my_label#$#my_val|quantile#$#0.2} 0",
+        "k8s_disk_load_summary_count{} 10",
+        "k8s_network_load_histogram_bucket{le#$#+Inf|my_label#$#my_val} 5",
+        "k8s_network_load_histogram_bucket{le#$#0.05} 2",
+        "k8s_network_load_histogram_sum{} 1013.021",
+    ] {
+        assert!(found.iter().any(|known| known == sample), "{sample} of {found:#?}");
+    }
+    let traces = recorded(&capture("fluent-bit-event-type-traces")).remove(0);
+    assert_eq!(traces.dropped, []);
+    assert_eq!(field(&traces, 0, "service"), Some("Fluent Bit Test Service"));
+    assert_eq!((field(&traces, 0, "name"), field(&traces, 1, "name")), (Some("main"), Some("do-work")));
+    assert_eq!(field(&traces, 1, "parentSpanID"), field(&traces, 0, "spanID"));
+    assert_eq!(traces.records.len(), 2);
+    for (name, metric, counts) in
+        [("own-metrics", "fluentbit_uptime", &[46, 57][..]), ("node-metrics", "node_load1", &[441])]
+    {
+        for (message, count) in recorded(&capture(&format!("fluent-bit-{name}"))).iter().zip(counts) {
+            assert_eq!((message.records.len(), message.dropped.len()), (*count, 0), "{name}");
+            assert!(message.records.iter().any(|(_, fields)| fields[3].1 == metric), "{name}");
         }
     }
     // On a port without a key the handshake is an event nobody can store.
