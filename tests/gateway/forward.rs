@@ -190,3 +190,19 @@ async fn quiet_connections_leave_the_budget_to_others() {
     }
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_compressed_chunk_of_nothing_is_acknowledged_and_holds_nobody() {
+    let gateway = start(EMBEDDED).await;
+    let id = "AAECAwQFBgcICQoLDA0ODw==\n";
+    let nothing = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+    let options = [b"\x82\xaacompressed\xa4gzip\xa5chunk\xb9", id.as_bytes()].concat();
+    let message = [&b"\x93\xa3app\xc4\x14"[..], nothing, &options].concat();
+    let (mut first, mut second) = (gateway.connect().await, gateway.connect().await);
+    for stream in [&mut first, &mut second] {
+        stream.write_all(&message).await.unwrap();
+        let expected = ack(id);
+        assert_eq!(read(stream, expected.len()).await, expected);
+    }
+    gateway.stop().await;
+}
