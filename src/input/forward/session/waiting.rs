@@ -70,7 +70,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     pub(super) async fn wait_for_buffers(&mut self, stop: &Stop) -> Result<(), SessionError> {
         let patience = self.forward.plan.full_timeout;
         loop {
-            let (reader, lane) = (&mut self.reader, &self.lane);
+            let (reader, lane) = (&mut self.reader, &mut self.lane);
             let intake = &self.forward.intake;
             let waiting = async {
                 let mut ready = std::pin::pin!(intake.ready(lane));
