@@ -69,7 +69,7 @@ impl Intake {
 
     /// Waits until the buffers this lane wrote to last have room again. A connection whose destination blocks is not
     /// read, so it holds none of the budget that others need.
-    pub async fn ready(&self, lane: &Lane) {
+    pub async fn ready(&self, lane: &mut Lane) {
         self.pipeline.ready(lane).await;
     }
 }

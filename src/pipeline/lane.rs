@@ -28,8 +28,10 @@ const KEPT_BYTES: usize = 4 * limits::KIB;
 
 pub struct Lane {
     pub origin: Origin,
-    /// Room the last batch needed, by queue.
+    /// Room the batches since the last admission needed, by queue.
     pub(super) last_need: Vec<(QueueId, u64)>,
+    /// There was room for as much again.
+    pub(super) admitted: bool,
     /// By signal, then by tag.
     tag_index: [HashMap<Box<[u8]>, usize>; Signal::ALL.len()],
     /// Something was stored in a buffer that goes with the process.
@@ -85,6 +87,7 @@ impl Lane {
         Lane {
             origin,
             last_need: Vec::new(),
+            admitted: false,
             tag_index: Default::default(),
             passing: false,
             tags: Vec::new(),
@@ -103,7 +106,8 @@ impl Lane {
     pub(super) fn begin(&mut self, router: &Router, batch: &Batch) {
         if self.remembered > REMEMBERED_BYTES {
             let last_need = std::mem::take(&mut self.last_need);
-            *self = Lane { last_need, passing: self.passing, ..Lane::new(self.origin.clone()) };
+            let Lane { admitted, passing, .. } = *self;
+            *self = Lane { last_need, admitted, passing, ..Lane::new(self.origin.clone()) };
         }
         let index = &mut self.tag_index[batch.signal as usize];
         self.tag = match index.get(batch.tag()) {
@@ -117,6 +121,23 @@ impl Lane {
                 self.tags.len() - 1
             }
         };
+    }
+
+    /// Remembers what a batch needed. Several may be stored before the next look at the buffers, for different ones, and
+    /// one that needs nothing says nothing about what is to come.
+    pub(super) fn note_need(&mut self, need: &[(QueueId, u64)]) {
+        if need.is_empty() {
+            return;
+        }
+        if std::mem::take(&mut self.admitted) {
+            self.last_need.clear();
+        }
+        for (queue, bytes) in need {
+            match self.last_need.iter_mut().find(|(known, _)| known == queue) {
+                Some((_, sum)) => *sum += bytes,
+                None => self.last_need.push((*queue, *bytes)),
+            }
+        }
     }
 
     /// The route of a record and the outlet it leads to.

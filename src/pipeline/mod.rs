@@ -101,7 +101,7 @@ impl Pipeline {
         let (commit, mut need) = self.encode(lane, batch, &absorbed.settles);
         batch.clear_records();
         need.extend(absorbed.need);
-        lane.last_need = need;
+        lane.note_need(&need);
         (commit.unwrap_or_default(), absorbed.stored)
     }
 
@@ -117,10 +117,11 @@ impl Pipeline {
         submitted
     }
 
-    /// Waits until there is room for another batch like the lane's last one.
-    pub async fn ready(&self, lane: &Lane) {
+    /// Waits until there is room for as much again as the lane stored since the last time.
+    pub async fn ready(&self, lane: &mut Lane) {
         if !lane.last_need.is_empty() {
             self.journal.admit(&lane.last_need).await;
+            lane.admitted = true;
         }
     }
 

@@ -79,3 +79,28 @@ async fn a_buffer_that_may_evict_never_blocks_and_counts() {
     assert!(destination["buffered_bytes"].as_u64().unwrap() <= 512 * 1024, "{destination}");
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn what_comes_behind_a_record_does_not_open_a_full_buffer() {
+    let service = FakeService::start(|_| (500, "InternalServerError")).await;
+    let gateway = start(&config(&service, "block")).await;
+    // Behind what fills the buffer: a record for another one, or none at all.
+    let behind = [message("healthy", 1_700_000_000, &[("log", "x")], None), b"\x92\xa1e\x90".to_vec()];
+    for (behind, stream) in behind.into_iter().zip(0..) {
+        let mut stuck = gateway.connect().await;
+        let text = "x".repeat(16_000);
+        let mut acked = 0;
+        loop {
+            let chunk = format!("{stream}{acked:02}");
+            let first = message("stuck", 1_700_000_000, &[("log", &text)], Some(&chunk));
+            stuck.write_all(&[first, behind.clone()].concat()).await.unwrap();
+            let mut answer = [0; 9];
+            if tokio::time::timeout(Duration::from_millis(700), stuck.read_exact(&mut answer)).await.is_err() {
+                break;
+            }
+            acked += 1;
+            assert!(acked < 60, "{acked} messages of 16 KB are in a buffer of 256 KiB");
+        }
+    }
+    gateway.stop().await;
+}

@@ -190,3 +190,48 @@ async fn quiet_connections_leave_the_budget_to_others() {
     }
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_compressed_chunk_of_nothing_is_acknowledged_and_holds_nobody() {
+    let gateway = start(EMBEDDED).await;
+    let id = "AAECAwQFBgcICQoLDA0ODw==\n";
+    let nothing = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+    let options = [b"\x82\xaacompressed\xa4gzip\xa5chunk\xb9", id.as_bytes()].concat();
+    let message = [&b"\x93\xa3app\xc4\x14"[..], nothing, &options].concat();
+    let (mut first, mut second) = (gateway.connect().await, gateway.connect().await);
+    for stream in [&mut first, &mut second] {
+        stream.write_all(&message).await.unwrap();
+        let expected = ack(id);
+        assert_eq!(read(stream, expected.len()).await, expected);
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn clients_that_dribble_do_not_hold_the_budget_for_ever() {
+    let config = format!(
+        "limits: {{ byte_budget: 1MiB }}\n\
+         inputs: {{ forward: {{ listen: '127.0.0.1:0', stall_timeout: 1s }} }}\n{EMBEDDED}"
+    );
+    let gateway = start(&config).await;
+    let mut dribbling = Vec::new();
+    for _ in 0..2 {
+        let mut stream = gateway.connect().await;
+        // The beginning of a message of 4 MB, and then a byte now and then.
+        let head = [&b"\x92\xa1t\xc6\x00\x40\x00\x00"[..], &[0; 1_500_000]].concat();
+        dribbling.push(tokio::spawn(async move {
+            stream.write_all(&head).await.unwrap();
+            while stream.write_all(b"\0").await.is_ok() {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }));
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let mut stream = gateway.connect().await;
+    let honest = message("app", 1_700_000_000, &[("log", &"z".repeat(100_000))], Some("k"));
+    stream.write_all(&honest).await.unwrap();
+    let answer = tokio::time::timeout(super::harness::PATIENCE / 4, read(&mut stream, 7)).await;
+    dribbling.iter().for_each(|task| task.abort());
+    assert_eq!(answer.expect("no ack"), ack("k"));
+    gateway.stop().await;
+}

@@ -31,8 +31,10 @@ mod flatten;
 mod keep;
 mod sink;
 
-/// A step ends when it has made so much text, or at least one record.
+/// A step ends when it has made so much text, whether that became records or not, and has gone one entry on at least.
 const STEP_ARENA_BYTES: usize = 16 * 1024 * 1024;
+/// A step also ends when its records have so many fields: a field of two bytes takes 16 in the table.
+const STEP_FIELDS: usize = 256 * 1024;
 /// Text that groups, and names of metadata leaves, may add to the records of one message: so much for any message, and so many times a message's
 /// length, as long as it stays below what a message may inflate to. Without it, a megabyte of attributes before a
 /// million empty records would be a terabyte.
@@ -157,7 +159,8 @@ impl Entries {
         Entries { place, left, packed, group: None, leaves: Vec::new(), shared_left }
     }
 
-    /// Decodes up to `at_most` records, fewer when they make much text; true when there may be more.
+    /// Decodes up to `at_most` records, fewer when they make much text or many fields, perhaps none; true when there may
+    /// be more.
     pub fn step(
         &mut self,
         batch: &mut Batch,
@@ -168,7 +171,7 @@ impl Entries {
         let mut sink = Sink::new(batch, settings, tally, self.shared_left);
         let bytes = sink.bytes.get(..self.place.end).unwrap_or(sink.bytes);
         let mut walker = Walker::at(bytes, self.place.start);
-        let arena_from = sink.arena.len();
+        let (arena_from, fields_from, left_before) = (sink.arena.len(), sink.fields.len(), self.left);
         let leaves = &mut self.leaves;
         let mut group = match self.group.clone() {
             // Made anew for each step, which a large group and small records would make endless.
@@ -181,7 +184,9 @@ impl Entries {
         };
         let mut records = 0;
         while self.left > 0 && records < at_most && !(self.packed && walker.is_done()) {
-            if records > 0 && sink.arena.len() - arena_from > STEP_ARENA_BYTES {
+            let large = sink.arena.len() - arena_from > STEP_ARENA_BYTES
+                || sink.fields.len() - fields_from > STEP_FIELDS;
+            if large && self.left < left_before {
                 break;
             }
             self.left -= 1;

@@ -65,7 +65,7 @@ fn reason(error: &SessionError) -> Option<&'static str> {
         SessionError::Letter(_) => "dead_letter",
         SessionError::Message(_) => "message",
         SessionError::Inflate(_) => "compression",
-        SessionError::Stalled(_) => "stalled",
+        SessionError::Stalled(_) | SessionError::Slow(_) => "stalled",
         SessionError::Idle(_) => "idle",
         SessionError::Full(_) => "full",
         SessionError::Window(_) | SessionError::Read(_) => return None,

@@ -5,7 +5,7 @@
 //! Inside a message every byte is charged, so that half a message in each of a thousand connections stays bounded.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -15,6 +15,8 @@ use crate::input::budget::{Budget, Grant};
 
 /// What a quiet connection reads into.
 const SMALL_READ: usize = 2 * limits::KIB;
+/// What is left behind more than this is moved, when it is less than what goes.
+const LARGE_TAKE: usize = 4 * SMALL_READ;
 
 pub struct Reader<R> {
     inner: R,
@@ -26,6 +28,8 @@ pub struct Reader<R> {
     drained: bool,
     /// Bytes in the buffer that no read has told of.
     first: usize,
+    /// Time spent waiting for the peer inside the message that is arriving.
+    waited: Duration,
 }
 
 impl<R: AsyncRead + Unpin> Reader<R> {
@@ -38,6 +42,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             first: first.len(),
             buffer: first,
             drained: true,
+            waited: Duration::ZERO,
         }
     }
 
@@ -46,9 +51,22 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         &self.buffer
     }
 
-    /// Takes the first `len` bytes off.
+    /// Takes the first `len` bytes off: all messages that are complete.
     pub fn take(&mut self, len: usize) -> Bytes {
-        self.buffer.split_to(len).freeze()
+        if len > 0 {
+            self.waited = Duration::ZERO;
+        }
+        let taken = self.buffer.split_to(len).freeze();
+        if len > LARGE_TAKE && self.buffer.len() < len {
+            // A few bytes, charged as such, must not keep the memory of a large message.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+        }
+        taken
+    }
+
+    /// How long the peer has kept us waiting inside the message that is arriving, all pauses together.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Waits for more bytes; 0 at the end of the stream. Cancelling it loses nothing.
@@ -65,7 +83,9 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             self.budget.extend(&mut self.grant, SMALL_READ).await;
         }
         self.buffer.reserve(SMALL_READ);
+        let since = (!self.buffer.is_empty()).then(Instant::now);
         let read = self.inner.read_buf(&mut (&mut self.buffer).limit(SMALL_READ)).await?;
+        self.waited += since.map_or(Duration::ZERO, |since| since.elapsed());
         self.drained = read < SMALL_READ;
         Ok(read)
     }
@@ -129,5 +149,26 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn what_is_left_behind_a_large_message_does_not_keep_its_memory() {
+        let (mut peer, ours) = tokio::io::duplex(2 * limits::MIB);
+        let mut reader = Reader::new(ours, Budget::new(16 * limits::MIB), BytesMut::new());
+        peer.write_all(&vec![7; limits::MIB + 1]).await.unwrap();
+        while reader.unread().len() <= limits::MIB {
+            reader.read().await.unwrap();
+        }
+        drop(reader.take(limits::MIB));
+        assert_eq!(reader.unread(), [7]);
+        // What is still held would be used again for this.
+        reader.buffer.reserve(768 * limits::KIB);
+        assert!(reader.buffer.capacity() < 800 * limits::KIB, "{}", reader.buffer.capacity());
     }
 }

@@ -109,11 +109,28 @@ impl<W: AsyncWrite + Unpin> Window<W> {
     /// Runs `other` to its end, writing acks meanwhile.
     pub async fn beside<T>(&mut self, other: impl Future<Output = T>) -> Result<T, WindowError> {
         let mut other = std::pin::pin!(other);
-        loop {
+        let done = loop {
             tokio::select! {
                 biased;
-                done = &mut other => return Ok(done),
+                done = &mut other => break done,
                 progress = self.progress() => progress?,
+            }
+        };
+        self.advance().await;
+        Ok(done)
+    }
+
+    /// Goes all steps that can be gone without waiting: a socket with always more to read must not hold the acks back.
+    /// What fails here fails again where it can be told.
+    async fn advance(&mut self) {
+        while !self.is_empty() {
+            let went = tokio::select! {
+                biased;
+                progress = self.progress() => progress.is_ok(),
+                () = std::future::ready(()) => false,
+            };
+            if !went {
+                return;
             }
         }
     }
@@ -251,5 +268,20 @@ mod tests {
         let mut said = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut peer, &mut said).await.unwrap();
         assert_eq!(said, b"ack\x80");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn acks_go_although_there_is_always_more_to_read() {
+        let (ours, mut peer) = tokio::io::duplex(1024);
+        let mut window = window(ours);
+        let budget = Budget::new(1 << 20);
+        for _ in 0..3 {
+            window.push(Receipt::nothing(), budget.empty_grant(), 0, b"ack".to_vec(), 1, Instant::now());
+            window.beside(std::future::ready(())).await.unwrap();
+        }
+        let mut said = [0; 9];
+        let reading = tokio::io::AsyncReadExt::read_exact(&mut peer, &mut said);
+        tokio::time::timeout(Duration::from_secs(1), reading).await.expect("no acks").unwrap();
+        assert_eq!(&said, b"ackackack");
     }
 }

@@ -412,3 +412,41 @@ fn fields_of_the_connection_replace_the_record_s_own() {
         fields_of(b"\x92\x92\x01\x81\xa1k\xa1v\x81\xa1a\x01", Settings { extra: &extra, ..as_fields() });
     assert_eq!(found[0], pairs(&[("a", "1"), ("metadata.k", "ours")]));
 }
+
+/// Steps through all entries; gives how many there were, and the most fields and made bytes a step held.
+fn step_through(blob: &[u8]) -> (u64, usize, usize) {
+    let mut batch = Batch { frame: Bytes::copy_from_slice(blob), ..Batch::default() };
+    let (mut entries, mut tally) = (Entries::packed(0..blob.len()), Tally::default());
+    let (mut fields, mut made) = (0, 0);
+    loop {
+        let more = entries.step(&mut batch, &Settings::new(NOW), &mut tally, 4_096);
+        (fields, made) = (fields.max(batch.fields.len()), made.max(batch.arena.len()));
+        batch.clear_records();
+        if !more {
+            return (tally.records + tally.dropped_in_all(), fields, made);
+        }
+    }
+}
+
+#[test]
+fn a_step_of_wide_records_is_bounded() {
+    let wide = [&b"\x92\0\xde\xff\xff"[..], &[0xa0; 2 * 0xffff]].concat();
+    let (records, fields, _) = step_through(&wide.repeat(20));
+    assert_eq!(records, 20);
+    assert!(fields <= 400_000, "{fields}");
+}
+
+#[test]
+fn a_step_of_groups_or_of_refused_records_is_bounded() {
+    let mib = 1 << 20;
+    let length = (mib as u32).to_be_bytes();
+    let text = [&b"\x81\xa1k\xdb"[..], &length, &vec![1; mib]].concat();
+    let group = [&b"\x92\x92\xd7\0\xff\xff\xff\xff\0\0\0\0\x80"[..], &text].concat();
+    let (_, _, made) = step_through(&group.repeat(12));
+    assert!(made <= 32 * mib, "{made}");
+    // Made for a field, and then something that can be none.
+    let refused = [&b"\x92\0\x82\xa1a"[..], &text, b"\xa1b\x81\x81\x81\x80\x01\x02\x03"].concat();
+    let (refusals, _, made) = step_through(&refused.repeat(12));
+    assert_eq!(refusals, 12);
+    assert!(made <= 32 * mib, "{made}");
+}

@@ -139,9 +139,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 self.again(receipt, cost, opened);
                 return Ok(());
             }
-            bytes = Bytes::from(self.inflate(packing, bytes.slice(body)).await?);
-            body = 0..bytes.len();
-            cost += bytes.len();
+            let inflated = Bytes::from(self.inflate(packing, bytes.slice(body)).await?);
+            cost += inflated.len();
+            // A batch in hand has a frame with bytes, so what came out of nothing stands in the message itself.
+            (bytes, body) = match inflated.len() {
+                0 => (bytes, start..start),
+                len => (inflated, 0..len),
+            };
         }
         let mut source = match message.options.signal {
             Signal::Logs => Source::Logs(match message.body {

@@ -59,6 +59,8 @@ pub enum SessionError {
     Letter(#[from] LetterError),
     #[error("the peer sent no byte for {0} s in the middle of a message")]
     Stalled(u64),
+    #[error("the peer took {0} s of pauses for one message, whose memory others wait for")]
+    Slow(u64),
     #[error("the peer sent nothing for {0} s, which is idle_timeout")]
     Idle(u64),
     #[error("a full buffer has held the peer's message for {0} s; the peer keeps it and sends it again")]
@@ -174,6 +176,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             }
             return Ok(Next::Left);
         }
+        self.check_pace()?;
         // Whoever goes on talking has read the acks that were all written.
         if self.window.is_empty() {
             self.acks_were_read();

@@ -65,12 +65,22 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         self.window.beside(reading).await?
     }
 
+    /// A peer that sends a byte now and then is never silent for long, and could hold the whole budget with half a message.
+    /// Once that is spent, all pauses inside a message together may take as long as one may.
+    pub(super) fn check_pace(&self) -> Result<(), SessionError> {
+        let (waited, most) = (self.reader.waited(), self.forward.plan.stall_timeout);
+        match waited > most && self.forward.intake.budget.is_spent() {
+            true => Err(SessionError::Slow(waited.as_secs())),
+            false => Ok(()),
+        }
+    }
+
     /// Waits until the buffers this connection fills have room. Meanwhile it holds none of the byte budget that others
     /// need, unless it is in the middle of a large message; then it makes way once the budget is spent.
     pub(super) async fn wait_for_buffers(&mut self, stop: &Stop) -> Result<(), SessionError> {
         let patience = self.forward.plan.full_timeout;
         loop {
-            let (reader, lane) = (&mut self.reader, &self.lane);
+            let (reader, lane) = (&mut self.reader, &mut self.lane);
             let intake = &self.forward.intake;
             let waiting = async {
                 let mut ready = std::pin::pin!(intake.ready(lane));

@@ -218,8 +218,14 @@ impl Metrics {
                 });
                 let from = batch.arena.len();
                 let keys = &self.metric.keys;
-                keys.append(&mut batch.arena, bytes, &self.shared, &self.labels, more)
-                    .inspect_err(|_| batch.arena.truncate(from))?;
+                if let Err(reason) =
+                    keys.append(&mut batch.arena, bytes, &self.shared, &self.labels, more)
+                {
+                    // Else labels that are refused could be made for every sample, at no charge.
+                    self.budget.take(batch.arena.len() - from);
+                    batch.arena.truncate(from);
+                    return Err(reason);
+                }
                 let labels = Span::arena(from, batch.arena.len() - from);
                 if bound.is_none() {
                     texts.labels = Some(labels);

@@ -294,6 +294,18 @@ fn a_long_label_before_many_samples_is_no_flood() {
 }
 
 #[test]
+fn labels_that_are_refused_cost_what_they_took() {
+    let attributes: serde_json::Map<_, _> =
+        (0..17).map(|n| (format!("k{n}"), json!("x".repeat(4_000)))).collect();
+    let meta = json!({"external": {"resource": {"attributes": attributes}}});
+    let values: Vec<Value> = (0..3_000).map(|n| json!({"ts": 1, "value": n})).collect();
+    let (found, tally) = samples(&[context(meta, json!([metric(0, "m", json!({}), json!(values))]))]);
+    assert_eq!(found.len(), 0);
+    assert_eq!(tally.dropped_in_all(), 3_000);
+    assert!(tally.dropped(Invalid::Multiplied) > 0, "all of 3,000 were worked on");
+}
+
+#[test]
 fn contexts_may_stand_in_entries() {
     let metrics = |n: u64| context(json!({}), json!([metric(0, "c", json!({}), json!([{"value": n}]))]));
     let entries = json!([[1, [metrics(1), metrics(2)]], [[1, {}], metrics(3)], 5, [1], [1, [metrics(4), 7]]]);
