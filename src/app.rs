@@ -38,6 +38,7 @@ use crate::pipeline::tidy::Tidy;
 use crate::store::ACCESS_KEY_FILE;
 
 mod data;
+mod descriptors;
 mod doors;
 mod report;
 mod shipping;

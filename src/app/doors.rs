@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
+use super::descriptors;
 use crate::config::leaf;
 use crate::config::plan::{ForwardPlan, InputKind, Listen, Plan};
 use crate::input::forward::handshake::KeyRing;
@@ -205,9 +206,9 @@ pub(super) struct InputDoors {
 }
 
 impl InputDoors {
-    async fn bind(name: &str, settings: &ForwardPlan) -> Result<InputDoors> {
-        let gate =
-            Gate::new(name, GateSettings::from(settings)).with_context(|| format!("inputs.{name}.tls"))?;
+    async fn bind(name: &str, settings: &ForwardPlan, max_connections: usize) -> Result<InputDoors> {
+        let gate = GateSettings { max_connections, ..GateSettings::from(settings) };
+        let gate = Gate::new(name, gate).with_context(|| format!("inputs.{name}.tls"))?;
         let keys = match settings.security.clone() {
             Some(security) => {
                 // Looks names up.
@@ -246,9 +247,9 @@ impl Doors {
             None => None,
         };
         let mut inputs = Vec::new();
-        for input in &plan.inputs {
+        for (input, max_connections) in plan.inputs.iter().zip(connections(plan)) {
             let InputKind::Forward(settings) = &input.kind;
-            inputs.push(InputDoors::bind(&input.name, settings).await?);
+            inputs.push(InputDoors::bind(&input.name, settings, max_connections).await?);
         }
         let wanted = plan.operations.listen.to_string();
         let operations = Bound::new("operations.listen".to_owned(), &wanted).await?;
@@ -268,6 +269,29 @@ impl Doors {
         let log_service = self.log_service.iter().map(|bound| at(Door::LogService, bound, true));
         inputs.chain(log_service).chain([at(Door::Operations, &self.operations, false)]).collect()
     }
+}
+
+/// How many connections each input may have.
+fn connections(plan: &Plan) -> Vec<usize> {
+    let wanted: Vec<usize> = plan
+        .inputs
+        .iter()
+        .map(|input| {
+            let InputKind::Forward(settings) = &input.kind;
+            settings.max_connections
+        })
+        .collect();
+    let limit = descriptors::raise();
+    let shares = descriptors::share(limit, &wanted);
+    for ((input, wanted), share) in plan.inputs.iter().zip(wanted).zip(&shares) {
+        if *share < wanted {
+            tracing::warn!(input = %input.name,
+                "this process may have {limit} files open, so {share} connections are taken at once and not the {wanted} of \
+                 inputs.{}.max_connections; raise the limit (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of \
+                 Docker), or lower max_connections", input.name);
+        }
+    }
+    shares
 }
 
 #[cfg(test)]
