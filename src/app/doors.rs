@@ -240,6 +240,10 @@ pub(super) struct Doors {
 
 impl Doors {
     pub(super) async fn bind(plan: &Plan) -> Result<Doors> {
+        // First, since another gateway of this configuration that is still starting listens here already: its Unix
+        // sockets do not answer yet and would be taken for forgotten ones.
+        let wanted = plan.operations.listen.to_string();
+        let operations = Bound::new("operations.listen".to_owned(), &wanted).await?;
         let log_service = match &plan.log_service {
             Some(settings) => {
                 Some(Bound::new("log_service.listen".to_owned(), &settings.listen.to_string()).await?)
@@ -251,8 +255,6 @@ impl Doors {
             let InputKind::Forward(settings) = &input.kind;
             inputs.push(InputDoors::bind(&input.name, settings, max_connections).await?);
         }
-        let wanted = plan.operations.listen.to_string();
-        let operations = Bound::new("operations.listen".to_owned(), &wanted).await?;
         Ok(Doors { operations, log_service, inputs })
     }
 
