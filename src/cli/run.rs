@@ -81,7 +81,11 @@ impl Run {
                     () = reload.secret_changed() => {}
                 }
                 if let Some(plan) = reload.load() {
-                    gateway.reload(plan).await;
+                    // Names are looked up, and a name server that is away shall hold up no stop.
+                    tokio::select! {
+                        () = signals.stop() => break,
+                        () = gateway.reload(plan) => {}
+                    }
                 }
             }
             tracing::info!("stopping: delivering what is stored; a second signal stops at once");
