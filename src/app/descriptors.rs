@@ -6,8 +6,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// For the journal, the embedded Log Service, senders, and the HTTP ports.
-const RESERVED: usize = 256;
+/// For the journal, the embedded Log Service, senders, and the 512 connections that each of two HTTP ports may have.
+const RESERVED: usize = 1_280;
 /// More than any gateway needs; "unlimited" is a number after all.
 const MOST: u64 = 4_000_000;
 
@@ -38,10 +38,10 @@ mod tests {
     #[test]
     fn connections_leave_files_for_the_rest() {
         assert_eq!(share(20_000, &[10_000, 500]), [10_000, 500], "there is enough");
-        assert_eq!(share(1_024, &[10_000]), [768]);
-        assert_eq!(share(1_024, &[900, 100]), [691, 76]);
+        assert_eq!(share(4_096, &[10_000]), [2_816]);
+        assert_eq!(share(4_096, &[3_000, 1_000]), [2_112, 704]);
         assert_eq!(share(100, &[10_000]), [50]);
-        assert_eq!(share(1_024, &[1_000_000, 1]), [767, 1]);
+        assert_eq!(share(1_024, &[1_000_000, 1]), [511, 1]);
         assert!(share(0, &[1]).iter().all(|connections| *connections == 1));
     }
 
