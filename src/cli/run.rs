@@ -77,7 +77,11 @@ impl Run {
             loop {
                 tokio::select! {
                     () = signals.stop() => break,
-                    () = received(&mut hangup) => {}
+                    () = received(&mut hangup) => {
+                        tracing::info!(
+                            "SIGHUP: keys, users and certificates are read again; all other changes wait for a restart"
+                        );
+                    }
                     () = reload.secret_changed() => {}
                 }
                 if let Some(plan) = reload.load() {
