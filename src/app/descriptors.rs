@@ -1,8 +1,8 @@
 //! Open files: how many the process may have, and how many of them connections may take.
 //!
 //! A process at its limit cannot open a segment of the journal, a certificate, or a connection to Log Service: peers that
-//! only connect would stop delivery. So the soft limit, often 1,024, is raised to the hard one, and where that is
-//! less than all inputs' `max_connections`, they share what the rest of the gateway leaves.
+//! only connect would stop delivery. So the soft limit, often 1,024, is raised to the hard one, and all inputs together get
+//! what the rest of the gateway leaves, whatever their `max_connections`.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -21,14 +21,9 @@ pub(super) fn raise() -> usize {
     usize::try_from(if raised { wanted } else { before }).unwrap_or(usize::MAX)
 }
 
-/// What each input may take of `limit` open files, when it wants so many connections. A small limit is halved.
-pub(super) fn share(limit: usize, wanted: &[usize]) -> Vec<usize> {
-    let room = limit - RESERVED.min(limit / 2);
-    let total: usize = wanted.iter().sum();
-    let part = |wanted: &usize| {
-        if total <= room { *wanted } else { (wanted.saturating_mul(room) / total).max(1) }
-    };
-    wanted.iter().map(part).collect()
+/// How many of `limit` open files all connections of inputs together may take. A small limit is halved.
+pub(super) fn for_connections(limit: usize) -> usize {
+    (limit - RESERVED.min(limit / 2)).max(1)
 }
 
 #[cfg(test)]
@@ -37,12 +32,9 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_the_rest() {
-        assert_eq!(share(20_000, &[10_000, 500]), [10_000, 500], "there is enough");
-        assert_eq!(share(4_096, &[10_000]), [2_816]);
-        assert_eq!(share(4_096, &[3_000, 1_000]), [2_112, 704]);
-        assert_eq!(share(100, &[10_000]), [50]);
-        assert_eq!(share(1_024, &[1_000_000, 1]), [511, 1]);
-        assert!(share(0, &[1]).iter().all(|connections| *connections == 1));
+        assert_eq!(for_connections(20_000), 18_720);
+        assert_eq!(for_connections(1_024), 512);
+        assert_eq!(for_connections(0), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::sync::Semaphore;
 
 use super::descriptors;
 use crate::config::leaf;
@@ -206,8 +207,8 @@ pub(super) struct InputDoors {
 }
 
 impl InputDoors {
-    async fn bind(name: &str, settings: &ForwardPlan, max_connections: usize) -> Result<InputDoors> {
-        let gate = GateSettings { max_connections, ..GateSettings::from(settings) };
+    async fn bind(name: &str, settings: &ForwardPlan, all: Arc<Semaphore>) -> Result<InputDoors> {
+        let gate = GateSettings { all: Some(all), ..GateSettings::from(settings) };
         let gate = Gate::new(name, gate).with_context(|| format!("inputs.{name}.tls"))?;
         let keys = match settings.security.clone() {
             Some(security) => {
@@ -251,9 +252,10 @@ impl Doors {
             None => None,
         };
         let mut inputs = Vec::new();
-        for (input, max_connections) in plan.inputs.iter().zip(connections(plan)) {
+        let all = connections(plan);
+        for input in &plan.inputs {
             let InputKind::Forward(settings) = &input.kind;
-            inputs.push(InputDoors::bind(&input.name, settings, max_connections).await?);
+            inputs.push(InputDoors::bind(&input.name, settings, all.clone()).await?);
         }
         Ok(Doors { operations, log_service, inputs })
     }
@@ -273,27 +275,21 @@ impl Doors {
     }
 }
 
-/// How many connections each input may have.
-fn connections(plan: &Plan) -> Vec<usize> {
-    let wanted: Vec<usize> = plan
-        .inputs
-        .iter()
-        .map(|input| {
-            let InputKind::Forward(settings) = &input.kind;
-            settings.max_connections
-        })
-        .collect();
+/// The connections that all inputs together may have; said where an input alone could want more.
+fn connections(plan: &Plan) -> Arc<Semaphore> {
     let limit = descriptors::raise();
-    let shares = descriptors::share(limit, &wanted);
-    for ((input, wanted), share) in plan.inputs.iter().zip(wanted).zip(&shares) {
-        if *share < wanted {
+    let room = descriptors::for_connections(limit);
+    for input in &plan.inputs {
+        let InputKind::Forward(settings) = &input.kind;
+        let wanted = settings.max_connections;
+        if wanted > room {
             tracing::warn!(input = %input.name,
-                "this process may have {limit} files open, so {share} connections are taken at once and not the {wanted} of \
+                "this process may have {limit} files open, so {room} connections are taken at once and not the {wanted} of \
                  inputs.{}.max_connections; raise the limit (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of \
                  Docker), or lower max_connections", input.name);
         }
     }
-    shares
+    Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)))
 }
 
 #[cfg(test)]
