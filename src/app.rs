@@ -38,6 +38,7 @@ use crate::pipeline::tidy::Tidy;
 use crate::store::ACCESS_KEY_FILE;
 
 mod data;
+mod descriptors;
 mod doors;
 mod report;
 mod shipping;
@@ -139,8 +140,10 @@ impl Gateway {
         let reloading = tokio::task::spawn_blocking(move || {
             for (name, forward) in &secured.forwards {
                 let input = plan.inputs.iter().find(|input| input.name == *name);
-                if let Some(InputPlan { kind: InputKind::Forward(settings), .. }) = input {
-                    forward.reload(settings);
+                match input {
+                    Some(InputPlan { kind: InputKind::Forward(settings), .. }) => forward.reload(settings),
+                    None => tracing::warn!(input = %name,
+                        "inputs.{name} is no longer configured; until a restart it runs on, with the keys it has"),
                 }
             }
             for tls in &secured.tls {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::sync::Semaphore;
 
+use super::descriptors;
 use crate::config::leaf;
 use crate::config::plan::{ForwardPlan, InputKind, Listen, Plan};
 use crate::input::forward::handshake::KeyRing;
@@ -205,9 +207,9 @@ pub(super) struct InputDoors {
 }
 
 impl InputDoors {
-    async fn bind(name: &str, settings: &ForwardPlan) -> Result<InputDoors> {
-        let gate =
-            Gate::new(name, GateSettings::from(settings)).with_context(|| format!("inputs.{name}.tls"))?;
+    async fn bind(name: &str, settings: &ForwardPlan, all: Arc<Semaphore>) -> Result<InputDoors> {
+        let gate = GateSettings { all: Some(all), ..GateSettings::from(settings) };
+        let gate = Gate::new(name, gate).with_context(|| format!("inputs.{name}.tls"))?;
         let keys = match settings.security.clone() {
             Some(security) => {
                 // Looks names up.
@@ -239,6 +241,10 @@ pub(super) struct Doors {
 
 impl Doors {
     pub(super) async fn bind(plan: &Plan) -> Result<Doors> {
+        // First, since another gateway of this configuration that is still starting listens here already: its Unix
+        // sockets do not answer yet and would be taken for forgotten ones.
+        let wanted = plan.operations.listen.to_string();
+        let operations = Bound::new("operations.listen".to_owned(), &wanted).await?;
         let log_service = match &plan.log_service {
             Some(settings) => {
                 Some(Bound::new("log_service.listen".to_owned(), &settings.listen.to_string()).await?)
@@ -246,12 +252,11 @@ impl Doors {
             None => None,
         };
         let mut inputs = Vec::new();
+        let all = connections(plan);
         for input in &plan.inputs {
             let InputKind::Forward(settings) = &input.kind;
-            inputs.push(InputDoors::bind(&input.name, settings).await?);
+            inputs.push(InputDoors::bind(&input.name, settings, all.clone()).await?);
         }
-        let wanted = plan.operations.listen.to_string();
-        let operations = Bound::new("operations.listen".to_owned(), &wanted).await?;
         Ok(Doors { operations, log_service, inputs })
     }
 
@@ -268,6 +273,23 @@ impl Doors {
         let log_service = self.log_service.iter().map(|bound| at(Door::LogService, bound, true));
         inputs.chain(log_service).chain([at(Door::Operations, &self.operations, false)]).collect()
     }
+}
+
+/// The connections that all inputs together may have; said where an input alone could want more.
+fn connections(plan: &Plan) -> Arc<Semaphore> {
+    let limit = descriptors::raise();
+    let room = descriptors::for_connections(limit);
+    for input in &plan.inputs {
+        let InputKind::Forward(settings) = &input.kind;
+        let wanted = settings.max_connections;
+        if wanted > room {
+            tracing::warn!(input = %input.name,
+                "this process may have {limit} files open, so {room} connections are taken at once and not the {wanted} of \
+                 inputs.{}.max_connections; raise the limit (ulimit -n, LimitNOFILE= of systemd, --ulimit nofile= of \
+                 Docker), or lower max_connections", input.name);
+        }
+    }
+    Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)))
 }
 
 #[cfg(test)]

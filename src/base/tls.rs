@@ -8,6 +8,7 @@
 //! files above [`FILE_BYTES`].
 
 mod client;
+mod fault;
 pub mod names;
 mod pem;
 mod server;
@@ -17,7 +18,8 @@ pub(crate) mod testing;
 mod tests;
 
 pub use client::ClientTls;
-pub use server::{Accepted, Fault, Reload, ServerStream, ServerTls};
+pub use fault::{Fault, certificate_fault};
+pub use server::{Accepted, Reload, ServerStream, ServerTls};
 
 use std::io;
 use std::path::PathBuf;

@@ -2,6 +2,8 @@
 //! changed, as Kubernetes and secret managers replace such files. Everything else in the configuration waits for a
 //! restart. A configuration that cannot be read changes nothing.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use crate::config::{self, Flags};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
+/// One byte more than the configuration takes for a secret.
+const SECRET_BYTES: u64 = 64 * 1024 + 1;
 
 pub(super) struct Reload {
     file: Option<PathBuf>,
@@ -54,7 +58,7 @@ impl Reload {
             }
             Err(errors) => {
                 // Not again before something changes again.
-                self.secrets.held = self.secrets.files.iter().map(|file| std::fs::read(file).ok()).collect();
+                self.secrets.held = self.secrets.files.iter().map(|file| held(file)).collect();
                 tracing::error!(
                     "keys and certificates stay as they were, since the configuration has faults:\n{errors}"
                 );
@@ -67,12 +71,19 @@ impl Reload {
 impl Secrets {
     fn of(plan: &Plan) -> Secrets {
         let files = plan.secret_files.clone();
-        Secrets { held: files.iter().map(|file| std::fs::read(file).ok()).collect(), files }
+        Secrets { held: files.iter().map(|file| held(file)).collect(), files }
     }
 
     fn have_changed(&self) -> bool {
-        self.files.iter().zip(&self.held).any(|(file, held)| std::fs::read(file).ok() != *held)
+        self.files.iter().zip(&self.held).any(|(file, before)| held(file) != *before)
     }
+}
+
+/// What a file holds, as far as it can be a secret: one that became a log of gigabytes shall not be read every time.
+fn held(file: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file).ok()?.take(SECRET_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -84,7 +95,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("key");
         std::fs::write(&file, "one").unwrap();
-        let secrets = Secrets { held: vec![std::fs::read(&file).ok()], files: vec![file.clone()] };
+        let secrets = Secrets { held: vec![held(&file)], files: vec![file.clone()] };
         assert!(!secrets.have_changed());
         std::fs::write(&file, "two").unwrap();
         assert!(secrets.have_changed());

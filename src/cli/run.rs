@@ -77,11 +77,19 @@ impl Run {
             loop {
                 tokio::select! {
                     () = signals.stop() => break,
-                    () = received(&mut hangup) => {}
+                    () = received(&mut hangup) => {
+                        tracing::info!(
+                            "SIGHUP: keys, users and certificates are read again; all other changes wait for a restart"
+                        );
+                    }
                     () = reload.secret_changed() => {}
                 }
                 if let Some(plan) = reload.load() {
-                    gateway.reload(plan).await;
+                    // Names are looked up, and a name server that is away shall hold up no stop.
+                    tokio::select! {
+                        () = signals.stop() => break,
+                        () = gateway.reload(plan) => {}
+                    }
                 }
             }
             tracing::info!("stopping: delivering what is stored; a second signal stops at once");

@@ -3,8 +3,10 @@
 //! A datagram of at most one byte (Fluentd sends `00`, Fluency nothing) is answered with one byte `00` from the address
 //! and port it was sent to, since Fluentd takes no answer from elsewhere: on a socket of every interface the kernel is
 //! asked for that address and told it again. Larger datagrams are none of ours: ignored and counted. An answer is never
-//! larger than a smallest datagram with its headers, so nobody gains by asking in another's name. One at a time, and an
-//! answer the kernel has no room for is not sent: heartbeats come again.
+//! larger than a smallest datagram with its headers, so nobody gains by asking in another's name. Our answer would be a
+//! question to another gateway, or to us: a datagram with a forged sender could set two of them talking for ever. So what
+//! seems to come from a server (from our own port number, or from one below 1024, such as echo's) gets no answer. One at a
+//! time, and an answer the kernel has no room for is not sent: heartbeats come again.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsRawFd;
@@ -25,10 +27,14 @@ use crate::base::metrics::{Counter, counter};
 /// After a failed receive the loop rests, or it might spin.
 const PAUSE: Duration = Duration::from_millis(100);
 const ANSWER: &[u8] = &[0];
+/// Ports below are those of servers; nobody asks from there.
+const SERVERS: u16 = 1024;
 
 /// The UDP side of one TCP address of an input.
 pub struct Heartbeat {
     socket: UdpSocket,
+    /// Where we listen.
+    port: Option<u16>,
     input: Arc<str>,
     answered: Counter,
     ignored: Counter,
@@ -50,6 +56,7 @@ impl Heartbeat {
             _ => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true),
         };
         Heartbeat {
+            port: socket.local_addr().ok().map(|address| address.port()),
             socket,
             input: input.into(),
             answered: count("answered"),
@@ -81,6 +88,10 @@ impl Heartbeat {
             self.ignored.increment(1);
             return Ok(());
         };
+        if port(&peer).is_none_or(|port| port < SERVERS || Some(port) == self.port) {
+            self.ignored.increment(1);
+            return Ok(());
+        }
         let send = || answer(&self.socket, &peer, to.as_ref());
         if self.socket.try_io(Interest::WRITABLE, send).is_ok() {
             self.answered.increment(1);
@@ -99,6 +110,11 @@ struct Question {
 enum Local {
     V4(in_pktinfo),
     V6(in6_pktinfo),
+}
+
+fn port(peer: &SockaddrStorage) -> Option<u16> {
+    let v4 = peer.as_sockaddr_in().map(|address| address.port());
+    v4.or_else(|| peer.as_sockaddr_in6().map(|address| address.port()))
 }
 
 fn receive(socket: &UdpSocket) -> io::Result<Question> {
@@ -172,6 +188,20 @@ mod tests {
         gone.send_to(b"\0", server).await.unwrap();
         drop(gone);
         ask(&client, b"", server).await;
+        stop.cancel();
+    }
+
+    /// Two of us, or one alone, would answer each other for ever.
+    #[tokio::test]
+    async fn another_server_gets_no_answer() {
+        let (server, stop) = start("127.0.0.1:0").await;
+        // What a forged sender looks like: another machine's gateway on the same port.
+        let other = UdpSocket::bind(("127.0.0.2", server.port())).await.unwrap();
+        other.send_to(b"\0", server).await.unwrap();
+        // Datagrams are taken in order, so this answer comes behind the one that must not.
+        let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        ask(&client, b"\0", server).await;
+        assert!(other.try_recv_from(&mut [0; 8]).is_err());
         stop.cancel();
     }
 

@@ -18,8 +18,8 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    AlertDescription, CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError,
-    ServerConfig, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, ServerConfig,
+    SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest, Sha256};
@@ -27,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use x509_cert::der::Decode;
+use x509_cert::ext::pkix::BasicConstraints;
 
 use super::names::Names;
 use super::{TlsError, pem, provider};
@@ -81,7 +82,7 @@ impl ServerTls {
         })
     }
 
-    /// The handshake. Its errors are for [`Fault::of`]; its patience is the caller's.
+    /// The handshake. Its errors are for [`super::Fault::of`]; its patience is the caller's.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<Accepted<S>> {
         let stream = self.acceptor().accept(stream).await?;
         let certificates = stream.get_ref().1.peer_certificates();
@@ -181,7 +182,7 @@ impl Files {
         let identity =
             pem::identity((&plan.certificate, &self.certificate), (&plan.key, &self.key), provider)?;
         if let Some(own) = identity.cert.first() {
-            warn_if_expired(&plan.certificate, own);
+            warn_if_refused(&plan.certificate, own);
         }
         let versions = match plan.min_version {
             TlsVersion::V1_2 => &[&TLS13, &TLS12][..],
@@ -228,10 +229,12 @@ impl Files {
     }
 }
 
-/// An expired certificate is served all the same: a client may be told not to mind, and no gateway is worse.
-fn warn_if_expired(path: &Path, certificate: &CertificateDer<'_>) {
+/// Says what will make clients refuse the certificate. It is served all the same: some are told not to mind, and no
+/// gateway is worse.
+fn warn_if_refused(path: &Path, certificate: &CertificateDer<'_>) {
     let Ok(certificate) = x509_cert::Certificate::from_der(certificate) else { return };
-    let validity = certificate.tbs_certificate().validity();
+    let certificate = certificate.tbs_certificate();
+    let validity = certificate.validity();
     let now = SystemTime::now();
     if validity.not_after.to_system_time() < now {
         tracing::warn!(certificate = %path.display(), "the TLS certificate expired at {}; clients that check it refuse it",
@@ -239,6 +242,11 @@ fn warn_if_expired(path: &Path, certificate: &CertificateDer<'_>) {
     } else if validity.not_before.to_system_time() > now {
         tracing::warn!(certificate = %path.display(),
             "the TLS certificate is not valid before {}; clients that check it refuse it until then", validity.not_before);
+    }
+    if let Ok(Some((_, BasicConstraints { ca: true, .. }))) = certificate.get_extension() {
+        tracing::warn!(certificate = %path.display(),
+            "the TLS certificate is a CA's, and strict clients refuse it as a server's; serve one that this CA signed, or \
+             make it with basicConstraints=critical,CA:FALSE");
     }
 }
 
@@ -252,7 +260,7 @@ struct Listed {
 /// A client whose certificate is good and whose name is not on the list.
 #[derive(Debug, thiserror::Error)]
 #[error("the client's certificate{} has none of the names in tls.client_names", of(.0))]
-struct Unlisted(Option<Arc<str>>);
+pub(super) struct Unlisted(Option<Arc<str>>);
 
 fn of(name: &Option<Arc<str>>) -> String {
     name.as_ref().map(|name| format!(" of {name:?}")).unwrap_or_default()
@@ -310,72 +318,5 @@ impl ClientCertVerifier for Listed {
 
     fn requires_raw_public_keys(&self) -> bool {
         self.inner.requires_raw_public_keys()
-    }
-}
-
-/// Why a handshake failed, as it is counted and said.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// `tls_version`, `tls_certificate`, `tls_refused` or `tls_handshake`.
-    pub reason: &'static str,
-    pub text: String,
-}
-
-impl Fault {
-    /// The reasons there are.
-    pub const REASONS: [&'static str; 4] = ["tls_version", "tls_certificate", "tls_refused", "tls_handshake"];
-
-    /// Of the error of a failed handshake. `None` when the peer reset the connection: it went away, as probes and
-    /// heartbeats do that do not wait for our tickets.
-    pub fn of(error: &io::Error) -> Option<Fault> {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        if matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset) {
-            return None;
-        }
-        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-        let (reason, text) = match tls {
-            None if error.kind() == io::ErrorKind::UnexpectedEof => {
-                ("tls_handshake", "the peer closed the connection in the middle of the handshake".to_owned())
-            }
-            None => ("tls_handshake", error.to_string()),
-            Some(Error::PeerIncompatible(reason)) => {
-                ("tls_version", format!("no TLS version or cipher is common to both sides: {reason:?}"))
-            }
-            Some(Error::AlertReceived(alert)) => ("tls_refused", refusal(*alert)),
-            Some(Error::NoCertificatesPresented) => (
-                "tls_certificate",
-                "the client showed no certificate, and tls.client_auth asks for one".to_owned(),
-            ),
-            Some(Error::InvalidCertificate(CertificateError::Other(other))) => {
-                ("tls_certificate", other.0.to_string())
-            }
-            Some(Error::InvalidCertificate(error)) => (
-                "tls_certificate",
-                format!("the client's certificate is not accepted: {}", certificate_fault(error)),
-            ),
-            Some(error) => ("tls_handshake", error.to_string()),
-        };
-        Some(Fault { reason, text })
-    }
-}
-
-fn certificate_fault(error: &CertificateError) -> String {
-    match error {
-        CertificateError::UnknownIssuer => "none of the CAs in tls.client_ca signed it".to_owned(),
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "it is not for clients (extended key usage)".to_owned()
-        }
-        error => error.to_string(),
-    }
-}
-
-fn refusal(alert: AlertDescription) -> String {
-    match alert {
-        AlertDescription::UnknownCA
-        | AlertDescription::BadCertificate
-        | AlertDescription::CertificateUnknown => {
-            format!("the client does not accept our certificate ({alert:?}); give it the CA that signed it")
-        }
-        alert => format!("the client refused: {alert:?}"),
     }
 }

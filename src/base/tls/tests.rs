@@ -294,3 +294,34 @@ async fn the_watch_finds_new_files_by_itself() {
     stop.cancel();
     watch.await.unwrap();
 }
+
+/// A certificate of its own that says it is a CA's, as `openssl req -x509` makes it.
+fn ca_as_leaf(setup: &Setup, name: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+    let mine = setup.ca.issue_with(name, vec![dns("localhost")], |params| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    setup.write_pair(name, &mine)
+}
+
+/// Neither side is told the name of a type, or a time in seconds.
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_said_in_words() {
+    let setup = Setup::new();
+    let required = setup.mutual(ClientAuth::Required, &[]);
+    let of = |identity| connector(&ClientTls { identity: Some(identity), ..setup.client() });
+    let (reason, text) = refusal(&required, &of(ca_as_leaf(&setup, "ca-client"))).await;
+    assert!(reason == "tls_certificate" && text.contains("client's certificate"), "{text}");
+    assert!(text.contains("the certificate of a CA") && text.contains("CA:FALSE"), "{text}");
+    let old = setup.ca.issue_with("old", Vec::new(), |params| {
+        params.not_before = rcgen::date_time_ymd(1999, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2000, 2, 1);
+    });
+    let (_, text) = refusal(&required, &of(setup.write_pair("old", &old))).await;
+    assert!(text.contains("it expired at 2000-02-01T00:00:00Z") && text.contains("renew"), "{text}");
+    let early = setup.ca.issue_with("early", Vec::new(), |params| {
+        params.not_before = rcgen::date_time_ymd(2090, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2099, 1, 1);
+    });
+    let (_, text) = refusal(&required, &of(setup.write_pair("early", &early))).await;
+    assert!(text.contains("not valid before 2090-01-01T00:00:00Z") && text.contains("clock"), "{text}");
+}

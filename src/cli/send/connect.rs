@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::BytesMut;
 use clap::Args;
+use rustls::{AlertDescription, CertificateError, Error};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
@@ -19,7 +20,7 @@ use tokio_rustls::TlsConnector;
 use super::delivery::Trouble;
 use crate::base::host;
 use crate::base::secret::Secret;
-use crate::base::tls::ClientTls;
+use crate::base::tls::{ClientTls, certificate_fault};
 use crate::config::leaf::Address;
 use crate::input::forward::handshake::client::{GreetError, Identity};
 use crate::input::forward::handshake::greet;
@@ -205,7 +206,7 @@ impl Target {
             // One that refuses us in TLS speaks it, too.
             Ok(Some(Err(error))) => error
                 .get_ref()
-                .is_some_and(|error| matches!(error.downcast_ref(), Some(rustls::Error::AlertReceived(_)))),
+                .is_some_and(|error| matches!(error.downcast_ref(), Some(Error::AlertReceived(_)))),
             _ => false,
         }
     }
@@ -264,7 +265,6 @@ impl Target {
 
 /// What an error of a TLS connection means, if it is one of TLS.
 pub(super) fn tls_trouble(to: &str, error: &io::Error) -> Option<Trouble> {
-    use rustls::{CertificateError, Error};
     let error = error.get_ref()?.downcast_ref::<Error>()?;
     Some(Trouble::Lasting(match error {
         Error::InvalidMessage(_) => format!("{to} speaks no TLS; leave --tls out"),
@@ -272,15 +272,60 @@ pub(super) fn tls_trouble(to: &str, error: &io::Error) -> Option<Trouble> {
             "the certificate of {to} is signed by nobody this machine trusts; name its CA by --ca FILE, or take any \
              certificate by --insecure"
         ),
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })
+            if presented.is_empty() =>
+        {
+            format!(
+                "the certificate of {to} is for no name at all; make it anew with a subjectAltName, such as DNS:{to}",
+                to = host_of(to)
+            )
+        }
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => {
             format!("the certificate of {to} is for another name; give that name by --server-name ({error})")
         }
-        Error::InvalidCertificate(_) => format!("the certificate of {to} is not accepted: {error}"),
-        Error::AlertReceived(alert) => format!(
-            "{to} refuses the TLS connection: {alert:?}; it may want a certificate of its clients: --cert and --key"
+        Error::InvalidCertificate(
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+        ) => format!(
+            "the certificate of {to} is not for servers (extended key usage); give the server one that is"
         ),
+        Error::InvalidCertificate(error) => {
+            format!("the certificate of {to} is not accepted: {}", certificate_fault(error))
+        }
+        Error::AlertReceived(alert) => refusal(to, *alert),
         error => format!("TLS with {to} fails: {error}"),
     }))
+}
+
+/// What a server says in TLS about us.
+fn refusal(to: &str, alert: AlertDescription) -> String {
+    use AlertDescription::{
+        AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked,
+        CertificateUnknown, DecryptError, ProtocolVersion, UnknownCA, UnsupportedCertificate,
+    };
+    match alert {
+        CertificateRequired => {
+            format!("{to} wants a certificate of its clients; give one by --cert and --key")
+        }
+        BadCertificate
+        | CertificateUnknown
+        | UnknownCA
+        | CertificateExpired
+        | CertificateRevoked
+        | UnsupportedCertificate
+        | DecryptError
+        | AccessDenied => {
+            format!("{to} does not accept the certificate of --cert ({alert:?}); its log may say why")
+        }
+        ProtocolVersion => format!("{to} speaks neither TLS 1.2 nor TLS 1.3"),
+        alert => format!(
+            "{to} refuses the TLS connection: {alert:?}; it may want a certificate of its clients: --cert and --key"
+        ),
+    }
+}
+
+/// The host of `host:port`.
+fn host_of(to: &str) -> &str {
+    to.rsplit_once(':').map_or(to, |(host, _)| host)
 }

@@ -246,6 +246,15 @@ impl Files {
             self.write("key.pem", &key.serialize_pem()),
         )
     }
+
+    /// A CA's own certificate for `name`, and its key.
+    fn ca_for(&self, name: &str) -> (PathBuf, PathBuf) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&key).unwrap();
+        (self.write("ca-leaf.pem", &ca.pem()), self.write("ca-leaf.key", &key.serialize_pem()))
+    }
 }
 
 fn text(path: &Path) -> &str {

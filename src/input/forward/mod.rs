@@ -186,7 +186,7 @@ impl Forward {
         let Err(error) = Session::new(self.clone(), reader, writer, &peer, first).run(stop).await else {
             return;
         };
-        let peer = peer.label;
+        let peer = self.called(&peer);
         match error {
             // A peer that goes away is its own business.
             SessionError::Read(error) => {
@@ -207,7 +207,7 @@ impl Forward {
     async fn shake(&self, keys: &KeyRing, connection: &mut Connection) -> Result<BytesMut, HandshakeError> {
         let Connection { stream, peer, deadline } = connection;
         let ip = peer.address.map(|address| address.ip());
-        let who = handshake::Peer { ip, label: &peer.label };
+        let who = handshake::Peer { ip, label: &self.called(peer) };
         let keepalive = !self.plan.deny_keepalive;
         let shaken = handshake::serve(stream, keys, who, *deadline, keepalive, &self.failures).await;
         shaken.map(|(_, behind)| behind)
@@ -252,6 +252,14 @@ impl Forward {
             Some(Extra { key: key.as_deref()?.into(), value: value?.into() })
         };
         fields.into_iter().filter_map(extra).collect()
+    }
+
+    /// What a peer is called in log lines: its address, and its name where that is known.
+    fn called(&self, peer: &Peer) -> String {
+        match peer.address.and_then(|address| self.name_of(address.ip())) {
+            Some(name) => format!("{} ({name})", peer.label),
+            None => peer.label.to_string(),
+        }
     }
 
     /// The address whose name is still to be learned for the records.

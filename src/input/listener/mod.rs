@@ -58,6 +58,8 @@ pub struct GateSettings {
     /// Peers that must send a PROXY header first.
     pub proxies: Vec<Network>,
     pub max_connections: usize,
+    /// The open files that the connections of all inputs together may take; `None`: nobody counts.
+    pub all: Option<Arc<Semaphore>>,
     pub max_connections_per_peer: Option<usize>,
     /// For everything before the input's own messages.
     pub handshake_timeout: Duration,
@@ -71,6 +73,7 @@ impl From<&ForwardPlan> for GateSettings {
             tls: plan.tls.clone(),
             proxies: plan.proxy_protocol.clone(),
             max_connections: plan.max_connections,
+            all: None,
             max_connections_per_peer: plan.max_connections_per_peer,
             handshake_timeout: plan.handshake_timeout,
             speaks_first: plan.security.is_some(),
@@ -88,6 +91,7 @@ pub struct Gate {
     faults: Faults,
     accepted: Counter,
     full: Refusals,
+    all_full: Refusals,
     peer_full: Refusals,
     open: Gauge,
     failing: LogLimit,
@@ -104,7 +108,7 @@ impl Refusals {
         Refusals {
             count: counter(
                 "sluicegate_connections_refused_total",
-                "Connections closed at once because a bound was reached, by the bound's key.",
+                "Connections closed at once because a bound was reached, by the bound.",
                 &[("input", input), ("reason", reason)],
             ),
             limit: LogLimit::new(SAY_EVERY),
@@ -146,6 +150,7 @@ impl Gate {
             faults: Faults::new(input),
             accepted: counter("sluicegate_connections_total", "Connections accepted.", &labels),
             full: Refusals::new(input, "max_connections"),
+            all_full: Refusals::new(input, "open_files"),
             peer_full: Refusals::new(input, "max_connections_per_peer"),
             open: gauge("sluicegate_connections_open", "Connections open now.", &labels),
             failing: LogLimit::new(SAY_EVERY),
@@ -202,6 +207,14 @@ impl Gate {
             }
             return;
         };
+        let Ok(file) = self.settings.all.clone().map(Semaphore::try_acquire_owned).transpose() else {
+            if let Some(suppressed) = self.all_full.count() {
+                tracing::warn!(input = %self.input, peer = %accepted.label(), suppressed,
+                    "connection closed: all inputs have as many connections as the limit of open files leaves them; raise \
+                     it (ulimit -n), or lower max_connections of inputs.{}", self.input);
+            }
+            return;
+        };
         let deadline = Instant::now() + self.settings.handshake_timeout;
         let slot = match accepted.address() {
             // A proxy stands for many peers: each is counted once its header has named it.
@@ -227,7 +240,7 @@ impl Gate {
                 serve(prepared.connection).await;
                 drop(prepared.slot);
             }
-            drop((open, permit));
+            drop((open, permit, file));
         });
     }
 }

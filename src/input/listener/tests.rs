@@ -14,6 +14,7 @@ const SETTINGS: GateSettings = GateSettings {
     tls: None,
     proxies: Vec::new(),
     max_connections: 100,
+    all: None,
     max_connections_per_peer: None,
     handshake_timeout: Duration::from_secs(30),
     speaks_first: false,
@@ -390,4 +391,32 @@ async fn a_stop_ends_who_has_not_begun() {
     house.stop.tasks.close();
     house.stop.tasks.wait().await;
     assert!(house.nobody_served());
+}
+
+/// One input's idle peers leave no file for another's, nor for the journal: that bound is everyone's.
+#[tokio::test]
+async fn all_inputs_together_have_a_bound_and_a_place_comes_back() {
+    let all = Some(Arc::new(Semaphore::new(1)));
+    let mut one = House::new(GateSettings { all: all.clone(), ..SETTINGS }).await;
+    let setup = Setup::new();
+    let tls = GateSettings { all: all.clone(), tls: Some(setup.plan()), ..SETTINGS };
+    let mut other = House::new(tls).await;
+    let waiting = other.connect().await;
+    until_taken(&all).await;
+    closed(one.connect().await).await;
+    assert!(one.nobody_served());
+    // It leaves before its handshake.
+    drop(waiting);
+    while all.as_ref().unwrap().available_permits() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let _peer = one.connect().await;
+    one.next().await;
+    assert!(other.nobody_served());
+}
+
+async fn until_taken(all: &Option<Arc<Semaphore>>) {
+    while all.as_ref().unwrap().available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -185,7 +185,7 @@ impl std::fmt::Display for Foreign {
                 f.write_str("TLS on a plain port: set the sender to plain, or give this input a certificate")
             }
             Foreign::Http => f.write_str("HTTP: this port speaks the fluent forward protocol"),
-            Foreign::Proxy => f.write_str("a PROXY protocol header: switch it off at the load balancer"),
+            Foreign::Proxy => f.write_str("a PROXY protocol header: switch it off at the load balancer, or name its network in proxy_protocol"),
             Foreign::Json => f.write_str("JSON where MessagePack is spoken: JSON has to begin a connection, and one without a shared key"),
             Foreign::Syslog => f.write_str("syslog: send it to a syslog input"),
             Foreign::Other(byte) => {

@@ -177,11 +177,32 @@ async fn a_plain_server_behind_tls_and_one_that_wants_a_certificate() {
     assert!(refused.is_err());
     let error = sent.await.unwrap().unwrap_err();
     assert!(
-        error.starts_with(&format!("{to} refuses the TLS connection: CertificateRequired; it may want")),
+        error.starts_with(&format!("{to} wants a certificate of its clients; give one by --cert and --key")),
         "{error}"
     );
+    let stranger = Files::new();
+    let (_, stranger, strangers_key) = stranger.certificates("127.0.0.1");
+    let sent = with(&["--cert", text(&stranger), "--key", text(&strangers_key)]);
+    assert!(server.accept(accept(&listener).await).await.is_err());
+    let error = sent.await.unwrap().unwrap_err();
+    assert!(error.starts_with(&format!("{to} does not accept the certificate of --cert (")), "{error}");
     let sent = with(&["--cert", text(&certificate), "--key", text(&key)]);
     let mut stream = server.accept(accept(&listener).await).await.unwrap().stream;
     take(&mut stream).await;
     assert_eq!(sent.await.unwrap(), Ok(()));
+}
+
+/// What `openssl req -x509` makes: a certificate that signs itself and says it is a CA's.
+#[tokio::test]
+async fn a_server_that_shows_the_certificate_of_a_ca_is_told_from_others() {
+    let files = Files::new();
+    let (ca, key) = files.ca_for("gw.test");
+    let server = server_tls((&ca, &ca, &key), ClientAuth::None);
+    let (listener, to) = listen().await;
+    let arguments = ["--tag", "t", "--to", &to, "--retries", "0", "--tls", "--ca", text(&ca), "{}"];
+    let sent = run(&[&arguments[..], &["--server-name", "gw.test"]].concat());
+    assert!(server.accept(accept(&listener).await).await.is_err());
+    let error = sent.await.unwrap().unwrap_err();
+    assert!(error.starts_with(&format!("the certificate of {to} is not accepted: ")), "{error}");
+    assert!(error.contains("the certificate of a CA") && error.contains("CA:FALSE"), "{error}");
 }

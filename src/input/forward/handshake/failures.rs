@@ -101,8 +101,8 @@ impl Failures {
         if let Some(suppressed) = limit.allow() {
             let claimed = claimed.map_or_else(|| "none".to_owned(), shown);
             tracing::warn!(
-                input = self.input,
-                peer,
+                input = %self.input,
+                %peer,
                 claimed_host = claimed,
                 suppressed,
                 "handshake failed: {error}"
