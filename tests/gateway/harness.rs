@@ -37,7 +37,11 @@ pub async fn start_in(dir: Arc<tempfile::TempDir>, extra: &str) -> TestGateway {
     let file = dir.path().join("sluicegate.yaml");
     let inputs =
         if extra.contains("inputs:") { "" } else { "inputs: { forward: { listen: '127.0.0.1:0' } }" };
-    std::fs::write(&file, format!("operations: {{ listen: '127.0.0.1:0' }}\n{inputs}\n{extra}\n")).unwrap();
+    // The embedded Log Service gets its records soon, as no test waits for its own sake.
+    let destinations =
+        if extra.contains("destination") { "" } else { "destinations: { local: { batch_age: 50ms } }" };
+    let operations = "operations: { listen: '127.0.0.1:0' }";
+    std::fs::write(&file, format!("{operations}\n{inputs}\n{destinations}\n{extra}\n")).unwrap();
     let flags = Flags { data_dir: Some(dir.path().join("data")) };
     let plan =
         config::load(Some(&file), std::iter::empty(), &flags).unwrap_or_else(|errors| panic!("{errors}"));
@@ -150,6 +154,16 @@ impl TestGateway {
     /// Waits until a metric has reached a value.
     pub async fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], value: u64) {
         until(&format!("{name} of {value}"), async || self.metric(name, labels).await >= value).await;
+    }
+
+    /// Waits until everything that was stored is delivered, so that what is found then is all there is.
+    pub async fn wait_until_delivered(&self) {
+        let empty = async || {
+            let status = self.status().await;
+            let queues = status["destinations"].as_array().unwrap();
+            queues.iter().all(|queue| queue["buffered_entries"] == 0)
+        };
+        until("empty buffers", empty).await;
     }
 
     /// The dead letters, oldest first: their first lines, and what follows.
