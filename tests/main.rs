@@ -5,13 +5,23 @@
 mod gateway {
     pub mod fake_service;
     pub mod harness;
+    pub mod peers;
+    pub mod watch;
 
     mod buffers;
+    mod connections;
+    mod duplicates;
+    mod fairness;
     mod forward;
+    mod full;
     mod join;
+    mod json;
+    mod letters;
+    mod options;
     mod routes;
     mod running;
     mod seals;
+    mod secured;
     mod signals;
     mod verdicts;
 }

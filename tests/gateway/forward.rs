@@ -2,15 +2,7 @@
 
 use tokio::io::AsyncWriteExt;
 
-use super::harness::{EMBEDDED, ack, data, message, read, read_to_close, start};
-
-/// The vectors of the protocol sheet: name, whitespace, hex.
-fn vector(name: &str) -> Vec<u8> {
-    let text = String::from_utf8(data("forward/vectors.txt")).unwrap();
-    let line = text.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
-    let hex = line.split_whitespace().last().unwrap();
-    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
-}
+use super::harness::{EMBEDDED, ack, data, message, read, read_to_close, start, vector};
 
 #[tokio::test]
 async fn every_mode_is_stored_and_acknowledged_byte_for_byte() {

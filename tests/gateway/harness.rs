@@ -12,8 +12,10 @@ use sluicegate::base::secret::Secret;
 use sluicegate::config::{self, Flags};
 use sluicegate::output::Client;
 use sluicegate::output::credentials::{AccessKey, Credentials};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use super::watch;
 
 /// Nothing here takes so long; it only ends a test that would hang.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,20 +37,30 @@ pub async fn start_in(dir: Arc<tempfile::TempDir>, extra: &str) -> TestGateway {
     let file = dir.path().join("sluicegate.yaml");
     let inputs =
         if extra.contains("inputs:") { "" } else { "inputs: { forward: { listen: '127.0.0.1:0' } }" };
-    std::fs::write(&file, format!("operations: {{ listen: '127.0.0.1:0' }}\n{inputs}\n{extra}\n")).unwrap();
+    // The embedded Log Service gets its records soon, as no test waits for its own sake.
+    let destinations =
+        if extra.contains("destination") { "" } else { "destinations: { local: { batch_age: 50ms } }" };
+    let operations = "operations: { listen: '127.0.0.1:0' }";
+    std::fs::write(&file, format!("{operations}\n{inputs}\n{destinations}\n{extra}\n")).unwrap();
     let flags = Flags { data_dir: Some(dir.path().join("data")) };
     let plan =
         config::load(Some(&file), std::iter::empty(), &flags).unwrap_or_else(|errors| panic!("{errors}"));
-    TestGateway { gateway: Gateway::start(plan, None).await.unwrap(), dir }
+    TestGateway { gateway: Gateway::start(plan, Some(watch::watch())).await.unwrap(), dir }
 }
 
 impl TestGateway {
     pub fn address(&self, name: &str) -> SocketAddr {
-        self.gateway.addresses.iter().find(|known| known.door.to_string() == name).unwrap().socket().unwrap()
+        let here = self.gateway.addresses.iter().filter(|known| known.door.to_string() == name);
+        here.filter_map(|known| known.socket()).next().unwrap()
     }
 
     pub async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address("forward")).await.unwrap()
+        self.connect_to("forward").await
+    }
+
+    /// Connects to the input of this name.
+    pub async fn connect_to(&self, input: &str) -> TcpStream {
+        TcpStream::connect(self.address(input)).await.unwrap()
     }
 
     pub async fn stop(self) -> Arc<tempfile::TempDir> {
@@ -62,7 +74,12 @@ impl TestGateway {
 
     /// Sends bytes on a connection of their own and closes it once they are taken.
     pub async fn send(&self, bytes: &[u8]) {
-        let mut stream = self.connect().await;
+        self.send_to("forward", bytes).await;
+    }
+
+    /// The same to the input of this name.
+    pub async fn send_to(&self, input: &str, bytes: &[u8]) {
+        let mut stream = self.connect_to(input).await;
         stream.write_all(bytes).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut rest = Vec::new();
@@ -124,15 +141,61 @@ impl TestGateway {
     }
 
     pub async fn status(&self) -> Value {
-        let url = format!("http://{}/status", self.address("operations"));
-        serde_json::from_slice(&reqwest_get(&url).await).unwrap()
+        serde_json::from_slice(&self.get("/status").await).unwrap()
+    }
+
+    /// The sum of a metric over all its series with these labels. Metrics belong to the process: a test that reads one
+    /// names its input as no other does.
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let text = self.get("/metrics").await;
+        watch::sum(std::str::from_utf8(&text).unwrap(), name, labels)
+    }
+
+    /// Waits until a metric has reached a value.
+    pub async fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], value: u64) {
+        until(&format!("{name} of {value}"), async || self.metric(name, labels).await >= value).await;
+    }
+
+    /// Waits until everything that was stored is delivered, so that what is found then is all there is.
+    pub async fn wait_until_delivered(&self) {
+        let empty = async || {
+            let status = self.status().await;
+            let queues = status["destinations"].as_array().unwrap();
+            queues.iter().all(|queue| queue["buffered_entries"] == 0)
+        };
+        until("empty buffers", empty).await;
+    }
+
+    /// The dead letters, oldest first: their first lines, and what follows.
+    pub fn letters(&self) -> Vec<(Value, Vec<u8>)> {
+        let Ok(files) = std::fs::read_dir(self.data().join("refused")) else { return Vec::new() };
+        let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        paths.sort();
+        let open = |path| {
+            let mut head = std::fs::read(path).unwrap();
+            let payload = head.split_off(head.iter().position(|byte| *byte == b'\n').unwrap() + 1);
+            (serde_json::from_slice(&head).unwrap(), payload)
+        };
+        paths.iter().map(open).collect()
+    }
+
+    async fn get(&self, path: &str) -> Bytes {
+        get(self.address("operations"), path).await
     }
 }
 
-async fn reqwest_get(url: &str) -> Bytes {
-    let address = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
-    let path = &url["http://".len() + address.len()..];
-    let mut stream = TcpStream::connect(&address).await.unwrap();
+/// Waits until a condition holds.
+pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited for {what}"));
+}
+
+async fn get(address: SocketAddr, path: &str) -> Bytes {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
         .await
@@ -148,15 +211,23 @@ pub fn data(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The vectors of the protocol sheet: name, whitespace, hex.
+pub fn vector(name: &str) -> Vec<u8> {
+    let text = String::from_utf8(data("forward/vectors.txt")).unwrap();
+    let line = text.lines().find(|line| line.split_whitespace().next() == Some(name)).unwrap();
+    let hex = line.split_whitespace().last().unwrap();
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
 /// Reads exactly `len` bytes within the test's patience.
-pub async fn read(stream: &mut TcpStream, len: usize) -> Vec<u8> {
+pub async fn read(stream: &mut (impl AsyncRead + Unpin), len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     tokio::time::timeout(PATIENCE, stream.read_exact(&mut bytes)).await.unwrap().unwrap();
     bytes
 }
 
 /// Reads until the peer closes.
-pub async fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
+pub async fn read_to_close(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut bytes = Vec::new();
     // A reset is a close, too: the gateway had not read all of what it refused.
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap();
