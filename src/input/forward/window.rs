@@ -143,6 +143,18 @@ impl<W: AsyncWrite + Unpin> Window<W> {
         Ok(())
     }
 
+    /// Waits until less than a full window is left to be stored. For that alone and not for the peer, so that a message in
+    /// hand may wait so.
+    pub async fn settle(&mut self) -> Result<(), WindowError> {
+        while self.bytes >= self.limit
+            && let Some(oldest) = self.waiting.front_mut()
+        {
+            oldest.receipt.stored().await?;
+            self.release();
+        }
+        Ok(())
+    }
+
     /// Waits until everything is stored and every ack is written, then says `last_word` and nothing more.
     pub async fn finish(&mut self, last_word: &[u8]) -> Result<(), WindowError> {
         while !self.waiting.is_empty() {
@@ -283,5 +295,18 @@ mod tests {
         let reading = tokio::io::AsyncReadExt::read_exact(&mut peer, &mut said);
         tokio::time::timeout(Duration::from_secs(1), reading).await.expect("no acks").unwrap();
         assert_eq!(&said, b"ackackack");
+    }
+
+    #[tokio::test]
+    async fn settling_waits_for_the_journal_and_not_for_the_peer() {
+        let (ours, peer) = tokio::io::duplex(1);
+        let mut window = window(ours);
+        let budget = Budget::new(1 << 20);
+        for _ in 0..3 {
+            window.push(Receipt::nothing(), budget.empty_grant(), 1 << 19, vec![7; 512], 1, Instant::now());
+        }
+        window.settle().await.unwrap();
+        assert!(window.bytes < window.limit && window.unwritten() > 0);
+        drop(peer);
     }
 }

@@ -33,6 +33,7 @@ use super::window::{Window, WindowError};
 use crate::input::Stop;
 use crate::input::duplicates::Conversation;
 use crate::input::listener::Peer;
+use crate::journal::Receipt;
 use crate::output::refused::LetterError;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::stream::Origin;
@@ -92,6 +93,10 @@ pub struct Session<R, W> {
     ack_count: u64,
     /// Bytes received or inflated for `batch`.
     batch_bytes: usize,
+    /// What was stored is so much larger than it was received, and not charged for that.
+    owed: Option<(Receipt, usize)>,
+    /// A rewritten tag.
+    scratch: Vec<u8>,
     received: bool,
     /// Said instead of an ack at the end, where the peer understands it.
     last_word: &'static [u8],
@@ -131,6 +136,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             acks: Vec::new(),
             ack_count: 0,
             batch_bytes: 0,
+            owed: None,
+            scratch: Vec::new(),
             received: false,
             last_word: b"",
             window,
