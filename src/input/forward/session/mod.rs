@@ -161,6 +161,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         if !self.reader.unread().is_empty() && matches!(ended, Ok(Next::Left)) {
             self.forward.metrics.cut_messages.increment(1);
         }
+        // Nothing more is taken, and a peer that is slow to read its last acks must not hold what others wait for.
+        self.reader.forget();
         // A peer that is gone cannot take its acks; what it sent is stored all the same.
         match self.window.finish(self.last_word).await {
             Ok(()) if !matches!(ended, Ok(Next::Left) | Err(SessionError::Read(_))) => {
