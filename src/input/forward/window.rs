@@ -109,20 +109,18 @@ impl<W: AsyncWrite + Unpin> Window<W> {
     /// Runs `other` to its end, writing acks meanwhile.
     pub async fn beside<T>(&mut self, other: impl Future<Output = T>) -> Result<T, WindowError> {
         let mut other = std::pin::pin!(other);
-        let done = loop {
+        loop {
             tokio::select! {
                 biased;
-                done = &mut other => break done,
+                done = &mut other => return Ok(done),
                 progress = self.progress() => progress?,
             }
-        };
-        self.advance().await;
-        Ok(done)
+        }
     }
 
     /// Goes all steps that can be gone without waiting: a socket with always more to read must not hold the acks back.
     /// What fails here fails again where it can be told.
-    async fn advance(&mut self) {
+    pub async fn advance(&mut self) {
         while !self.is_empty() {
             let went = tokio::select! {
                 biased;
@@ -290,6 +288,7 @@ mod tests {
         for _ in 0..3 {
             window.push(Receipt::nothing(), budget.empty_grant(), 0, b"ack".to_vec(), 1, Instant::now());
             window.beside(std::future::ready(())).await.unwrap();
+            window.advance().await;
         }
         let mut said = [0; 9];
         let reading = tokio::io::AsyncReadExt::read_exact(&mut peer, &mut said);

@@ -98,6 +98,8 @@ pub struct Session<R, W> {
     /// A rewritten tag.
     scratch: Vec<u8>,
     received: bool,
+    /// Acks were written before all was read that had come: what is read next may have been sent before them.
+    hurried: bool,
     /// Said instead of an ack at the end, where the peer understands it.
     last_word: &'static [u8],
 }
@@ -139,6 +141,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             owed: None,
             scratch: Vec::new(),
             received: false,
+            hurried: false,
             last_word: b"",
             window,
             forward,
@@ -155,7 +158,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 Err(error) => break Err(error),
             }
         };
-        if self.window.is_empty() && matches!(ended, Ok(Next::Left)) {
+        if self.window.is_empty() && !self.hurried && matches!(ended, Ok(Next::Left)) {
             self.acks_were_read();
         }
         if !self.reader.unread().is_empty() && matches!(ended, Ok(Next::Left)) {
@@ -187,9 +190,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
         self.check_pace()?;
         // Whoever goes on talking has read the acks that were all written.
-        if self.window.is_empty() {
+        if self.window.is_empty() && !self.hurried {
             self.acks_were_read();
         }
+        let more = self.reader.has_more();
+        self.hurried = more && (self.hurried || !self.window.is_empty());
+        self.window.advance().await;
         self.check_first(read)?;
         self.learn_name();
         self.wait_for_buffers(stop).await?;
