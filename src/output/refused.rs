@@ -9,9 +9,10 @@
 //!     the payload as it came, inflated
 //! ```
 //!
-//! The files together stay below a bound; past it the oldest go, counted. What is larger than the bound is refused, and
-//! nothing goes for it. Names are made of configured names and of ours, never of what a peer sent.
+//! The files together stay below a bound, in bytes and in number, since a small file takes a block and an inode; past it
+//! the oldest go, counted. What is larger than the bound is refused, and nothing goes for it. Names are made of configured names and of ours, never of what a peer sent.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,10 +28,13 @@ use crate::record::Timestamp;
 /// Ends of file names.
 const LOG_GROUP: &str = "loggroup";
 const OTHER: &str = "other";
+/// Files there may be: with blocks of 4 KiB, less than 64 MiB beside their bytes.
+const FILES: usize = 16_384;
 
 pub struct DeadLetters {
     dir: PathBuf,
     max_bytes: u64,
+    max_files: usize,
     state: Mutex<State>,
     evicted: Counter,
     bytes: Gauge,
@@ -39,7 +43,8 @@ pub struct DeadLetters {
 #[derive(Default)]
 struct State {
     /// Name and size, oldest first.
-    files: Vec<(String, u64)>,
+    files: VecDeque<(String, u64)>,
+    bytes: u64,
     number: u64,
 }
 
@@ -101,10 +106,12 @@ impl DeadLetters {
             }
         }
         files.sort();
+        let bytes = files.iter().map(|(_, len)| len).sum();
         let letters = DeadLetters {
             dir: dir.to_owned(),
             max_bytes,
-            state: Mutex::new(State { files, number: 0 }),
+            max_files: FILES,
+            state: Mutex::new(State { files: files.into(), bytes, number: 0 }),
             evicted: counter(
                 "sluicegate_dead_letters_evicted_total",
                 "Dead-letter files removed because all of them together were too large.",
@@ -118,7 +125,7 @@ impl DeadLetters {
 
     /// Bytes of all files.
     pub fn used(&self) -> u64 {
-        self.lock().files.iter().map(|(_, len)| len).sum()
+        self.lock().bytes
     }
 
     /// Writes one file and syncs it: the records leave the journal right after.
@@ -157,10 +164,10 @@ impl DeadLetters {
         let safe: String =
             name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
         let len = (head.len() + body.len()) as u64;
-        while !state.files.is_empty()
-            && state.files.iter().map(|(_, len)| len).sum::<u64>() + len > self.max_bytes
+        while (state.bytes.saturating_add(len) > self.max_bytes || state.files.len() >= self.max_files)
+            && let Some((oldest, freed)) = state.files.pop_front()
         {
-            let (oldest, _) = state.files.remove(0);
+            state.bytes -= freed;
             self.evicted.increment(1);
             tracing::warn!(file = %oldest, "a dead-letter file is removed to make room: limits.dead_letter_bytes is reached");
             match fs::remove_file(self.dir.join(oldest)) {
@@ -180,7 +187,8 @@ impl DeadLetters {
             }
         };
         file::sync_dir(&self.dir)?;
-        state.files.push((name, len));
+        state.files.push_back((name, len));
+        state.bytes += len;
         drop(state);
         self.bytes.set(self.used() as f64);
         Ok(path)
@@ -239,6 +247,19 @@ mod tests {
         let again = DeadLetters::open(dir.path(), 10_000).unwrap();
         let names = (0..3).map(|_| again.write_payload(&Unkept { signal: None, ..letter }, b"x").unwrap());
         assert_eq!(names.filter(|path| path.exists()).count(), 3);
+    }
+
+    #[test]
+    fn small_files_are_bounded_by_their_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut letters = DeadLetters::open(dir.path(), 1 << 20).unwrap();
+        letters.max_files = 3;
+        let letter =
+            Unkept { input: "forward", peer: "p", tag: b"t", signal: None, reason: "unknown_signal" };
+        let paths: Vec<_> = (0..5).map(|_| letters.write_payload(&letter, b"x").unwrap()).collect();
+        assert_eq!(paths.iter().filter(|path| path.exists()).count(), 3);
+        assert!(paths[4].exists() && !paths[1].exists());
+        assert_eq!(DeadLetters::open(dir.path(), 1 << 20).unwrap().used(), letters.used());
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Lane {
     pub(super) last_need: Vec<(QueueId, u64)>,
     /// There was room for as much again.
     pub(super) admitted: bool,
+    /// Bytes the last batch became.
+    made: u64,
     /// By signal, then by tag.
     tag_index: [HashMap<Box<[u8]>, usize>; Signal::ALL.len()],
     /// Something was stored in a buffer that goes with the process.
@@ -88,6 +90,7 @@ impl Lane {
             origin,
             last_need: Vec::new(),
             admitted: false,
+            made: 0,
             tag_index: Default::default(),
             passing: false,
             tags: Vec::new(),
@@ -126,6 +129,7 @@ impl Lane {
     /// Remembers what a batch needed. Several may be stored before the next look at the buffers, for different ones, and
     /// one that needs nothing says nothing about what is to come.
     pub(super) fn note_need(&mut self, need: &[(QueueId, u64)]) {
+        self.made = need.iter().map(|(_, bytes)| bytes).sum();
         if need.is_empty() {
             return;
         }
@@ -260,6 +264,11 @@ impl Lane {
             }
         }
         std::mem::take(&mut self.open)
+    }
+
+    /// Bytes that the batch stored last became: what is in memory until it is on the disk.
+    pub fn made(&self) -> usize {
+        self.made as usize
     }
 
     /// Compresses logs into a buffer that is used again.

@@ -95,7 +95,8 @@ async fn what_comes_behind_a_record_does_not_open_a_full_buffer() {
             let first = message("stuck", 1_700_000_000, &[("log", &text)], Some(&chunk));
             stuck.write_all(&[first, behind.clone()].concat()).await.unwrap();
             let mut answer = [0; 9];
-            if tokio::time::timeout(Duration::from_millis(700), stuck.read_exact(&mut answer)).await.is_err() {
+            if tokio::time::timeout(Duration::from_millis(700), stuck.read_exact(&mut answer)).await.is_err()
+            {
                 break;
             }
             acked += 1;

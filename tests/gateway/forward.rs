@@ -227,3 +227,33 @@ async fn clients_that_dribble_do_not_hold_the_budget_for_ever() {
     assert_eq!(answer.expect("no ack"), ack("k"));
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn messages_that_become_many_times_their_length_all_get_through() {
+    let config = format!("limits: {{ byte_budget: 1MiB }}\n{EMBEDDED}");
+    let gateway = start(&config).await;
+    // 3 KB of attributes before a thousand empty records.
+    let group =
+        [&b"\x92\x92\xd7\0\xff\xff\xff\xff\0\0\0\0\x80\x81\xa1k\xda\x0c\x00"[..], &[b'g'; 3_072]].concat();
+    let entries = [group, b"\x92\0\x80".repeat(1_000)].concat();
+    let mut clients = Vec::new();
+    for client in 0..4 {
+        let mut stream = gateway.connect().await;
+        let entries = entries.clone();
+        clients.push(tokio::spawn(async move {
+            // Both at once, so that one is charged while the other waits in the same read.
+            let ids = [format!("{client}a"), format!("{client}b")];
+            let messages = ids.each_ref().map(|id| {
+                let header = [&b"\x93\xa1t\xc5"[..], &(entries.len() as u16).to_be_bytes()].concat();
+                [header, entries.clone(), b"\x81\xa5chunk\xa2".to_vec(), id.clone().into_bytes()].concat()
+            });
+            stream.write_all(&messages.concat()).await.unwrap();
+            let expected = ids.map(|id| ack(&id)).concat();
+            assert_eq!(read(&mut stream, expected.len()).await, expected);
+        }));
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    gateway.stop().await;
+}

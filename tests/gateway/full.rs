@@ -113,3 +113,29 @@ async fn fluentd_is_told_to_come_again_and_docker_waits() {
     assert_eq!(gateway.metric("sluicegate_input_closed_total", &closed).await, 1);
     gateway.stop().await;
 }
+
+/// The bound belongs to the buffer: who connects for every chunk, as Fluentd does by default, does not get past it.
+#[tokio::test]
+async fn new_connections_do_not_pass_the_bound_of_a_full_buffer() {
+    let (service, _) = closed_service().await;
+    let gateway = start_with("full-anew", &service).await;
+    let mut docker = gateway.connect_to("full-anew").await;
+    fill(&gateway, &mut docker).await;
+    let acked = async || gateway.metric("sluicegate_acks_total", &[("input", "full-anew")]).await;
+    let before = acked().await;
+    let mut senders = Vec::new();
+    for number in 0..40 {
+        let mut stream = gateway.connect_to("full-anew").await;
+        let chunk = docker_id(1_000 + number);
+        stream.write_all(&event("stuck", "more", 16_000, &chunk)).await.unwrap();
+        senders.push(stream);
+    }
+    // Each was either taken or waits.
+    until("an answer or a wait for each connection", async || {
+        acked().await - before + queue(&gateway, "blocked_connections").await > 40
+    })
+    .await;
+    let bytes = queue(&gateway, "buffered_bytes").await;
+    assert!(bytes <= 384 << 10, "{bytes} bytes in a buffer of 256 KiB");
+    gateway.stop().await;
+}

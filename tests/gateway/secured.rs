@@ -105,7 +105,8 @@ async fn tls_shared_key_and_user_together() {
     let files = Certificates::new();
     let security = "security: { self_hostname: gw, shared_key: 'a key', user_auth: true, \
                     users: [ { username: alice, password: 'pa55' } ] }";
-    let gateway = start_with("guarded", &format!("{}, {security}", files.tls(""))).await;
+    let gateway =
+        start_with("guarded", &format!("{}, {security}, handshake_timeout: 5s", files.tls(""))).await;
     let (key, wrong) = (files.write("key", "a key\n"), files.write("wrong", "another key\n"));
     let password = files.write("password", "pa55\n");
     let with = |key: &str, user: &str, password: &str| {

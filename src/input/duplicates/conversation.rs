@@ -3,8 +3,9 @@
 //! A message is met before it is decoded. New ones are claimed and collected until their batch is handed to the
 //! journal; one that is known gets the receipt of the first copy.
 //!
-//! * Invariant: between a claim and the store it belongs to, nothing is awaited, and nothing can fail. So a claim is
-//!   short, and whoever waits for one has none of its own: no two connections can wait for each other.
+//! * Invariant: between a claim and the store it belongs to, nothing is awaited but the journal, for the parts of a large
+//!   message, and nothing else can fail. So a claim is short, and whoever waits for one has none of its own: no two
+//!   connections can wait for each other.
 //! * A content id belongs to its connection until the ack is known to be read: bytes came behind a written ack, or an
 //!   orderly end ([`Conversation::acks_were_read`]). Dropping the conversation arms those of which that is not known:
 //!   they count as sent again wherever they come next.

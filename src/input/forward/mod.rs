@@ -81,6 +81,7 @@ struct Metrics {
     unread_acks: Counter,
     ack_latency: Histogram,
     kept: Counter,
+    unshared: Counter,
     duplicates: Counter,
     set_aside: Counter,
     cut_messages: Counter,
@@ -121,6 +122,11 @@ impl Forward {
             kept: counter(
                 "sluicegate_invalid_events_kept_total",
                 "Events that are none and were kept all the same, since skip_invalid_event is false.",
+                &labels,
+            ),
+            unshared: counter(
+                "sluicegate_attributes_left_out_total",
+                "Records stored without all attributes of their group, resource or scope, since those would multiply the message too often.",
                 &labels,
             ),
             duplicates: Duplicates::hits(name),
@@ -320,6 +326,7 @@ impl Forward {
     fn count(&self, origin: &Origin, tally: &Tally) {
         self.metrics.records.increment(tally.records);
         self.metrics.kept.increment(tally.kept);
+        self.metrics.unshared.increment(tally.unshared);
         if tally.dropped_in_all() == 0 {
             return;
         }

@@ -128,6 +128,12 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         self.grant.leave_overdraft();
     }
 
+    /// Lets go of what was read and not taken, and of all permits.
+    pub fn forget(&mut self) {
+        self.buffer = BytesMut::new();
+        self.let_go();
+    }
+
     /// Gives back the permits for more than is in the buffer.
     pub fn give_back(&mut self) {
         self.grant.shrink(self.buffer.len());
@@ -136,9 +142,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     /// Reads on and throws away, until the peer has closed its side or the time is over. Closing while bytes are unread
     /// would reset the connection, and the peer could lose acks that are on their way.
     pub async fn discard(&mut self, time: Duration) {
-        self.buffer = BytesMut::new();
-        self.grant.shrink(0);
-        self.grant.leave_overdraft();
+        self.forget();
         let mut buffer = vec![0; SMALL_READ];
         let discarding = async { while self.inner.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
         let _ = tokio::time::timeout(time, discarding).await;

@@ -109,20 +109,18 @@ impl<W: AsyncWrite + Unpin> Window<W> {
     /// Runs `other` to its end, writing acks meanwhile.
     pub async fn beside<T>(&mut self, other: impl Future<Output = T>) -> Result<T, WindowError> {
         let mut other = std::pin::pin!(other);
-        let done = loop {
+        loop {
             tokio::select! {
                 biased;
-                done = &mut other => break done,
+                done = &mut other => return Ok(done),
                 progress = self.progress() => progress?,
             }
-        };
-        self.advance().await;
-        Ok(done)
+        }
     }
 
     /// Goes all steps that can be gone without waiting: a socket with always more to read must not hold the acks back.
     /// What fails here fails again where it can be told.
-    async fn advance(&mut self) {
+    pub async fn advance(&mut self) {
         while !self.is_empty() {
             let went = tokio::select! {
                 biased;
@@ -139,6 +137,18 @@ impl<W: AsyncWrite + Unpin> Window<W> {
     pub async fn make_room(&mut self) -> Result<(), WindowError> {
         while self.is_full() {
             self.progress().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until less than a full window is left to be stored. For that alone and not for the peer, so that a message in
+    /// hand may wait so.
+    pub async fn settle(&mut self) -> Result<(), WindowError> {
+        while self.bytes >= self.limit
+            && let Some(oldest) = self.waiting.front_mut()
+        {
+            oldest.receipt.stored().await?;
+            self.release();
         }
         Ok(())
     }
@@ -278,10 +288,24 @@ mod tests {
         for _ in 0..3 {
             window.push(Receipt::nothing(), budget.empty_grant(), 0, b"ack".to_vec(), 1, Instant::now());
             window.beside(std::future::ready(())).await.unwrap();
+            window.advance().await;
         }
         let mut said = [0; 9];
         let reading = tokio::io::AsyncReadExt::read_exact(&mut peer, &mut said);
         tokio::time::timeout(Duration::from_secs(1), reading).await.expect("no acks").unwrap();
         assert_eq!(&said, b"ackackack");
+    }
+
+    #[tokio::test]
+    async fn settling_waits_for_the_journal_and_not_for_the_peer() {
+        let (ours, peer) = tokio::io::duplex(1);
+        let mut window = window(ours);
+        let budget = Budget::new(1 << 20);
+        for _ in 0..3 {
+            window.push(Receipt::nothing(), budget.empty_grant(), 1 << 19, vec![7; 512], 1, Instant::now());
+        }
+        window.settle().await.unwrap();
+        assert!(window.bytes < window.limit && window.unwritten() > 0);
+        drop(peer);
     }
 }

@@ -13,7 +13,7 @@
 mod line;
 mod piece;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -170,7 +170,7 @@ impl Joiner {
             return absorbed;
         }
         let mut lines = self.lock();
-        let mut touched: Vec<StreamKey> = Vec::new();
+        let mut touched: HashSet<StreamKey> = HashSet::new();
         for record in std::mem::take(&mut batch.records) {
             if !piece::is_piece(batch, &record) {
                 if let Some(line) = piece::stream_of(batch, &record).and_then(|key| lines.take(&key)) {
@@ -199,8 +199,8 @@ impl Joiner {
                 if let Some(line) = lines.take(&key) {
                     self.end(&mut lines, line, batch, &mut absorbed);
                 }
-            } else if !touched.contains(&key) {
-                touched.push(key);
+            } else {
+                touched.insert(key);
             }
         }
         self.store(&mut lines, &touched, &mut absorbed);
@@ -256,7 +256,7 @@ impl Joiner {
 
     /// Puts the new pieces of lines that are not in this batch's own commit into the journal, all in one commit: lines
     /// that stay open, and those that wait for the timer.
-    fn store(&self, lines: &mut Lines, touched: &[StreamKey], absorbed: &mut Absorbed) {
+    fn store(&self, lines: &mut Lines, touched: &HashSet<StreamKey>, absorbed: &mut Absorbed) {
         let mut commit = Commit::new();
         let mut owners: Vec<&mut Line> = Vec::new();
         let mut bytes = 0;
@@ -295,6 +295,16 @@ impl Joiner {
     }
 
     fn make_room(&self, lines: &mut Lines) {
+        // A batch of made-up containers opens thousands; looking for each oldest one would go over all of them as often.
+        let excess = lines.open.len().saturating_sub(OPEN_LINES);
+        if excess > 8 {
+            let mut ages: Vec<Instant> = lines.open.values().map(|line| line.until).collect();
+            let (_, youngest, _) = ages.select_nth_unstable(excess - 1);
+            let old = lines.open.iter().filter(|(_, line)| line.until <= *youngest);
+            let keys: Vec<StreamKey> = old.take(excess).map(|(key, _)| key.clone()).collect();
+            let oldest: Vec<Line> = keys.iter().filter_map(|key| lines.take(key)).collect();
+            lines.overdue.extend(oldest);
+        }
         while lines.bytes > OPEN_BYTES || lines.open.len() > OPEN_LINES {
             let Some(oldest) =
                 lines.open.iter().min_by_key(|(_, line)| line.until).map(|(key, _)| key.clone())

@@ -4,7 +4,8 @@
 //! message of its own. Everything else is decoded and stored message by message, large ones in steps.
 //!
 //! A message with a chunk id is met before it is decoded: one that came before is acknowledged with the first copy's
-//! receipt and not decoded again. Between that and handing its batch over nothing is awaited (`input::duplicates`).
+//! receipt and not decoded again. Between that and handing its batch over nothing is awaited but the journal
+//! (`input::duplicates`).
 
 use std::ops::Range;
 use std::time::Instant;
@@ -26,6 +27,8 @@ use crate::wire::compress::chunk::{self, Inflate, Packing, Progress};
 
 /// What a commit costs beside its bytes, charged to the window: a flood of tiny messages is bounded by it.
 const COMMIT_BYTES: usize = 512;
+/// So many times its length any message may become before it is charged for that.
+const TIMES: usize = 2;
 /// Inflated bytes between two looks at the byte budget.
 const INFLATE_STEP: usize = 256 * limits::KIB;
 /// Records decoded before they are handed on: a message of a million records needs tables for so many.
@@ -45,8 +48,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             }
             taken?;
             start = end;
+            if self.owed.as_ref().is_some_and(|(_, bytes)| *bytes >= limits::READ_BYTES) {
+                self.pay(since).await?;
+            }
         }
         self.flush(since);
+        self.pay(since).await?;
         cut?;
         Ok(count)
     }
@@ -64,7 +71,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             return Ok(());
         };
         let rewrite = self.rewrite.clone();
-        let mut scratch = Vec::new();
+        let mut scratch = std::mem::take(&mut self.scratch);
         let tag = rewrite.apply(&frame[message.tag.clone()], &mut scratch);
         let opened = Opened { frame, message: &message, tag, since, received };
         let mut tally = Tally::default();
@@ -74,6 +81,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             self.decode(region, place.start, &opened, &mut tally).await
         };
         self.forward.count(&self.lane.origin, &tally);
+        self.scratch = scratch;
         taken
     }
 
@@ -180,7 +188,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             let (lane, join) = (&mut self.lane, self.forward.join.as_ref());
             let receipt = self.forward.intake.store(lane, &mut self.batch, join);
             let nothing = self.forward.intake.budget.empty_grant();
-            self.window.push(receipt, nothing, 0, Vec::new(), 0, since);
+            self.window.push(receipt, nothing, self.lane.made(), Vec::new(), 0, since);
+            if let Err(error) = self.window.settle().await {
+                // The parts before it are as good as lost, so the last one must not make the message known.
+                self.batch.clear();
+                return Err(error.into());
+            }
         }
         self.ack(opened);
         self.flush(since);
@@ -295,7 +308,26 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         };
         self.batch.clear();
         let cost = std::mem::take(&mut self.batch_bytes);
+        let more = self.lane.made().saturating_sub(TIMES * cost.max(COMMIT_BYTES));
+        if more > 0 {
+            let before = self.owed.take().map_or(0, |(_, bytes)| bytes);
+            self.owed = Some((receipt.clone(), before + more));
+        }
         self.push(receipt, cost, since);
+    }
+
+    /// Takes permits for what was stored and is many times what was received: attributes that records share, samples. Not
+    /// while a batch with claims is in hand: this may wait for other connections.
+    async fn pay(&mut self, since: Instant) -> Result<(), SessionError> {
+        if !self.batch.frame.is_empty() {
+            return Ok(());
+        }
+        let Some((receipt, bytes)) = self.owed.take() else { return Ok(()) };
+        let budget = &self.forward.intake.budget;
+        let mut grant = budget.empty_grant();
+        self.window.beside(budget.extend(&mut grant, bytes)).await?;
+        self.window.push(receipt, grant, bytes, Vec::new(), 0, since);
+        Ok(())
     }
 
     /// Gives a receipt, the permits for `cost` bytes and the acks in hand to the window.

@@ -33,6 +33,7 @@ use super::window::{Window, WindowError};
 use crate::input::Stop;
 use crate::input::duplicates::Conversation;
 use crate::input::listener::Peer;
+use crate::journal::Receipt;
 use crate::output::refused::LetterError;
 use crate::pipeline::lane::Lane;
 use crate::pipeline::stream::Origin;
@@ -92,7 +93,13 @@ pub struct Session<R, W> {
     ack_count: u64,
     /// Bytes received or inflated for `batch`.
     batch_bytes: usize,
+    /// What was stored is so much larger than it was received, and not charged for that.
+    owed: Option<(Receipt, usize)>,
+    /// A rewritten tag.
+    scratch: Vec<u8>,
     received: bool,
+    /// Acks were written before all was read that had come: what is read next may have been sent before them.
+    hurried: bool,
     /// Said instead of an ack at the end, where the peer understands it.
     last_word: &'static [u8],
 }
@@ -131,7 +138,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             acks: Vec::new(),
             ack_count: 0,
             batch_bytes: 0,
+            owed: None,
+            scratch: Vec::new(),
             received: false,
+            hurried: false,
             last_word: b"",
             window,
             forward,
@@ -148,12 +158,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 Err(error) => break Err(error),
             }
         };
-        if self.window.is_empty() && matches!(ended, Ok(Next::Left)) {
+        if self.window.is_empty() && !self.hurried && matches!(ended, Ok(Next::Left)) {
             self.acks_were_read();
         }
         if !self.reader.unread().is_empty() && matches!(ended, Ok(Next::Left)) {
             self.forward.metrics.cut_messages.increment(1);
         }
+        // Nothing more is taken, and a peer that is slow to read its last acks must not hold what others wait for.
+        self.reader.forget();
         // A peer that is gone cannot take its acks; what it sent is stored all the same.
         match self.window.finish(self.last_word).await {
             Ok(()) if !matches!(ended, Ok(Next::Left) | Err(SessionError::Read(_))) => {
@@ -178,9 +190,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
         self.check_pace()?;
         // Whoever goes on talking has read the acks that were all written.
-        if self.window.is_empty() {
+        if self.window.is_empty() && !self.hurried {
             self.acks_were_read();
         }
+        let more = self.reader.has_more();
+        self.hurried = more && (self.hurried || !self.window.is_empty());
+        self.window.advance().await;
         self.check_first(read)?;
         self.learn_name();
         self.wait_for_buffers(stop).await?;

@@ -218,9 +218,7 @@ impl Metrics {
                 });
                 let from = batch.arena.len();
                 let keys = &self.metric.keys;
-                if let Err(reason) =
-                    keys.append(&mut batch.arena, bytes, &self.shared, &self.labels, more)
-                {
+                if let Err(reason) = keys.append(&mut batch.arena, bytes, &self.shared, &self.labels, more) {
                     // Else labels that are refused could be made for every sample, at no charge.
                     self.budget.take(batch.arena.len() - from);
                     batch.arena.truncate(from);
