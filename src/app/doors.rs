@@ -363,4 +363,25 @@ mod tests {
         assert!(!unix.is_open() && unix.reachable().is_none());
         assert_eq!(unix.place.to_string(), "unix:/run/s");
     }
+
+    /// A gateway that recovers has bound its socket and does not answer: it looks like one that died.
+    #[tokio::test]
+    async fn a_gateway_that_is_starting_keeps_its_socket_from_a_second_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let starting = tokio::net::UnixSocket::new_stream().unwrap();
+        starting.bind(&path).unwrap();
+        let operations = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let variables = [
+            ("SLUICEGATE__INPUTS__FORWARD__LISTEN", format!("unix:{}", path.display())),
+            ("SLUICEGATE__OPERATIONS__LISTEN", operations.local_addr().unwrap().to_string()),
+            ("SLUICEGATE__LOG_SERVICE__LISTEN", "127.0.0.1:0".to_owned()),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value));
+        let flags = crate::config::Flags { data_dir: Some(dir.path().to_owned()) };
+        let plan = crate::config::load(None, variables.into_iter(), &flags).unwrap();
+        let error = Doors::bind(&plan).await.err().unwrap().to_string();
+        assert!(error.starts_with("operations.listen: "), "{error}");
+        assert!(path.exists());
+    }
 }

@@ -275,10 +275,8 @@ pub(super) fn tls_trouble(to: &str, error: &io::Error) -> Option<Trouble> {
         Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })
             if presented.is_empty() =>
         {
-            format!(
-                "the certificate of {to} is for no name at all; make it anew with a subjectAltName, such as DNS:{to}",
-                to = host_of(to)
-            )
+            let name = alternative_name(to);
+            format!("the certificate of {to} is for no name at all; make it anew with subjectAltName={name}")
         }
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -325,7 +323,21 @@ fn refusal(to: &str, alert: AlertDescription) -> String {
     }
 }
 
-/// The host of `host:port`.
-fn host_of(to: &str) -> &str {
-    to.rsplit_once(':').map_or(to, |(host, _)| host)
+/// The subjectAltName, as OpenSSL writes it, of a server at `host:port`.
+fn alternative_name(to: &str) -> String {
+    let host = to.rsplit_once(':').map_or(to, |(host, _)| host).trim_matches(['[', ']']);
+    let kind = if host.parse::<std::net::IpAddr>().is_ok() { "IP" } else { "DNS" };
+    format!("{kind}:{host}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_for_a_certificate_have_their_kind() {
+        assert_eq!(alternative_name("gw.example:24224"), "DNS:gw.example");
+        assert_eq!(alternative_name("127.0.0.1:24224"), "IP:127.0.0.1");
+        assert_eq!(alternative_name("[::1]:24224"), "IP:::1");
+    }
 }
