@@ -12,6 +12,7 @@ pub mod listener;
 use std::sync::Arc;
 
 pub use crate::base::shutdown::Stop;
+use crate::base::signal::Signal;
 use crate::journal::Receipt;
 use crate::pipeline::Pipeline;
 use crate::pipeline::join::JoinSettings;
@@ -71,5 +72,10 @@ impl Intake {
     /// read, so it holds none of the budget that others need.
     pub async fn ready(&self, lane: &mut Lane) {
         self.pipeline.ready(lane).await;
+    }
+
+    /// Waits until there is room for the first message of a lane that has stored nothing yet.
+    pub async fn ready_for_first(&self, signal: Signal, tag: &[u8], bytes: u64) {
+        self.pipeline.ready_for_first(signal, tag, bytes).await;
     }
 }

@@ -48,6 +48,7 @@ mod model;
 pub use files::{DirectoryError, DiskFiles, Files, SegmentFile, Space};
 pub use handle::{Journal, OpenError};
 pub use queue::Evicted;
+pub use quota::Candidate;
 pub use shared::ReadError;
 pub use state::{QueueStats, Stats};
 pub use survey::{mend, survey};

@@ -82,7 +82,55 @@ impl Journal {
     }
 }
 
+/// Where bytes whose way is not decided yet may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub queue: QueueId,
+    /// They go to this queue or to another candidate; else the queue only stands for others with its options, and what it
+    /// holds itself says nothing.
+    pub exact: bool,
+}
+
+impl Journal {
+    /// Waits until one of several queues has room for bytes that go to one of them, not known which. Nothing is evicted
+    /// for it.
+    pub async fn admit_to_any(&self, candidates: &[Candidate], bytes: u64) {
+        let shared = self.shared();
+        loop {
+            let room = shared.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            let blocked = {
+                let mut state = shared.lock();
+                let has_room = |state: &mut State, candidate| shared.has_room(state, candidate, bytes);
+                if state.closing
+                    || candidates.is_empty()
+                    || candidates.iter().any(|candidate| has_room(&mut state, *candidate))
+                {
+                    return;
+                }
+                let full =
+                    candidates.iter().filter(|candidate| candidate.exact).map(|full| full.queue).collect();
+                Blocked::new(shared, &mut state, full)
+            };
+            let _ = tokio::time::timeout(SPACE_AGE, room).await;
+            drop(blocked);
+        }
+    }
+}
+
 impl Shared {
+    fn has_room(&self, state: &mut State, candidate: Candidate, bytes: u64) -> bool {
+        let Some(queue) = state.queue(candidate.queue) else { return true };
+        let (options, live) = (queue.options, queue.live_bytes);
+        if options.on_full == OnFull::EvictOldest {
+            return true;
+        }
+        let over = candidate.exact && live > 0 && live.saturating_add(bytes) > options.max_bytes;
+        let crowded = options.storage == Storage::Disk && self.crowded(state, bytes);
+        !over && !crowded
+    }
+
     /// Queues that have no room for what is needed, after evicting where that is wanted.
     fn full(&self, state: &mut State, need: &[(QueueId, u64)]) -> Vec<QueueId> {
         let of_disk =

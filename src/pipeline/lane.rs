@@ -126,6 +126,11 @@ impl Lane {
         };
     }
 
+    /// Whether nothing is known of what this lane brings.
+    pub fn is_fresh(&self) -> bool {
+        self.last_need.is_empty()
+    }
+
     /// Remembers what a batch needed. Several may be stored before the next look at the buffers, for different ones, and
     /// one that needs nothing says nothing about what is to come.
     pub(super) fn note_need(&mut self, need: &[(QueueId, u64)]) {

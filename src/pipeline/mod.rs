@@ -22,8 +22,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::base::metrics::{Counter, counter};
+use crate::base::signal::Signal;
 use crate::config::plan::Compression;
-use crate::journal::{Append, Commit, Journal, QueueId, Receipt, Submitted};
+use crate::journal::{Append, Candidate, Commit, Journal, QueueId, Receipt, Submitted};
 use crate::record::{Batch, Timestamp};
 use crate::wire::loggroup::packed;
 use destinations::Destinations;
@@ -123,6 +124,19 @@ impl Pipeline {
             self.journal.admit(&lane.last_need).await;
             lane.admitted = true;
         }
+    }
+
+    /// Waits until there is room for the first message of a lane that has stored nothing yet: where it may go follows
+    /// from its tag. A sender that connects anew for every chunk would else pass every bound.
+    pub async fn ready_for_first(&self, signal: Signal, tag: &[u8], bytes: u64) {
+        let candidate = |index: usize| {
+            let route = self.router.route(index);
+            let destination = self.destinations.default_of(route.destination, signal);
+            Candidate { queue: destination.queue, exact: route.logstore.is_none() }
+        };
+        let candidates: Vec<Candidate> =
+            self.router.candidates(signal, tag).into_iter().map(candidate).collect();
+        self.journal.admit_to_any(&candidates, bytes).await;
     }
 
     /// Emits the lines whose time is up. Called by a timer, which a full buffer must not hold: lines are bounded, and

@@ -21,6 +21,7 @@ pub(super) fn inputs(mut raw: Vec<RawInput>, faults: &Faults) -> Vec<InputPlan> 
         fields(&raw, key, faults);
         let plan = forward(raw);
         sizes(&plan, key, faults);
+        sockets(&plan, key, faults);
         InputPlan { kind: InputKind::Forward(plan), name }
     };
     raw.into_iter().map(input).collect()
@@ -59,6 +60,17 @@ fn forward(raw: RawForward) -> ForwardPlan {
         join_partial: raw.join_partial.unwrap_or(true),
         join_timeout: raw.join_timeout.unwrap_or(limits::JOIN_TIMEOUT),
         max_line: in_memory(raw.max_line, limits::JOINED_BYTES),
+    }
+}
+
+/// A peer on a Unix socket has no address, so no client section names it.
+fn sockets(plan: &ForwardPlan, key: impl Fn(&str) -> String, faults: &Faults) {
+    let closed = plan.security.as_ref().is_some_and(|security| !security.allow_anonymous_source);
+    if closed && let Some(socket) = plan.listen.iter().find(|listen| matches!(listen, Listen::Unix(_))) {
+        let what = format!(
+            "`{socket}` lets nobody in: its peers have no address that security.clients could name, and allow_anonymous_source is false"
+        );
+        faults.key(&key("listen"), what);
     }
 }
 

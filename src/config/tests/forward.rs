@@ -148,6 +148,10 @@ fn tags_have_one_placeholder() {
             ),
             ("client_name_key: c", &format!("client_name_key: {needs}")),
             ("tls: { certificate: /c }, client_name_key: c", "tls.key: is missing"),
+            (
+                "listen: 'unix:/s', security: { shared_key: k, allow_anonymous_source: false, clients: [ { host: h } ] }",
+                "listen: `unix:/s` lets nobody in",
+            ),
         ],
     );
     let found = lines(loaded(&long, &[])).join("\n");

@@ -30,6 +30,7 @@ use super::message;
 use super::reader::Reader;
 use super::tag::TagRewrite;
 use super::window::{Window, WindowError};
+use crate::base::limits;
 use crate::input::Stop;
 use crate::input::duplicates::Conversation;
 use crate::input::listener::Peer;
@@ -169,7 +170,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         // A peer that is gone cannot take its acks; what it sent is stored all the same.
         match self.window.finish(self.last_word).await {
             Ok(()) if !matches!(ended, Ok(Next::Left) | Err(SessionError::Read(_))) => {
-                self.reader.discard(self.forward.plan.linger_timeout).await;
+                let discarding = self.reader.discard(self.forward.plan.linger_timeout);
+                tokio::select! {
+                    () = discarding => {}
+                    // A stop has no time for a long linger.
+                    () = async {
+                        stop.draining.cancelled().await;
+                        tokio::time::sleep(limits::LINGER).await;
+                    } => {}
+                }
             }
             Ok(()) => {}
             Err(error) => tracing::debug!("not all acks were taken: {error}"),

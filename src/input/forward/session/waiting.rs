@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Session, SessionError};
-use crate::base::limits;
+use crate::base::{limits, signal};
 use crate::input::Stop;
 use crate::input::forward::json::{self, Framer};
-use crate::input::forward::message::{self, Frame};
+use crate::input::forward::message::{self, Frame, Signal};
 use crate::record::Batch;
 use crate::record::msgpack::{Scanner, foreign};
 
@@ -79,11 +79,17 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// need, unless it is in the middle of a large message; then it makes way once the budget is spent.
     pub(super) async fn wait_for_buffers(&mut self, stop: &Stop) -> Result<(), SessionError> {
         let patience = self.forward.plan.full_timeout;
+        let first = if self.lane.is_fresh() { self.first_message() } else { None };
         loop {
             let (reader, lane) = (&mut self.reader, &mut self.lane);
             let intake = &self.forward.intake;
             let waiting = async {
-                let mut ready = std::pin::pin!(intake.ready(lane));
+                let mut ready = std::pin::pin!(async {
+                    match &first {
+                        Some((signal, tag, bytes)) => intake.ready_for_first(*signal, tag, *bytes).await,
+                        None => intake.ready(lane).await,
+                    }
+                });
                 tokio::select! {
                     biased;
                     () = &mut ready => return true,
@@ -126,6 +132,25 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             return Err(SessionError::Full(waited));
         }
         Ok(())
+    }
+
+    /// Signal, tag and length of the first message that is there, as far as they can be told before it is taken.
+    fn first_message(&self) -> Option<(signal::Signal, Vec<u8>, u64)> {
+        let mut scanner = Scanner::new(self.forward.scan_limits());
+        let len = scanner.scan(self.reader.unread()).ok()??;
+        let frame = &self.reader.unread()[..len];
+        let Ok(Frame::Message(message)) = message::open_with(frame, scanner.body_end()) else { return None };
+        let signal = match message.options.signal {
+            Signal::Logs => signal::Signal::Logs,
+            Signal::Other(1) => signal::Signal::Metrics,
+            Signal::Other(2) => signal::Signal::Traces,
+            Signal::Other(3) => signal::Signal::Blobs,
+            Signal::Other(4) => signal::Signal::Profiles,
+            Signal::Other(_) => return None,
+        };
+        let mut scratch = Vec::new();
+        let tag = self.rewrite.apply(&frame[message.tag], &mut scratch).to_vec();
+        Some((signal, tag, len as u64))
     }
 
     /// Whether the first message that waits is complete and asks for an ack the way Fluentd does: by 16 bytes of base64
