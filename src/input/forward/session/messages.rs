@@ -7,7 +7,6 @@
 //! receipt and not decoded again. Between that and handing its batch over nothing is awaited but the journal
 //! (`input::duplicates`).
 
-use std::ops::Range;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -39,10 +38,41 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     pub(super) async fn take_messages(&mut self) -> Result<usize, SessionError> {
         let ((region, ends), cut) = self.cut().await?;
         let count = ends.len();
-        let mut start = 0;
         let (since, received) = (Instant::now(), Timestamp::now());
+        let mut tally = Tally::default();
+        let taken = self.take_each(&region, ends, since, received, &mut tally).await;
+        self.forward.count(&self.lane.origin, &tally);
+        taken?;
+        self.pay(since).await?;
+        cut?;
+        Ok(count)
+    }
+
+    /// Takes the messages of `region`, which end where `ends` says.
+    async fn take_each(
+        &mut self,
+        region: &Bytes,
+        ends: Vec<(usize, usize)>,
+        since: Instant,
+        received: Timestamp,
+        tally: &mut Tally,
+    ) -> Result<(), SessionError> {
+        let mut start = 0;
         for (end, body_end) in ends {
-            let taken = self.take_message(&region, start..end, body_end, since, received).await;
+            let frame = &region[start..end];
+            let taken = match message::open_with(frame, body_end) {
+                Ok(Frame::Heartbeat) => Ok(()),
+                Ok(Frame::Message(message)) => {
+                    let rewrite = self.rewrite.clone();
+                    let mut scratch = std::mem::take(&mut self.scratch);
+                    let tag = rewrite.apply(&frame[message.tag.clone()], &mut scratch);
+                    let opened = Opened { frame, message: &message, tag, since, received };
+                    let taken = self.take_message(region, start, &opened, tally).await;
+                    self.scratch = scratch;
+                    taken
+                }
+                Err(error) => Err(error.into()),
+            };
             if taken.is_err() {
                 self.flush(since);
             }
@@ -53,36 +83,22 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             }
         }
         self.flush(since);
-        self.pay(since).await?;
-        cut?;
-        Ok(count)
+        Ok(())
     }
 
     async fn take_message(
         &mut self,
         region: &Bytes,
-        place: Range<usize>,
-        body_end: usize,
-        since: Instant,
-        received: Timestamp,
+        start: usize,
+        opened: &Opened<'_>,
+        tally: &mut Tally,
     ) -> Result<(), SessionError> {
-        let frame = &region[place.clone()];
-        let Frame::Message(message) = message::open_with(frame, body_end)? else {
-            return Ok(());
-        };
-        let rewrite = self.rewrite.clone();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let tag = rewrite.apply(&frame[message.tag.clone()], &mut scratch);
-        let opened = Opened { frame, message: &message, tag, since, received };
-        let mut tally = Tally::default();
-        let taken = if self.forward.is_oversize(&self.lane.origin, frame.len()) {
-            self.set_aside(region.slice(place), None, "chunk_size_limit", &opened).await
-        } else {
-            self.decode(region, place.start, &opened, &mut tally).await
-        };
-        self.forward.count(&self.lane.origin, &tally);
-        self.scratch = scratch;
-        taken
+        let len = opened.frame.len();
+        if self.forward.is_oversize(&self.lane.origin, len) {
+            let frame = region.slice(start..start + len);
+            return self.set_aside(frame, None, "chunk_size_limit", opened).await;
+        }
+        self.decode(region, start, opened, tally).await
     }
 
     /// Decodes one message, which starts at `start` of `region`. Message-mode events stay in the batch for the next

@@ -73,6 +73,9 @@ pub enum SessionError {
     Read(#[from] std::io::Error),
 }
 
+/// What a connection takes before the others of its worker get their turn.
+const FAIR_BYTES: usize = limits::READ_BYTES;
+
 pub struct Session<R, W> {
     forward: Arc<Forward>,
     reader: Reader<R>,
@@ -99,6 +102,8 @@ pub struct Session<R, W> {
     /// A rewritten tag.
     scratch: Vec<u8>,
     received: bool,
+    /// Bytes taken since others had their turn.
+    turn_bytes: usize,
     /// Acks were written before all was read that had come: what is read next may have been sent before them.
     hurried: bool,
     /// Said instead of an ack at the end, where the peer understands it.
@@ -142,6 +147,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             owed: None,
             scratch: Vec::new(),
             received: false,
+            turn_bytes: 0,
             hurried: false,
             last_word: b"",
             window,
@@ -210,6 +216,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         self.wait_for_buffers(stop).await?;
         let taken = self.take_messages().await?;
         self.reader.give_back();
+        // A socket with always more to read would keep its worker for itself.
+        self.turn_bytes += read;
+        if self.turn_bytes >= FAIR_BYTES {
+            self.turn_bytes = 0;
+            self.window.beside(tokio::task::yield_now()).await?;
+        }
         if taken > 0 && self.forward.plan.deny_keepalive {
             return Ok(Next::Close);
         }
