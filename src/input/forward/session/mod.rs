@@ -221,6 +221,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         if self.turn_bytes >= FAIR_BYTES {
             self.turn_bytes = 0;
             self.window.beside(tokio::task::yield_now()).await?;
+            self.hurried |= more;
         }
         if taken > 0 && self.forward.plan.deny_keepalive {
             return Ok(Next::Close);
