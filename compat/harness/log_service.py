@@ -8,6 +8,8 @@ import time
 
 from aliyun.log import LogClient
 
+from .wait import equal, wait_until
+
 PROJECT = "sluicegate"
 ENDPOINT = "http://cn-local.log.local"
 PAGE = 100  # the most that GetLogs returns
@@ -43,3 +45,12 @@ class LogService:
 
     def logstores(self):
         return self.client.list_logstore(self.project).get_logstores()
+
+
+def numbered(gateway, topic, count):
+    """The records of a topic by their number, once all are there; each number once."""
+    logs, query = gateway.log_service(), f'__topic__: "{topic}"'
+    wait_until(f"{count} records of {topic}", lambda: logs.holds(count, query), 30, 0.1)
+    found = logs.search(query)
+    equal(f"numbers of {topic}, each once", sorted(int(r["number"]) for r in found), list(range(count)))
+    return {int(r["number"]): r for r in found}

@@ -2,21 +2,13 @@
 
 from fluent import asyncsender, sender
 
+from harness.log_service import numbered
 from harness.node import send
-from harness.wait import equal, wait_until
+from harness.wait import equal
 
 PEERS = ["npm"]
 COUNT = 500
 FAST = {"destinations": {"local": {"batch_age": "100ms"}}}
-
-
-def arrived(gateway, topic, count):
-    """The records of a topic, once all are there, by their number."""
-    logs, query = gateway.log_service(), f'__topic__: "{topic}"'
-    wait_until(f"{count} records of {topic}", lambda: logs.holds(count, query), 30, 0.1)
-    found = logs.search(query)
-    equal(f"numbers of {topic}, each once", sorted(int(r["number"]) for r in found), list(range(count)))
-    return {int(r["number"]): r for r in found}
 
 
 # --- PyPI fluent-logger
@@ -34,7 +26,7 @@ def test_python_sender(case):
     values = {"text": "café 日志", "float": 1.5, "true": True, "nil": None, "map": {"a": [1, "b"]}, "bytes": b"raw", "big": 2**63}
     emit_all(client, "sync", [{"number": n, **values} for n in range(COUNT)])
     client.close()
-    record = arrived(gateway, "py.sync", COUNT)[7]
+    record = numbered(gateway, "py.sync", COUNT)[7]
     want = {
         "text": "café 日志", "float": "1.5", "true": "true", "nil": "", "map": '{"a":[1,"b"]}', "bytes": "raw",
         "big": "9223372036854775808",
@@ -47,7 +39,7 @@ def test_python_sender_with_nanoseconds(case):
     client = sender.FluentSender("py", host="127.0.0.1", port=gateway.forward, nanosecond_precision=True)
     emit_all(client, "nano", [{"number": n} for n in range(COUNT)])
     client.close()
-    records = arrived(gateway, "py.nano", COUNT)
+    records = numbered(gateway, "py.nano", COUNT)
     times = [(r["__time__"], int(r["__time_ns_part__"])) for _, r in sorted(records.items())]
     equal("times ascend with the numbers", times, sorted(times))
     if not any(ns for _, ns in times):
@@ -59,7 +51,7 @@ def test_python_async_sender(case):
     client = asyncsender.FluentSender("py", host="127.0.0.1", port=gateway.forward, nanosecond_precision=True, queue_maxsize=COUNT)
     emit_all(client, "async", [{"number": n} for n in range(COUNT)])
     client.close()
-    arrived(gateway, "py.async", COUNT)
+    numbered(gateway, "py.async", COUNT)
 
 
 # --- npm
@@ -68,7 +60,7 @@ def test_python_async_sender(case):
 def node(case, script, mode, ack, count=COUNT):
     gateway = case.gateway(FAST)
     send(case, script, gateway.forward, mode, ack, count)
-    record = arrived(gateway, "js.events", count)[8]
+    record = numbered(gateway, "js.events", count)[8]
     want = {"text": "record 8 日志", "nested": '{"list":[1,null,true]}'}
     equal("values", {key: record.get(key) for key in want}, want)
 

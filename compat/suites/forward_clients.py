@@ -10,21 +10,13 @@ from fluent import asyncsender, sender
 from harness.certificates import Authority
 from harness.forward import Connection
 from harness.handshake import Client
+from harness.log_service import numbered
 from harness.node import send
 from harness.wait import equal, wait_until
 
 PEERS = ["npm", "go"]
 COUNT = 300
 FAST = {"destinations": {"local": {"batch_age": "100ms"}}}
-
-
-def arrived(gateway, topic, count):
-    """The records of a topic, each number once."""
-    logs, query = gateway.log_service(), f'__topic__: "{topic}"'
-    wait_until(f"{count} records of {topic}", lambda: logs.holds(count, query), 30, 0.1)
-    found = logs.search(query)
-    equal(f"numbers of {topic}, each once", sorted(int(r["number"]) for r in found), list(range(count)))
-    return {int(r["number"]): r for r in found}
 
 
 def gateway_with(case, **forward):
@@ -46,7 +38,7 @@ def go(case, gateway, tag, *options, environment=None):
         capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, env=environment,
     )
     equal("what the Go client says", (done.returncode, done.stdout.strip(), done.stderr[-500:]), (0, f"good {COUNT}", ""))
-    records = arrived(gateway, tag, COUNT)
+    records = numbered(gateway, tag, COUNT)
     want = {"text": 'record 8 "日志" \\ \u2028', "float": "1.5", "nil": "", "true": "true", "nested": '{"list":[1,2]}'}
     equal("values", {key: records[8].get(key) for key in want}, want)
     return records
@@ -75,7 +67,7 @@ def test_go_json(case):
         connection.send(json.dumps(["json.ack", 0, {"number": 0}, {"chunk": chunk}]).encode())
         want = json.dumps({"ack": chunk}, separators=(",", ":")).encode()
         equal("an ack in JSON", connection.read(len(want)), want)
-    arrived(gateway, "json.ack", 1)
+    numbered(gateway, "json.ack", 1)
 
 
 def test_go_unix(case):
@@ -121,24 +113,24 @@ def test_python_unix(case):
         if not client.emit("unix", {"number": number}):
             raise AssertionError(f"emit: {client.last_error}")
     client.close()
-    arrived(gateway, "py.unix", COUNT)
+    numbered(gateway, "py.unix", COUNT)
     client = asyncsender.FluentSender("py", host=f"unix://{path}", queue_maxsize=COUNT)
     for number in range(COUNT):
         client.emit("unix.async", {"number": number})
     client.close()
-    arrived(gateway, "py.unix.async", COUNT)
+    numbered(gateway, "py.unix.async", COUNT)
 
 
 def test_node_unix(case):
     gateway, path = unix_gateway(case)
     send(case, "fluent-logger.js", 0, "PackedForward", "ack", COUNT, {"path": path})
-    arrived(gateway, "js.events", COUNT)
+    numbered(gateway, "js.events", COUNT)
 
 
 def test_fluent_org_unix(case):
     gateway, path = unix_gateway(case)
     send(case, "fluent-org-logger.js", 0, "PackedForward", "ack", COUNT, {"socket": {"path": path}})
-    arrived(gateway, "js.events", COUNT)
+    numbered(gateway, "js.events", COUNT)
 
 
 # --- heartbeats
@@ -183,7 +175,7 @@ def test_tcp_heartbeats(case):
     with Connection(gateway.forward) as connection:
         connection.send(b"\xc0\xc0")
         connection.acknowledged("after.nil", {"number": 0})
-    arrived(gateway, "after.nil", 1)
+    numbered(gateway, "after.nil", 1)
     equal("warnings", quiet(gateway), [])
     equal("closed for a fault", gateway.metric("sluicegate_input_closed_total"), 0)
 
@@ -206,5 +198,5 @@ def test_secured_heartbeats(case):
     with Connection(gateway.forward, tls=authority.client()) as connection:
         equal("refusal", connection.greet(Client("a-shared-key")), None)
         connection.acknowledged("after.beats", {"number": 0})
-    arrived(gateway, "after.beats", 1)
+    numbered(gateway, "after.beats", 1)
     equal("warnings", quiet(gateway), [])

@@ -11,6 +11,7 @@ mod client;
 mod fault;
 pub mod names;
 mod pem;
+mod plan;
 mod server;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use client::ClientTls;
 pub use fault::{Fault, certificate_fault};
+pub use plan::{ClientAuth, TlsPlan, TlsVersion};
 pub use server::{Accepted, Reload, ServerStream, ServerTls};
 
 use std::io;

@@ -54,34 +54,6 @@ impl Drop for Blocked<'_> {
     }
 }
 
-impl Journal {
-    /// Waits until every queue has room for its bytes, each per its [`OnFull`]. Returns at once after the journal was
-    /// closed. Dropping the future gives up the place; nothing is reserved.
-    pub async fn admit(&self, need: &[(QueueId, u64)]) {
-        let shared = self.shared();
-        loop {
-            let room = shared.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            let blocked = {
-                let mut state = shared.lock();
-                let full = shared.full(&mut state, need);
-                if full.is_empty() || state.closing {
-                    return;
-                }
-                let blocked = Blocked::new(shared, &mut state, full);
-                if state.pressed {
-                    shared.wake.notify_one();
-                }
-                blocked
-            };
-            // Space of the file system comes back without a word to us.
-            let _ = tokio::time::timeout(SPACE_AGE, room).await;
-            drop(blocked);
-        }
-    }
-}
-
 /// Where bytes whose way is not decided yet may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -92,9 +64,25 @@ pub struct Candidate {
 }
 
 impl Journal {
-    /// Waits until one of several queues has room for bytes that go to one of them, not known which. Nothing is evicted
-    /// for it.
+    /// Waits until every queue has room for its bytes, each per its [`OnFull`]. Returns at once after the journal was
+    /// closed. Dropping the future gives up the place; nothing is reserved.
+    pub async fn admit(&self, need: &[(QueueId, u64)]) {
+        self.wait_while_full(|shared, state| shared.full(state, need)).await;
+    }
+
+    /// As [`Journal::admit`] for bytes that go to one of several queues, not known which: waits until one of them has room.
+    /// Nothing is evicted for it.
     pub async fn admit_to_any(&self, candidates: &[Candidate], bytes: u64) {
+        self.wait_while_full(|shared, state| {
+            if candidates.iter().any(|candidate| shared.has_room(state, *candidate, bytes)) {
+                return Vec::new();
+            }
+            candidates.iter().map(|candidate| candidate.queue).collect()
+        })
+        .await;
+    }
+
+    async fn wait_while_full(&self, full: impl Fn(&Shared, &mut State) -> Vec<QueueId>) {
         let shared = self.shared();
         loop {
             let room = shared.room.notified();
@@ -102,17 +90,17 @@ impl Journal {
             room.as_mut().enable();
             let blocked = {
                 let mut state = shared.lock();
-                let has_room = |state: &mut State, candidate| shared.has_room(state, candidate, bytes);
-                if state.closing
-                    || candidates.is_empty()
-                    || candidates.iter().any(|candidate| has_room(&mut state, *candidate))
-                {
+                let full = full(shared, &mut state);
+                if full.is_empty() || state.closing {
                     return;
                 }
-                let full =
-                    candidates.iter().filter(|candidate| candidate.exact).map(|full| full.queue).collect();
-                Blocked::new(shared, &mut state, full)
+                let blocked = Blocked::new(shared, &mut state, full);
+                if state.pressed {
+                    shared.wake.notify_one();
+                }
+                blocked
             };
+            // Space of the file system comes back without a word to us.
             let _ = tokio::time::timeout(SPACE_AGE, room).await;
             drop(blocked);
         }

@@ -30,8 +30,8 @@ use x509_cert::der::Decode;
 use x509_cert::ext::pkix::BasicConstraints;
 
 use super::names::Names;
+use super::plan::{ClientAuth, TlsPlan, TlsVersion};
 use super::{TlsError, pem, provider};
-use crate::config::plan::{ClientAuth, TlsPlan, TlsVersion};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);

@@ -9,8 +9,8 @@ use rcgen::{
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsConnector;
 
+use super::plan::{ClientAuth, TlsPlan, TlsVersion};
 use super::{ClientTls, pem, provider};
-use crate::config::plan::{ClientAuth, TlsPlan, TlsVersion};
 
 pub(crate) const V1_2: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 pub(crate) const V1_3: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];

@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::plan::{ClientAuth, TlsPlan, TlsVersion};
 use super::testing::{Ca, Setup, V1_2, V1_3, connector, dns, swap_link};
 use super::*;
-use crate::config::plan::{ClientAuth, TlsPlan, TlsVersion};
 
 type Client = TlsStream<DuplexStream>;
 

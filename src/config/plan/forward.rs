@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::secret::Secret;
+pub use crate::base::tls::{ClientAuth, TlsPlan, TlsVersion};
 use crate::config::leaf::{Address, Network};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -86,37 +87,6 @@ pub struct UnixPlan {
     /// User and group, by name or number; unset ones stay the process's.
     pub user: Option<String>,
     pub group: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsPlan {
-    /// PEM, the server's own certificate first.
-    pub certificate: PathBuf,
-    /// PEM, without a passphrase.
-    pub key: PathBuf,
-    pub min_version: TlsVersion,
-    /// PEM: who may sign clients' certificates.
-    pub client_ca: Option<PathBuf>,
-    pub client_auth: ClientAuth,
-    /// Names of which a client's certificate must carry one, as subject common name or as subject alternative name; `*.`
-    /// stands for one label. Empty: any name.
-    pub client_names: Vec<String>,
-    /// Serve peers without TLS on the same port.
-    pub allow_plain: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsVersion {
-    V1_2,
-    V1_3,
-}
-
-/// Whether clients show a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    None,
-    Optional,
-    Required,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,6 +36,41 @@ fn a_full_queue_blocks_its_own_senders_until_something_is_settled() {
 }
 
 #[test]
+fn what_may_go_to_several_queues_waits_until_one_has_room() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let disk = Disk::default();
+        let (journal, other) = open_sized(&disk, 40_000);
+        let small = journal.queue("small", QueueOptions { max_bytes: 2500, ..BLOCK });
+        let evicting = journal
+            .queue("evicting", QueueOptions { on_full: OnFull::EvictOldest, max_bytes: 2500, ..BLOCK });
+        let at = |queue, exact| Candidate { queue, exact };
+        store(&journal, small, 0..2);
+        store(&journal, evicting, 2..4);
+        assert!(poll(journal.admit_to_any(&[], 1000)).is_ready());
+        assert!(poll(journal.admit_to_any(&[at(small, true), at(other, true)], 1000)).is_ready());
+        assert!(
+            poll(journal.admit_to_any(&[at(small, false)], 1000)).is_ready(),
+            "its own bytes say nothing"
+        );
+        assert!(poll(journal.admit_to_any(&[at(evicting, true)], 1000)).is_ready());
+        assert_eq!(journal.stats().queues[2].evicted.entries, 0, "nothing goes for what is not decided");
+        {
+            let alone = [at(small, true)];
+            let mut waiting = pin!(journal.admit_to_any(&alone, 1000));
+            assert!(poll(waiting.as_mut()).is_pending());
+            journal.settle(small, [0]);
+            waiting.await;
+        }
+        store(&journal, other, 4..30);
+        let stands_for_others = [at(small, false)];
+        let mut waiting = pin!(journal.admit_to_any(&stands_for_others, 15_000));
+        assert!(poll(waiting.as_mut()).is_pending(), "all of the journal is full");
+        assert!(journal.shared().lock().pressed, "the journal is told to make room");
+    });
+}
+
+#[test]
 fn the_whole_journal_has_a_bound_and_so_has_the_file_system() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
