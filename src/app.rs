@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, operations};
 use crate::base::shutdown::Stop;
 use crate::base::tls::ServerTls;
-use crate::config::plan::{InputKind, InputPlan, Plan};
+use crate::config::plan::{InputKind, InputPlan, JoinPlan, Plan};
 use crate::input::Intake;
 use crate::input::budget::Budget;
 use crate::input::duplicates::{self, Duplicates};
@@ -32,7 +32,7 @@ use crate::input::forward::Forward;
 use crate::journal::Journal;
 use crate::pipeline::Pipeline;
 use crate::pipeline::destinations::{Destination, Destinations};
-use crate::pipeline::join::{JoinSettings, Joiner};
+use crate::pipeline::join::{JoinSettings, Joiner, Marks};
 use crate::pipeline::route::Router;
 use crate::pipeline::tidy::Tidy;
 use crate::store::ACCESS_KEY_FILE;
@@ -142,7 +142,7 @@ impl Gateway {
                 let input = plan.inputs.iter().find(|input| input.name == *name);
                 match input {
                     Some(InputPlan { kind: InputKind::Forward(settings), .. }) => forward.reload(settings),
-                    None => tracing::warn!(input = %name,
+                    _ => tracing::warn!(input = %name,
                         "inputs.{name} is no longer configured; until a restart it runs on, with the keys it has"),
                 }
             }
@@ -212,10 +212,7 @@ async fn wire(
     let shipping = Arc::new(Shipping::new(journal.clone(), letters.clone(), embedded, status.clone()));
 
     let (destinations, mut announced) = Destinations::new(&plan, journal.clone());
-    let joining = plan.inputs.iter().any(|input| {
-        let InputKind::Forward(forward) = &input.kind;
-        forward.join_partial
-    });
+    let joining = plan.inputs.iter().any(|input| input.kind.join().partial);
     let waiting = journal.recovered();
     let joiner = (joining || waiting.iter().any(|queue| queue == "pending"))
         .then(|| Joiner::new(journal.clone(), join_settings(&plan)));
@@ -238,10 +235,10 @@ async fn wire(
     let (mut listening, mut heartbeats, mut watched, mut forwards) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (input, InputDoors { gate, keys, doors, .. }) in plan.inputs.iter().zip(doors) {
-        let InputKind::Forward(settings) = &input.kind;
+        let InputKind::Forward(settings) = &input.kind else { continue };
         let forward = Arc::new(Forward::new(
             &input.name,
-            settings.clone(),
+            (**settings).clone(),
             keys,
             plan.records.nil,
             intake.clone(),
@@ -333,10 +330,9 @@ async fn tick(
 
 /// How each input joins, by name: for the pieces an earlier run left.
 fn join_settings(plan: &Plan) -> HashMap<String, JoinSettings> {
-    let of_input = |input: &InputPlan| match &input.kind {
-        InputKind::Forward(forward) => {
-            (input.name.clone(), JoinSettings { timeout: forward.join_timeout, max_line: forward.max_line })
-        }
+    let of_input = |input: &InputPlan| {
+        let JoinPlan { timeout, max_line, .. } = *input.kind.join();
+        (input.name.clone(), JoinSettings { timeout, max_line, marks: Marks::Fields })
     };
     plan.inputs.iter().map(of_input).collect()
 }

@@ -223,10 +223,13 @@ impl InputDoors {
             let key = format!("inputs.{name}.listen");
             doors.push(match listen {
                 Listen::Tcp(address) => InputDoor::tcp(key, address, settings.udp_heartbeat).await?,
-                Listen::Unix(path) => InputDoor::Unix(BoundFile::new(key, path, &settings.unix).await?),
+                Listen::Udp(_) | Listen::Unixgram(_) => continue,
+                Listen::Unix(path) => {
+                    InputDoor::Unix(BoundFile::new(key, path, &settings.connections.unix).await?)
+                }
             });
         }
-        let tls = settings.tls.as_ref().is_some_and(|tls| !tls.allow_plain);
+        let tls = settings.connections.tls.as_ref().is_some_and(|tls| !tls.allow_plain);
         Ok(InputDoors { gate: Arc::new(gate), keys, doors, guarded: tls || settings.security.is_some() })
     }
 }
@@ -254,7 +257,7 @@ impl Doors {
         let mut inputs = Vec::new();
         let all = connections(plan);
         for input in &plan.inputs {
-            let InputKind::Forward(settings) = &input.kind;
+            let InputKind::Forward(settings) = &input.kind else { continue };
             inputs.push(InputDoors::bind(&input.name, settings, all.clone()).await?);
         }
         Ok(Doors { operations, log_service, inputs })
@@ -280,8 +283,7 @@ fn connections(plan: &Plan) -> Arc<Semaphore> {
     let limit = descriptors::raise();
     let room = descriptors::for_connections(limit);
     for input in &plan.inputs {
-        let InputKind::Forward(settings) = &input.kind;
-        let wanted = settings.max_connections;
+        let wanted = input.kind.connections().map_or(0, |connections| connections.max_connections);
         if wanted > room {
             tracing::warn!(input = %input.name,
                 "this process may have {limit} files open, so {room} connections are taken at once and not the {wanted} of \

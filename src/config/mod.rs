@@ -12,6 +12,7 @@
 //! Reading order: [`plan`] (what the program uses), `raw` (what may be typed), [`load()`] (how one becomes the other).
 
 pub mod data_dir;
+pub mod docker_tag;
 pub mod leaf;
 pub mod names;
 pub mod pattern;

@@ -3,9 +3,13 @@
 //! Everything has a value, every name that was typed is an index into its list, and nothing here can be wrong in a way
 //! that only shows at run time, save what a template renders. `Debug` shows no secret.
 
+mod connections;
 mod forward;
+mod native;
 
+pub use connections::*;
 pub use forward::*;
+pub use native::*;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +61,12 @@ pub struct InputPlan {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum InputKind {
-    Forward(ForwardPlan),
+    Forward(Box<ForwardPlan>),
+    Syslog(SyslogPlan),
+    Gelf(GelfPlan),
+    Splunk(SplunkPlan),
+    DockerPlugin(DockerPluginPlan),
+    Docker(DockerPlan),
 }
 
 #[derive(Clone, Debug)]
@@ -92,6 +101,25 @@ pub enum Step {
     Remove(Vec<String>),
     /// From, to; no field is both in one step.
     Rename(Vec<(String, String)>),
+    Parse(ParsePlan),
+}
+
+/// Makes fields of the text of one. A record whose text is not of that kind stays as it is and is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParsePlan {
+    pub format: ParseFormat,
+    /// The field whose text is parsed.
+    pub key: String,
+    /// Keep that field beside what it was parsed into.
+    pub keep: bool,
+    /// Before each key that was parsed; empty for none.
+    pub prefix: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParseFormat {
+    /// An object; its members become fields, nested ones stay compact JSON.
+    Json,
 }
 
 #[derive(Clone, Debug)]
@@ -245,6 +273,41 @@ pub struct LogServicePlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationsPlan {
     pub listen: Address,
+}
+
+impl InputKind {
+    /// Where it listens; nothing for inputs that read files, and for the plugin, which has one socket of its own.
+    pub fn listen(&self) -> &[Listen] {
+        match self {
+            InputKind::Forward(plan) => &plan.listen,
+            InputKind::Syslog(plan) => &plan.listen,
+            InputKind::Gelf(plan) => &plan.listen,
+            InputKind::Splunk(plan) => &plan.listen,
+            InputKind::DockerPlugin(_) | InputKind::Docker(_) => &[],
+        }
+    }
+
+    /// What it asks of its connections, where it has some.
+    pub fn connections(&self) -> Option<&ConnectionsPlan> {
+        match self {
+            InputKind::Forward(plan) => Some(&plan.connections),
+            InputKind::Syslog(plan) => Some(&plan.connections),
+            InputKind::Gelf(plan) => Some(&plan.connections),
+            InputKind::Splunk(plan) => Some(&plan.connections),
+            InputKind::DockerPlugin(_) | InputKind::Docker(_) => None,
+        }
+    }
+
+    pub fn join(&self) -> &JoinPlan {
+        match self {
+            InputKind::Forward(plan) => &plan.join,
+            InputKind::Syslog(plan) => &plan.join,
+            InputKind::Gelf(plan) => &plan.join,
+            InputKind::Splunk(plan) => &plan.join,
+            InputKind::DockerPlugin(plan) => &plan.join,
+            InputKind::Docker(plan) => &plan.join,
+        }
+    }
 }
 
 impl Condition {

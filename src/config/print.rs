@@ -17,8 +17,9 @@ pub(super) fn effective(plan: &Plan) -> String {
     page.heading(0, "inputs");
     for input in &plan.inputs {
         page.heading(1, &input.name);
-        let InputKind::Forward(forward) = &input.kind;
-        page.forward(forward);
+        if let InputKind::Forward(forward) = &input.kind {
+            page.forward(forward);
+        }
     }
     if !plan.routes.is_empty() {
         page.heading(0, "routes");
@@ -141,6 +142,7 @@ impl Page {
                 Step::Add(fields) => self.line(3, "- add", map(fields, Template::text)),
                 Step::Rename(fields) => self.line(3, "- rename", map(fields, |to| escape(to))),
                 Step::Remove(keys) => self.line(3, "- remove", list(keys)),
+                Step::Parse(_) => {}
             }
         }
     }

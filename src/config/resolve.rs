@@ -242,12 +242,12 @@ fn addresses(plan: &Plan, faults: &Faults) {
     let mut taken: Vec<(String, &Address)> = Vec::new();
     let mut paths: Vec<(String, &PathBuf)> = Vec::new();
     for input in &plan.inputs {
-        let InputKind::Forward(forward) = &input.kind;
         let key = format!("inputs.{}.listen", input.name);
-        for listen in &forward.listen {
+        for listen in input.kind.listen() {
             match listen {
                 Listen::Tcp(address) => taken.push((key.clone(), address)),
-                Listen::Unix(path) => paths.push((key.clone(), path)),
+                Listen::Unix(path) | Listen::Unixgram(path) => paths.push((key.clone(), path)),
+                Listen::Udp(_) => {}
             }
         }
     }

@@ -42,7 +42,10 @@ fn nothing_configured_is_the_embedded_default() {
     assert_eq!(plan.data_dir, Path::new("/d"));
     let [InputPlan { name, kind: InputKind::Forward(forward) }] = plan.inputs.as_slice() else { panic!() };
     assert_eq!((name.as_str(), forward.listen[0].to_string().as_str()), ("forward", "127.0.0.1:24224"));
-    assert_eq!((forward.max_message, forward.window, forward.max_line), (64 << 20, 8 << 20, 1 << 20));
+    assert_eq!(
+        (forward.max_message, forward.connections.window, forward.join.max_line),
+        (64 << 20, 8 << 20, 1 << 20)
+    );
     let [local] = plan.destinations.as_slice() else { panic!() };
     assert!(matches!(local.target, Target::Embedded));
     assert_eq!(

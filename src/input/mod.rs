@@ -3,17 +3,21 @@
 //!
 //! Every input hands its batches to the one [`Intake`], which holds the byte budget and the way into the pipeline.
 
+pub mod batcher;
 pub mod budget;
 pub mod duplicates;
 pub mod forward;
 pub mod heartbeat;
 pub mod listener;
+pub mod oneway;
+pub mod positions;
+pub mod reader;
 
 use std::sync::Arc;
 
 pub use crate::base::shutdown::Stop;
 use crate::base::signal::Signal;
-use crate::journal::Receipt;
+use crate::journal::{Commit, Receipt, Submitted};
 use crate::pipeline::Pipeline;
 use crate::pipeline::join::JoinSettings;
 use crate::pipeline::lane::Lane;
@@ -61,11 +65,23 @@ impl Intake {
         if !conversation.has_claims() {
             return self.store(lane, batch, join);
         }
-        let mut boarded = None;
-        let submitted =
-            self.pipeline.store_with(lane, batch, join, |commit| boarded = Some(conversation.board(commit)));
+        let (submitted, boarded) = self.store_with(lane, batch, join, |commit| conversation.board(commit));
         conversation.handed_over(boarded, &submitted);
         submitted.receipt
+    }
+
+    /// As [`Intake::store`], and lets `board` put what belongs to these records into their commit. Not called when some of
+    /// what this lane stored since the last such call goes with the process.
+    pub fn store_with<T>(
+        &self,
+        lane: &mut Lane,
+        batch: &mut Batch,
+        join: Option<&JoinSettings>,
+        board: impl FnOnce(&mut Commit) -> T,
+    ) -> (Submitted, Option<T>) {
+        let mut boarded = None;
+        let submitted = self.pipeline.store_with(lane, batch, join, |commit| boarded = Some(board(commit)));
+        (submitted, boarded)
     }
 
     /// Waits until the buffers this lane wrote to last have room again. A connection whose destination blocks is not

@@ -29,6 +29,7 @@ pub fn apply(steps: &[Step], batch: &mut Batch, record: usize, scratch: &mut Vec
                     rename(batch, record, from.as_bytes(), to.as_bytes());
                 }
             }
+            Step::Parse(_) => {}
         }
     }
 }

@@ -1,23 +1,18 @@
 //! The plan of a forward input: where it listens, who may speak, what is done to what is said, and its bounds.
 
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use super::connections::{ConnectionsPlan, JoinPlan, Listen};
 use crate::base::secret::Secret;
-pub use crate::base::tls::{ClientAuth, TlsPlan, TlsVersion};
-use crate::config::leaf::{Address, Network};
+use crate::config::leaf::Network;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForwardPlan {
     /// At least one.
     pub listen: Vec<Listen>,
-    pub unix: UnixPlan,
+    pub connections: ConnectionsPlan,
     /// Answers the UDP heartbeats of Fluentd and Fluency on the TCP addresses.
     pub udp_heartbeat: bool,
-    pub tls: Option<TlsPlan>,
-    /// Peers that speak the PROXY protocol first; empty turns it off.
-    pub proxy_protocol: Vec<Network>,
     /// With it, peers have to know a shared key.
     pub security: Option<SecurityPlan>,
     pub tag: TagPlan,
@@ -36,12 +31,6 @@ pub struct ForwardPlan {
     pub deny_keepalive: bool,
     /// How long a connection that we end stays open for its peer to take the last acks.
     pub linger_timeout: Duration,
-    /// Without a byte for so long, a connection is closed.
-    pub idle_timeout: Option<Duration>,
-    /// Without progress inside a message for so long, a connection is closed.
-    pub stall_timeout: Duration,
-    /// For the TLS handshake, the PROXY header and the shared-key handshake together.
-    pub handshake_timeout: Duration,
     /// A peer whose message waits so long for room in a full buffer is told to come again, where that helps it.
     pub full_timeout: Duration,
     /// Bytes of one message; a larger one costs its connection.
@@ -53,40 +42,7 @@ pub struct ForwardPlan {
     /// Bytes a compressed chunk may inflate to.
     pub max_inflated: usize,
     pub max_depth: usize,
-    pub max_connections: usize,
-    pub max_connections_per_peer: Option<usize>,
-    /// Bytes one connection may have read and not yet stored.
-    pub window: usize,
-    /// Docker's `partial_*` pieces become one record.
-    pub join_partial: bool,
-    pub join_timeout: Duration,
-    /// Bytes of a joined line.
-    pub max_line: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    Tcp(Address),
-    /// A stream socket at this absolute path.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Listen::Tcp(address) => address.fmt(f),
-            Listen::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// Permissions of Unix sockets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnixPlan {
-    pub mode: u32,
-    /// User and group, by name or number; unset ones stay the process's.
-    pub user: Option<String>,
-    pub group: Option<String>,
+    pub join: JoinPlan,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

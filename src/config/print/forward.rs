@@ -11,13 +11,13 @@ impl Page {
     pub(super) fn forward(&mut self, forward: &ForwardPlan) {
         self.line(2, "type", "forward");
         self.line(2, "listen", list(&forward.listen));
-        self.line(2, "unix_mode", quoted(&format!("{:04o}", forward.unix.mode)));
-        self.owner(&forward.unix);
+        self.line(2, "unix_mode", quoted(&format!("{:04o}", forward.connections.unix.mode)));
+        self.owner(&forward.connections.unix);
         self.line(2, "udp_heartbeat", forward.udp_heartbeat);
-        if let Some(tls) = &forward.tls {
+        if let Some(tls) = &forward.connections.tls {
             self.tls(tls);
         }
-        self.line(2, "proxy_protocol", list(&forward.proxy_protocol));
+        self.line(2, "proxy_protocol", list(&forward.connections.proxy_protocol));
         if let Some(security) = &forward.security {
             self.security(security);
         }
@@ -52,9 +52,9 @@ impl Page {
         self.line(2, "skip_invalid_event", forward.skip_invalid_event);
         self.line(2, "deny_keepalive", forward.deny_keepalive);
         self.bounds(forward);
-        self.line(2, "join_partial", forward.join_partial);
-        self.line(2, "join_timeout", duration_text(forward.join_timeout));
-        self.line(2, "max_line", size_text(forward.max_line as u64));
+        self.line(2, "join_partial", forward.join.partial);
+        self.line(2, "join_timeout", duration_text(forward.join.timeout));
+        self.line(2, "max_line", size_text(forward.join.max_line as u64));
     }
 
     fn bounds(&mut self, forward: &ForwardPlan) {
@@ -69,14 +69,18 @@ impl Page {
         }
         self.line(2, "max_inflated", size_text(forward.max_inflated as u64));
         self.line(2, "max_depth", forward.max_depth);
-        self.line(2, "max_connections", forward.max_connections);
-        if let Some(most) = forward.max_connections_per_peer {
+        self.line(2, "max_connections", forward.connections.max_connections);
+        if let Some(most) = forward.connections.max_connections_per_peer {
             self.line(2, "max_connections_per_peer", most);
         }
-        self.line(2, "window", size_text(forward.window as u64));
-        self.line(2, "handshake_timeout", duration_text(forward.handshake_timeout));
-        self.line(2, "stall_timeout", duration_text(forward.stall_timeout));
-        self.line(2, "idle_timeout", forward.idle_timeout.map_or_else(|| "off".to_owned(), duration_text));
+        self.line(2, "window", size_text(forward.connections.window as u64));
+        self.line(2, "handshake_timeout", duration_text(forward.connections.handshake_timeout));
+        self.line(2, "stall_timeout", duration_text(forward.connections.stall_timeout));
+        self.line(
+            2,
+            "idle_timeout",
+            forward.connections.idle_timeout.map_or_else(|| "off".to_owned(), duration_text),
+        );
         self.line(2, "full_timeout", duration_text(forward.full_timeout));
         self.line(2, "linger_timeout", duration_text(forward.linger_timeout));
     }

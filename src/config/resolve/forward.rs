@@ -22,7 +22,7 @@ pub(super) fn inputs(mut raw: Vec<RawInput>, faults: &Faults) -> Vec<InputPlan> 
         let plan = forward(raw);
         sizes(&plan, key, faults);
         sockets(&plan, key, faults);
-        InputPlan { kind: InputKind::Forward(plan), name }
+        InputPlan { kind: InputKind::Forward(Box::new(plan)), name }
     };
     raw.into_iter().map(input).collect()
 }
@@ -31,10 +31,18 @@ fn forward(raw: RawForward) -> ForwardPlan {
     let (user, group) = raw.unix_owner.unwrap_or_default();
     ForwardPlan {
         listen: raw.listen.unwrap_or_else(|| vec![Listen::Tcp(Address::new(super::LOOPBACK, PORT))]),
-        unix: UnixPlan { mode: raw.unix_mode.unwrap_or(UNIX_MODE), user, group },
+        connections: ConnectionsPlan {
+            unix: UnixPlan { mode: raw.unix_mode.unwrap_or(UNIX_MODE), user, group },
+            tls: raw.tls.flatten(),
+            proxy_protocol: raw.proxy_protocol.unwrap_or_default(),
+            handshake_timeout: raw.handshake_timeout.unwrap_or(limits::HANDSHAKE),
+            idle_timeout: raw.idle_timeout.flatten(),
+            stall_timeout: raw.stall_timeout.unwrap_or(limits::STALL),
+            max_connections: raw.max_connections.unwrap_or(limits::CONNECTIONS),
+            max_connections_per_peer: raw.max_connections_per_peer,
+            window: in_memory(raw.window, limits::WINDOW_BYTES),
+        },
         udp_heartbeat: raw.udp_heartbeat.unwrap_or(true),
-        tls: raw.tls.flatten(),
-        proxy_protocol: raw.proxy_protocol.unwrap_or_default(),
         security: raw.security,
         tag: TagPlan { tag: raw.tag, add_tag_prefix: raw.add_tag_prefix, tag_prefix: raw.tag_prefix },
         source_address_key: raw.source_address_key,
@@ -45,21 +53,17 @@ fn forward(raw: RawForward) -> ForwardPlan {
         skip_invalid_event: raw.skip_invalid_event.unwrap_or(true),
         deny_keepalive: raw.deny_keepalive.unwrap_or(false),
         linger_timeout: raw.linger_timeout.unwrap_or(limits::LINGER),
-        idle_timeout: raw.idle_timeout.flatten(),
-        stall_timeout: raw.stall_timeout.unwrap_or(limits::STALL),
-        handshake_timeout: raw.handshake_timeout.unwrap_or(limits::HANDSHAKE),
         full_timeout: raw.full_timeout.unwrap_or(limits::FULL),
         max_message: in_memory(raw.max_message, limits::MESSAGE_BYTES),
         chunk_size_limit: raw.chunk_size_limit.map(|bytes| in_memory(Some(bytes), usize::MAX)),
         chunk_size_warn_limit: raw.chunk_size_warn_limit.map(|bytes| in_memory(Some(bytes), usize::MAX)),
         max_inflated: in_memory(raw.max_inflated, limits::INFLATED_BYTES),
         max_depth: raw.max_depth.unwrap_or(limits::DEPTH),
-        max_connections: raw.max_connections.unwrap_or(limits::CONNECTIONS),
-        max_connections_per_peer: raw.max_connections_per_peer,
-        window: in_memory(raw.window, limits::WINDOW_BYTES),
-        join_partial: raw.join_partial.unwrap_or(true),
-        join_timeout: raw.join_timeout.unwrap_or(limits::JOIN_TIMEOUT),
-        max_line: in_memory(raw.max_line, limits::JOINED_BYTES),
+        join: JoinPlan {
+            partial: raw.join_partial.unwrap_or(true),
+            timeout: raw.join_timeout.unwrap_or(limits::JOIN_TIMEOUT),
+            max_line: in_memory(raw.max_line, limits::JOINED_BYTES),
+        },
     }
 }
 

@@ -13,7 +13,8 @@ pub(super) fn loaded(keys: &str, env: &[(&str, &str)]) -> Result<Plan, ConfigErr
 
 pub(super) fn forward(keys: &str) -> ForwardPlan {
     let plan = loaded(keys, &[]).unwrap_or_else(|errors| panic!("{keys}\n{errors}"));
-    let InputKind::Forward(forward) = plan.inputs[0].kind.clone();
+    let InputKind::Forward(forward) = plan.inputs[0].kind.clone() else { panic!("{:?}", plan.inputs) };
+    let forward = *forward;
     let printed = plan.effective();
     if !printed.contains("***") {
         let again = from_text(&printed, &[]).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
@@ -40,19 +41,19 @@ pub(super) fn refused(section: &str, cases: &[(&str, &str)]) {
 #[test]
 fn without_keys_it_is_open_to_this_machine_alone_and_keeps_everything() {
     let plan = forward("");
-    assert_eq!(plan.unix, UnixPlan { mode: 0o660, user: None, group: None });
-    assert_eq!((plan.tls, plan.security, plan.tag), (None, None, TagPlan::default()));
-    assert!(plan.udp_heartbeat && plan.skip_invalid_event && plan.proxy_protocol.is_empty());
+    assert_eq!(plan.connections.unix, UnixPlan { mode: 0o660, user: None, group: None });
+    assert_eq!((plan.connections.tls, plan.security, plan.tag), (None, None, TagPlan::default()));
+    assert!(plan.udp_heartbeat && plan.skip_invalid_event && plan.connections.proxy_protocol.is_empty());
     assert!(!plan.resolve_hostname && !plan.deny_keepalive);
     assert_eq!(plan.metadata, Metadata::Nested);
     assert_eq!((plan.source_address_key, plan.source_hostname_key, plan.client_name_key), (None, None, None));
     assert_eq!(
-        (plan.chunk_size_limit, plan.chunk_size_warn_limit, plan.max_connections_per_peer),
+        (plan.chunk_size_limit, plan.chunk_size_warn_limit, plan.connections.max_connections_per_peer),
         (None, None, None)
     );
-    assert_eq!((plan.idle_timeout, plan.linger_timeout), (None, Duration::from_secs(1)));
+    assert_eq!((plan.connections.idle_timeout, plan.linger_timeout), (None, Duration::from_secs(1)));
     assert_eq!(
-        (plan.handshake_timeout, plan.full_timeout),
+        (plan.connections.handshake_timeout, plan.full_timeout),
         (Duration::from_secs(10), Duration::from_secs(60))
     );
     let plan = from_text("", &[HOME]).unwrap();
@@ -68,13 +69,13 @@ fn sockets_of_both_kinds() {
     );
     let Listen::Unix(path) = &plan.listen[1] else { panic!() };
     assert_eq!(path, Path::new("/run/a b,\"c\".sock"));
-    assert_eq!(plan.unix, UnixPlan { mode: 0o777, user: None, group: Some("adm".to_owned()) });
-    assert_eq!(plan.idle_timeout, Some(Duration::from_secs(1)));
+    assert_eq!(plan.connections.unix, UnixPlan { mode: 0o777, user: None, group: Some("adm".to_owned()) });
+    assert_eq!(plan.connections.idle_timeout, Some(Duration::from_secs(1)));
     assert!(loaded("idle_timeout: '${env:IDLE}'", &[("IDLE", "off")]).is_ok());
     assert_eq!(forward("listen: unix:/s").listen, [Listen::Unix(PathBuf::from("/s"))]);
     assert_eq!(forward("listen: '127.0.0.1:1, unix:/s'").listen.len(), 2);
     assert_eq!(forward(&format!("listen: unix:/{}", "s".repeat(106))).listen.len(), 1);
-    let owner = |keys| (forward(keys).unix.user, forward(keys).unix.group);
+    let owner = |keys| (forward(keys).connections.unix.user, forward(keys).connections.unix.group);
     assert_eq!(owner("unix_owner: fluent"), (Some("fluent".to_owned()), None));
     assert_eq!(owner("unix_owner: \"0:0\""), (Some("0".to_owned()), Some("0".to_owned())));
     refused(
@@ -116,9 +117,9 @@ fn sockets_of_both_kinds() {
 
 #[test]
 fn proxies_are_networks_or_single_addresses() {
-    assert_eq!(forward("proxy_protocol: 10.1.2.3/8").proxy_protocol[0].to_string(), "10.0.0.0/8");
-    assert_eq!(forward("proxy_protocol: '10.0.0.1, ::1'").proxy_protocol.len(), 2);
-    assert!(forward("proxy_protocol: ''").proxy_protocol.is_empty());
+    assert_eq!(forward("proxy_protocol: 10.1.2.3/8").connections.proxy_protocol[0].to_string(), "10.0.0.0/8");
+    assert_eq!(forward("proxy_protocol: '10.0.0.1, ::1'").connections.proxy_protocol.len(), 2);
+    assert!(forward("proxy_protocol: ''").connections.proxy_protocol.is_empty());
 }
 
 #[test]

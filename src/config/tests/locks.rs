@@ -8,7 +8,7 @@ fn security(keys: &str) -> SecurityPlan {
 }
 
 fn tls(keys: &str) -> TlsPlan {
-    forward(&format!("tls: {{ certificate: /c, key: /k, {keys} }}")).tls.unwrap()
+    forward(&format!("tls: {{ certificate: /c, key: /k, {keys} }}")).connections.tls.unwrap()
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn tls_asks_for_certificates_when_it_knows_who_signs_them() {
     let all = tls("client_ca: /ca, client_auth: optional, client_names: [ 'a b', '*.c' ], allow_plain: true");
     assert_eq!((all.client_auth, all.client_names.len(), all.allow_plain), (ClientAuth::Optional, 2, true));
     assert_eq!(tls("min_version: '1.3'").min_version, TlsVersion::V1_3);
-    let relative = forward("tls: { certificate: c.pem, key: ./k.pem }").tls.unwrap();
+    let relative = forward("tls: { certificate: c.pem, key: ./k.pem }").connections.tls.unwrap();
     let here = std::env::current_dir().unwrap();
     assert_eq!((relative.certificate, relative.key), (here.join("c.pem"), here.join("k.pem")));
 }
@@ -205,7 +205,7 @@ fn security_that_is_half_configured_is_refused() {
 fn sections_can_come_from_the_environment_alone() {
     let key = ("SLUICEGATE__INPUTS__FORWARD__SECURITY__SHARED_KEY", "0123");
     let plan = from_text("", &[HOME, key]).unwrap();
-    let InputKind::Forward(forward) = &plan.inputs[0].kind;
+    let InputKind::Forward(forward) = &plan.inputs[0].kind else { panic!("{:?}", plan.inputs) };
     assert_eq!(forward.security.as_ref().unwrap().shared_key.expose(), "0123");
     assert!(!plan.effective().contains("0123") && !format!("{plan:?}").contains("0123"));
 
@@ -218,8 +218,8 @@ fn sections_can_come_from_the_environment_alone() {
     );
     let plan =
         from_text("", &[HOME, certificate, ("SLUICEGATE__INPUTS__FORWARD__TLS__KEY", "/k.pem")]).unwrap();
-    let InputKind::Forward(forward) = &plan.inputs[0].kind;
-    assert_eq!(forward.tls.as_ref().unwrap().certificate, Path::new("/c.pem"));
+    let InputKind::Forward(forward) = &plan.inputs[0].kind else { panic!("{:?}", plan.inputs) };
+    assert_eq!(forward.connections.tls.as_ref().unwrap().certificate, Path::new("/c.pem"));
 
     for (name, value, expected) in [
         ("SHARED_KEY", "", "is empty; write a key, or set allow_empty_shared_key: true"),
@@ -257,7 +257,7 @@ fn files_of_secrets_are_known() {
     );
     let plan = loaded(&keys, &[]).unwrap();
     assert_eq!(plan.secret_files, [one.clone(), two]);
-    let InputKind::Forward(forward) = &plan.inputs[0].kind;
+    let InputKind::Forward(forward) = &plan.inputs[0].kind else { panic!("{:?}", plan.inputs) };
     assert_eq!(forward.security.as_ref().unwrap().clients[0].shared_key.as_ref().unwrap().expose(), "secret");
     std::fs::remove_file(&one).unwrap();
     let found = lines(loaded(&keys, &[])).join("\n");

@@ -10,7 +10,6 @@ pub mod faults;
 pub mod handshake;
 pub mod json;
 pub mod message;
-pub mod reader;
 pub mod session;
 pub mod signal;
 pub mod tag;
@@ -37,7 +36,7 @@ use crate::base::shutdown::Stop;
 use crate::base::signal::Signal;
 use crate::config::plan::{ForwardPlan, Nil};
 use crate::output::refused::{DeadLetters, LetterError, Unkept};
-use crate::pipeline::join::JoinSettings;
+use crate::pipeline::join::{JoinSettings, Marks};
 use crate::pipeline::stream::Origin;
 use crate::record::msgpack::Limits;
 use entries::Extra;
@@ -145,9 +144,7 @@ impl Forward {
         Forward {
             name: name.into(),
             drop_nil: nil == Nil::Drop,
-            join: plan
-                .join_partial
-                .then_some(JoinSettings { timeout: plan.join_timeout, max_line: plan.max_line }),
+            join: JoinSettings::new(&plan.join, Marks::Fields),
             intake,
             metrics,
             faults: Faults::new(name),

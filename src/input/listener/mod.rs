@@ -70,12 +70,12 @@ pub struct GateSettings {
 impl From<&ForwardPlan> for GateSettings {
     fn from(plan: &ForwardPlan) -> Self {
         GateSettings {
-            tls: plan.tls.clone(),
-            proxies: plan.proxy_protocol.clone(),
-            max_connections: plan.max_connections,
+            tls: plan.connections.tls.clone(),
+            proxies: plan.connections.proxy_protocol.clone(),
+            max_connections: plan.connections.max_connections,
             all: None,
-            max_connections_per_peer: plan.max_connections_per_peer,
-            handshake_timeout: plan.handshake_timeout,
+            max_connections_per_peer: plan.connections.max_connections_per_peer,
+            handshake_timeout: plan.connections.handshake_timeout,
             speaks_first: plan.security.is_some(),
         }
     }

@@ -27,6 +27,7 @@ use piece::{Piece, StreamKey};
 use super::stream::Origin;
 use crate::base::limits;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
+use crate::config::plan::JoinPlan;
 use crate::journal::{Append, Commit, Journal, OnFull, QueueId, QueueOptions, Receipt, Storage};
 use crate::record::Batch;
 
@@ -43,11 +44,28 @@ const FINISHED: usize = 4_096;
 pub struct JoinSettings {
     pub timeout: Duration,
     pub max_line: usize,
+    pub marks: Marks,
+}
+
+/// How an input's records tell that they are pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marks {
+    /// By the fields `partial_message`, `partial_id`, `partial_ordinal` and `partial_last`.
+    Fields,
+    /// Not at all: a text of exactly 16 KiB is a piece, and the next text of the same container and output goes on.
+    Length,
+}
+
+impl JoinSettings {
+    /// Nothing when the input does not join.
+    pub fn new(plan: &JoinPlan, marks: Marks) -> Option<JoinSettings> {
+        plan.partial.then_some(JoinSettings { timeout: plan.timeout, max_line: plan.max_line, marks })
+    }
 }
 
 impl Default for JoinSettings {
     fn default() -> Self {
-        JoinSettings { timeout: limits::JOIN_TIMEOUT, max_line: limits::JOINED_BYTES }
+        JoinSettings { timeout: limits::JOIN_TIMEOUT, max_line: limits::JOINED_BYTES, marks: Marks::Fields }
     }
 }
 

@@ -27,13 +27,13 @@ use super::Forward;
 use super::entries::Extra;
 use super::json::{FrameError, Framer, TranscodeError};
 use super::message;
-use super::reader::Reader;
 use super::tag::TagRewrite;
 use super::window::{Window, WindowError};
 use crate::base::limits;
 use crate::input::Stop;
 use crate::input::duplicates::Conversation;
 use crate::input::listener::Peer;
+use crate::input::reader::Reader;
 use crate::journal::Receipt;
 use crate::output::refused::LetterError;
 use crate::pipeline::lane::Lane;
@@ -126,7 +126,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let origin = Origin { input: forward.name.clone(), peer: peer.label.clone() };
         let window = Window::new(
             writer,
-            forward.plan.window,
+            forward.plan.connections.window,
             metrics.acks.clone(),
             metrics.unread_acks.clone(),
             metrics.ack_latency.clone(),

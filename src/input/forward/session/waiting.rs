@@ -24,7 +24,7 @@ const NOT_NOW: &[u8] = b"\x80";
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// Waits for bytes, writing acks meanwhile. 0 when no more will come.
     pub(super) async fn read(&mut self, stop: &Stop) -> Result<usize, SessionError> {
-        let plan = &self.forward.plan;
+        let plan = &self.forward.plan.connections;
         let inside = !self.reader.unread().is_empty();
         let patience = if inside { Some(plan.stall_timeout) } else { plan.idle_timeout };
         let (reader, lane, batch) = (&mut self.reader, &mut self.lane, &mut self.batch);
@@ -68,7 +68,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// A peer that sends a byte now and then is never silent for long, and could hold the whole budget with half a message.
     /// Once that is spent, all pauses inside a message together may take as long as one may.
     pub(super) fn check_pace(&self) -> Result<(), SessionError> {
-        let (waited, most) = (self.reader.waited(), self.forward.plan.stall_timeout);
+        let (waited, most) = (self.reader.waited(), self.forward.plan.connections.stall_timeout);
         match waited > most && self.forward.intake.budget.is_spent() {
             true => Err(SessionError::Slow(waited.as_secs())),
             false => Ok(()),

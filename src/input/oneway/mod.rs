@@ -1,0 +1,71 @@
+//! Protocols whose peers send and hear nothing back: syslog and gelf, over connections and over datagrams.
+//!
+//! ```text
+//! connection   read -> Decoder::cut -> Decoder::message  --.
+//! datagrams    receive many         -> Decoder::datagram --+-> Batcher -> Intake
+//! ```
+//!
+//! A protocol is pure: it cuts and decodes bytes that lie in the batcher's frame. Everything that waits is here. Without
+//! acks, what a peer has handed to the kernel and we have not read is lost when we go; so at a stop the read side is shut
+//! where the socket allows it, what is there is read to its end, and then the connection is closed.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::batcher::Batcher;
+use crate::record::Timestamp;
+
+/// Who sent something.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// Its address without port, or "unix".
+    pub label: Arc<str>,
+    /// A Unix peer has none.
+    pub address: Option<SocketAddr>,
+}
+
+/// One message of a connection, in the bytes that were cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub range: Range<usize>,
+    /// Its end is missing, because it was too long.
+    pub cut: bool,
+}
+
+/// Makes a decoder for each connection and each datagram socket.
+pub trait Protocol: Send + Sync + 'static {
+    type Decoder: Decoder;
+
+    fn decoder(&self) -> Self::Decoder;
+}
+
+/// What one connection or one datagram socket is read with.
+pub trait Decoder: Send + 'static {
+    /// Puts the messages at the beginning of `unread` into `messages` and gives the number of bytes that are done with.
+    /// `ended`: no more bytes will come, and what is there without its end is a message or none. Called again with what
+    /// was left and more behind it; must not look at the same bytes twice without need. An error ends the connection;
+    /// the messages before it count.
+    fn cut(&mut self, unread: &[u8], ended: bool, messages: &mut Vec<Message>) -> Result<usize, CutError>;
+
+    /// Decodes one message, which lies at `message.range` of the batcher's frame. What cannot be decoded is counted.
+    fn message(&mut self, from: &Sender, message: &Message, received: Timestamp, batcher: &mut Batcher);
+
+    /// Decodes one datagram, which lies at `datagram` of the batcher's frame.
+    fn datagram(&mut self, from: &Sender, datagram: Range<usize>, received: Timestamp, batcher: &mut Batcher);
+
+    /// Called about every second on datagram sockets: what has waited too long is given up.
+    fn tick(&mut self, _now: Instant) {}
+}
+
+/// Why a connection cannot be cut into messages any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CutError {
+    #[error("a message says it has {0} bytes, which is more than max_message")]
+    TooLong(u64),
+    #[error("a message's length is no number; the peer does not count octets as RFC 6587 says")]
+    Length,
+    #[error("this is {0}; the port takes no such connections")]
+    Foreign(&'static str),
+}
