@@ -310,7 +310,7 @@ impl Forward {
             Err(error @ LetterError::TooLarge { .. }) => {
                 let mut tally = Tally::default();
                 tally.drop(Invalid::Payload);
-                let origin = Origin { input: self.name.clone(), peer: peer.into() };
+                let origin = Origin::new(self.name.clone(), peer);
                 self.count(&origin, &tally);
                 tracing::debug!("{error}");
                 Ok(())

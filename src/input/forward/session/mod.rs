@@ -123,7 +123,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// `first` are bytes of the peer that were read already.
     pub fn new(forward: Arc<Forward>, reader: R, writer: W, peer: &Peer, first: BytesMut) -> Self {
         let metrics = &forward.metrics;
-        let origin = Origin { input: forward.name.clone(), peer: peer.label.clone() };
+        let origin = Origin::new(forward.name.clone(), peer.label.clone());
         let window = Window::new(
             writer,
             forward.plan.connections.window,
