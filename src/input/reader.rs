@@ -46,6 +46,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
+    pub fn inner(&self) -> &R {
+        &self.inner
+    }
+
     /// What was read and not taken.
     pub fn unread(&self) -> &[u8] {
         &self.buffer

@@ -185,7 +185,7 @@ impl Forward {
             first = behind;
         }
         let Connection { stream, peer, .. } = connection;
-        let (reader, writer) = tokio::io::split(stream);
+        let (reader, writer) = stream.into_halves();
         let Err(error) = Session::new(self.clone(), reader, writer, &peer, first).run(stop).await else {
             return;
         };

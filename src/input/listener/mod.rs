@@ -16,6 +16,7 @@
 //! slow ones lock out all others.
 
 mod faults;
+mod halves;
 mod peers;
 mod prelude;
 pub mod proxy;
@@ -32,7 +33,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use socket::{Socket, SocketFile};
+pub use halves::{ReadSide, ShutRead, WriteSide};
+pub use socket::{Outlive, Socket, SocketFile};
 pub use stream::{Connection, Peer, Stream};
 
 use crate::base::log_limit::LogLimit;
@@ -61,6 +63,7 @@ pub struct GateSettings {
     /// The open files that the connections of all inputs together may take; `None`: nobody counts.
     pub all: Option<Arc<Semaphore>>,
     pub max_connections_per_peer: Option<usize>,
+    pub outlive: Outlive,
     /// For everything before the input's own messages.
     pub handshake_timeout: Duration,
     /// The input's protocol begins with a message of ours: a peer may wait for it in silence.
@@ -75,6 +78,7 @@ impl From<&ForwardPlan> for GateSettings {
             max_connections: plan.connections.max_connections,
             all: None,
             max_connections_per_peer: plan.connections.max_connections_per_peer,
+            outlive: Outlive::default(),
             handshake_timeout: plan.connections.handshake_timeout,
             speaks_first: plan.security.is_some(),
         }
@@ -172,7 +176,7 @@ impl Gate {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = stop.draining.cancelled() => return,
+                () = stop.draining.cancelled() => return self.end(socket, &stop, &serve),
                 accepted = socket.accept() => accepted,
             };
             match accepted {
@@ -182,6 +186,18 @@ impl Gate {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Takes the Unix peers that have connected and not been accepted: they may have written, and nothing of that is lost
+    /// when it is read. Where the socket outlives us they wait for the next one. TCP peers are the kernel's to refuse.
+    fn end<F, S>(self: Arc<Self>, socket: Socket, stop: &Stop, serve: &S)
+    where
+        F: Future<Output = ()> + Send + 'static,
+        S: Fn(Connection) -> F + Clone + Send + Sync + 'static,
+    {
+        if !self.settings.outlive.is_set() {
+            socket.last_of_backlog().into_iter().for_each(|accepted| self.clone().admit(accepted, stop, serve));
         }
     }
 
