@@ -46,6 +46,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
+    /// What is read from.
     pub fn inner(&self) -> &R {
         &self.inner
     }

@@ -34,6 +34,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use halves::{ReadSide, ShutRead, WriteSide};
+pub(in crate::input) use socket::label;
 pub use socket::{Outlive, Socket, SocketFile};
 pub use stream::{Connection, Peer, Stream};
 
@@ -42,7 +43,7 @@ use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::base::shutdown::Stop;
 use crate::base::tls::{ServerTls, TlsError};
 use crate::config::leaf::Network;
-use crate::config::plan::{ForwardPlan, TlsPlan};
+use crate::config::plan::{ConnectionsPlan, ForwardPlan, TlsPlan};
 use faults::Faults;
 use peers::{Peers, Slot};
 use socket::Accepted;
@@ -70,18 +71,24 @@ pub struct GateSettings {
     pub speaks_first: bool,
 }
 
+impl From<&ConnectionsPlan> for GateSettings {
+    fn from(plan: &ConnectionsPlan) -> Self {
+        GateSettings {
+            tls: plan.tls.clone(),
+            proxies: plan.proxy_protocol.clone(),
+            max_connections: plan.max_connections,
+            all: None,
+            max_connections_per_peer: plan.max_connections_per_peer,
+            outlive: Outlive::default(),
+            handshake_timeout: plan.handshake_timeout,
+            speaks_first: false,
+        }
+    }
+}
+
 impl From<&ForwardPlan> for GateSettings {
     fn from(plan: &ForwardPlan) -> Self {
-        GateSettings {
-            tls: plan.connections.tls.clone(),
-            proxies: plan.connections.proxy_protocol.clone(),
-            max_connections: plan.connections.max_connections,
-            all: None,
-            max_connections_per_peer: plan.connections.max_connections_per_peer,
-            outlive: Outlive::default(),
-            handshake_timeout: plan.connections.handshake_timeout,
-            speaks_first: plan.security.is_some(),
-        }
+        GateSettings { speaks_first: plan.security.is_some(), ..GateSettings::from(&plan.connections) }
     }
 }
 

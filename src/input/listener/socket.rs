@@ -75,7 +75,7 @@ impl Accepted {
         }
     }
 
-    pub(super) fn label(&self) -> Arc<str> {
+    pub(in crate::input) fn label(&self) -> Arc<str> {
         label(self.address())
     }
 
@@ -92,7 +92,7 @@ impl Accepted {
 }
 
 /// What a peer is called in records and log lines.
-pub(super) fn label(address: Option<SocketAddr>) -> Arc<str> {
+pub(in crate::input) fn label(address: Option<SocketAddr>) -> Arc<str> {
     match address {
         Some(address) => address.ip().to_canonical().to_string().into(),
         None => "unix".into(),
