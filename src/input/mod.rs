@@ -12,6 +12,7 @@ pub mod listener;
 pub mod oneway;
 pub mod positions;
 pub mod reader;
+pub mod syslog;
 
 use std::sync::Arc;
 
