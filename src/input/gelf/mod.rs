@@ -33,6 +33,10 @@ use faults::{Faults, Incomplete, Invalid};
 use message::{Members, Shape};
 
 const NUL: u8 = 0;
+const TAG_PREFIX: &[u8] = b"gelf.";
+const HTTP: [&[u8]; 5] = [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS "];
+/// So many bytes tell what a connection is.
+const FOREIGN_BYTES: usize = 8;
 
 /// The protocol of one input.
 pub struct Gelf {
@@ -107,12 +111,7 @@ pub struct GelfDecoder {
 }
 
 impl Decoder for GelfDecoder {
-    fn cut(
-        &mut self,
-        unread: &[u8],
-        ended: bool,
-        messages: &mut Vec<Message>,
-    ) -> Result<usize, CutError> {
+    fn cut(&mut self, unread: &[u8], ended: bool, messages: &mut Vec<Message>) -> Result<usize, CutError> {
         if !self.begun {
             if let Some(what) = foreign(unread) {
                 return Err(CutError::Foreign(what));
@@ -143,19 +142,14 @@ impl Decoder for GelfDecoder {
     }
 
     fn message(&mut self, from: &Sender, message: &Message, received: Timestamp, batcher: &mut Batcher) {
-        let mut range = message.range.clone();
         if message.cut {
             return self.shared.faults.drop(&from.label, Invalid::TooLong);
         }
         // As a rule one object; senders that end them with a line feed alone bring several.
-        while let Some(bytes) = batcher.batch.frame.get(range.clone()) {
-            let blanks = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-            range.start += blanks;
-            if range.is_empty() {
-                return;
-            }
-            match self.decode(from, Text::Frame(range.clone()), received, batcher) {
-                Ok(taken) => range.start += taken,
+        let mut rest = Span::frame(message.range.start, message.range.len());
+        while !is_blank(batcher.batch.bytes(rest)) {
+            match self.decode(from, Text::Plain(rest), received, batcher) {
+                Ok(behind) => rest = behind,
                 Err(why) => return self.shared.faults.drop(&from.label, why),
             }
         }
@@ -182,14 +176,18 @@ impl Decoder for GelfDecoder {
                 Taken::Invalid => return faults.give_up(&from.label, Incomplete::Invalid, 1),
                 Taken::TooLong => return faults.drop(&from.label, Invalid::TooLong),
             }
-        } else if bytes.trim_ascii().is_empty() {
+        } else if is_blank(bytes) {
             return;
-        } else if let Some(form) = Form::of(bytes) {
-            Text::Packed(datagram, form)
         } else {
-            Text::Frame(datagram)
+            let span = Span::frame(datagram.start, datagram.len());
+            Form::of(bytes).map_or(Text::Plain(span), |form| Text::Packed(span, form))
         };
-        if let Err(why) = self.decode_one(from, text, received, batcher) {
+        let decoded = self.decode(from, text, received, batcher);
+        let whole = decoded.and_then(|behind| match is_blank(batcher.batch.bytes(behind)) {
+            true => Ok(()),
+            false => Err(Invalid::Behind),
+        });
+        if let Err(why) = whole {
             self.shared.faults.drop(&from.label, why);
         }
     }
@@ -202,37 +200,132 @@ impl Decoder for GelfDecoder {
 }
 
 /// Where a message is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Text {
     /// In the batch's frame, as it stands.
-    Frame(Range<usize>),
+    Plain(Span),
     /// In the batch's frame, compressed.
-    Packed(Range<usize>, Form),
+    Packed(Span, Form),
     /// In the decoder's own buffer, put together from chunks.
     Whole,
 }
 
 impl GelfDecoder {
-    /// A message of a connection ends here, and so does one that is too long.
+    /// A message of a connection ends here, or one that is too long.
     fn end(&mut self, range: Range<usize>, unread: &[u8], messages: &mut Vec<Message>) {
         if std::mem::take(&mut self.skipping) {
             return;
         }
-        let is_blank = unread.get(range.clone()).is_none_or(|bytes| bytes.trim_ascii().is_empty());
-        if !is_blank {
+        if !is_blank(unread.get(range.clone()).unwrap_or_default()) {
             let cut = range.len() > self.shared.max_message;
             messages.push(Message { range, cut });
         }
     }
 
-    /// As [`GelfDecoder::decode`], for a message that is all of its text.
-    fn decode_one(
+    /// Adds the record of the object at the beginning of `text`; gives what stands behind the object.
+    fn decode(
         &mut self,
         from: &Sender,
         text: Text,
         received: Timestamp,
         batcher: &mut Batcher,
-    ) -> Result<(), Invalid> {
-        self.decode(from, text, received, batcher).map(|_| ())
+    ) -> Result<Span, Invalid> {
+        // Messages of another sender may have come in between; they are in a batch of their own.
+        if !batcher.batch.is_empty() && batcher.batch.tag() != self.tag {
+            self.tag.clear();
+            self.tag.extend_from_slice(batcher.batch.tag());
+        }
+        loop {
+            // Begun before anything is made in the arena, which this may clear.
+            batcher.begin(&self.tag, received);
+            let mark = batcher.batch.arena.len();
+            let read = self.place(text, batcher).and_then(|span| {
+                let taken = self.members.read(&mut batcher.batch, span, &ReadLimits::default())?;
+                Ok(span.slice(taken, span.len()))
+            });
+            let done = match read {
+                // Under another tag the record is in another batch, with what was made for it.
+                Ok(_) if self.retag(from, batcher) => None,
+                Ok(behind) => {
+                    let time = self.members.time(&batcher.batch).unwrap_or(received);
+                    if let Some(record) = batcher.batch.records.last_mut() {
+                        record.time = time;
+                    }
+                    match self.shared.shape.put(&self.members, from, batcher) {
+                        true => return Ok(behind),
+                        false => Some(Invalid::Empty),
+                    }
+                }
+                Err(why) => Some(why),
+            };
+            batcher.batch.abandon();
+            batcher.batch.arena.truncate(mark);
+            if let Some(why) = done {
+                return Err(why);
+            }
+        }
+    }
+
+    /// The message as it stands, in the batch's frame or arena.
+    fn place(&mut self, text: Text, batcher: &mut Batcher) -> Result<Span, Invalid> {
+        let (max, batch) = (self.shared.max_message, &mut batcher.batch);
+        let (packed, form) = match text {
+            Text::Plain(span) if span.len() <= max => return Ok(span),
+            Text::Packed(span, form) => (span.of(&batch.frame, &[]), form),
+            Text::Whole => match Form::of(&self.whole) {
+                Some(form) => (self.whole.as_slice(), form),
+                None if self.whole.len() <= max => return Ok(batch.keep(&self.whole)),
+                None => return Err(Invalid::TooLong),
+            },
+            Text::Plain(_) => return Err(Invalid::TooLong),
+        };
+        let at = batch.arena.len();
+        self.inflater.inflate(form, packed, max, &mut batch.arena)?;
+        Ok(Span::arena(at, batch.arena.len() - at))
+    }
+
+    /// Makes the tag of the message read last ours; true when it was another.
+    fn retag(&mut self, from: &Sender, batcher: &Batcher) -> bool {
+        if self.shared.tag.is_some() {
+            return false;
+        }
+        let host = self.members.host.map_or(b"".as_slice(), |host| batcher.batch.bytes(host));
+        let host = if host.is_empty() { from.label.as_bytes() } else { host };
+        let host = clip(host, TAG_BYTES - TAG_PREFIX.len());
+        if self.tag.strip_prefix(TAG_PREFIX) == Some(host) {
+            return false;
+        }
+        self.tag.clear();
+        self.tag.extend_from_slice(TAG_PREFIX);
+        self.tag.extend_from_slice(host);
+        true
     }
 }
+
+/// The beginning of a text, not cut inside a character.
+fn clip(text: &[u8], most: usize) -> &[u8] {
+    let is_start = |at: &usize| text.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    let end = if text.len() <= most {
+        text.len()
+    } else {
+        (most.saturating_sub(3)..=most).rev().find(is_start).unwrap_or(most)
+    };
+    text.get(..end).unwrap_or(text)
+}
+
+/// Nothing but blanks, and NULs, with which some senders end datagrams too.
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == NUL)
+}
+
+/// What a connection is that begins so and is no GELF.
+fn foreign(beginning: &[u8]) -> Option<&'static str> {
+    match beginning {
+        [0x16, 0x03, ..] => Some("TLS"),
+        [0x1f, 0x8b, ..] => Some("gzip, which GELF has in datagrams only"),
+        _ => HTTP.iter().any(|method| beginning.starts_with(method)).then_some("HTTP"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -109,7 +109,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_none() {
-        for text in ["", "0", "0.0", "-5", "now", "1.2.3", "1e", "1e9999", "e5", ".", "1e300", "99999999999999999999"] {
+        for text in
+            ["", "0", "0.0", "-5", "now", "1.2.3", "1e", "1e9999", "e5", ".", "1e300", "99999999999999999999"]
+        {
             assert_eq!(read(text.as_bytes()), None, "{text}");
         }
     }

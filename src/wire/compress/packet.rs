@@ -74,13 +74,7 @@ impl Inflater {
         done
     }
 
-    fn run(
-        &mut self,
-        form: Form,
-        packet: &[u8],
-        limit: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), PacketError> {
+    fn run(&mut self, form: Form, packet: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), PacketError> {
         let zlib = form == Form::Zlib;
         let mut input = packet;
         if !zlib {
