@@ -7,6 +7,7 @@ pub mod batcher;
 pub mod budget;
 pub mod duplicates;
 pub mod forward;
+pub mod gelf;
 pub mod heartbeat;
 pub mod listener;
 pub mod oneway;

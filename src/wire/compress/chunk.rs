@@ -282,7 +282,7 @@ impl Engine {
 }
 
 /// The length of the gzip header at the start of `input` (RFC 1952, 2.3); `None` when no member begins there.
-fn gzip_header(input: &[u8]) -> Result<Option<usize>, InflateError> {
+pub(super) fn gzip_header(input: &[u8]) -> Result<Option<usize>, InflateError> {
     const HEADER_CRC: u8 = 2;
     const EXTRA: u8 = 4;
     const NAME: u8 = 8;
