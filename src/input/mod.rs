@@ -12,6 +12,8 @@ pub mod listener;
 pub mod oneway;
 pub mod positions;
 pub mod reader;
+pub mod splunk;
+
 
 use std::sync::Arc;
 
