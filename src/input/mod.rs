@@ -14,7 +14,6 @@ pub mod positions;
 pub mod reader;
 pub mod splunk;
 
-
 use std::sync::Arc;
 
 pub use crate::base::shutdown::Stop;

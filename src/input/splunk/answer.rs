@@ -87,9 +87,7 @@ impl Code {
             Code::Stopping => (23, StatusCode::SERVICE_UNAVAILABLE, "Server is shutting down"),
             Code::TooLarge => (27, StatusCode::PAYLOAD_TOO_LARGE, "Request entity too large"),
             Code::Stalled => (408, StatusCode::REQUEST_TIMEOUT, "The request's body did not go on"),
-            Code::NotFound => {
-                (404, StatusCode::NOT_FOUND, "The requested URL was not found on this server.")
-            }
+            Code::NotFound => (404, StatusCode::NOT_FOUND, "The requested URL was not found on this server."),
             Code::Method => {
                 (405, StatusCode::METHOD_NOT_ALLOWED, "The requested method is not allowed here.")
             }
@@ -104,7 +102,7 @@ impl Code {
 
 /// What goes back to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(super) enum Answer {
     /// Nothing but 200: what a probe wants.
     Empty,
     Plain(Code),
@@ -117,7 +115,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    pub fn code(&self) -> Code {
+    pub(super) fn code(&self) -> Code {
         match self {
             Answer::Empty | Answer::Acknowledged(_) | Answer::Acks(_) => Code::Success,
             Answer::Plain(code) | Answer::Event(code, _) => *code,
@@ -134,14 +132,15 @@ impl Answer {
                 format!(r#"{{"text":"{text}","code":{code},"invalid-event-number":{event}}}"#)
             }
             Answer::Acks(acks) => {
-                let acks: Vec<String> = acks.iter().map(|(id, stored)| format!(r#""{id}":{stored}"#)).collect();
+                let acks: Vec<String> =
+                    acks.iter().map(|(id, stored)| format!(r#""{id}":{stored}"#)).collect();
                 format!(r#"{{"acks":{{{}}}}}"#, acks.join(","))
             }
         }
     }
 
     /// `close`: the connection ends with it, since the rest of the request's body is not read.
-    pub fn response(&self, close: bool) -> Response<Full<Bytes>> {
+    pub(super) fn response(&self, close: bool) -> Response<Full<Bytes>> {
         let body = self.body();
         let has_body = !body.is_empty();
         let mut response = Response::new(Full::new(Bytes::from(body)));

@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_none() {
-        for text in ["", ".", ".5", "now", "12a", "nan", "inf", "-", "1e400", "99999999999999999999", "1.2.3"] {
+        for text in ["", ".", ".5", "now", "12a", "nan", "inf", "-", "1e400", "99999999999999999999", "1.2.3"]
+        {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }
     }
