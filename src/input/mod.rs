@@ -14,6 +14,7 @@ pub mod oneway;
 pub mod positions;
 pub mod reader;
 pub mod syslog;
+pub mod splunk;
 
 use std::sync::Arc;
 
