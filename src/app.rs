@@ -26,11 +26,11 @@ use crate::api::{self, operations};
 use crate::base::shutdown::Stop;
 use crate::base::tls::ServerTls;
 use crate::config::plan::{InputKind, InputPlan, JoinPlan, Plan};
-use crate::input::listener::Outlive;
-use crate::input::{Intake, positions};
 use crate::input::budget::Budget;
 use crate::input::duplicates::{self, Duplicates};
 use crate::input::forward::Forward;
+use crate::input::listener::Outlive;
+use crate::input::{Intake, positions};
 use crate::journal::Journal;
 use crate::pipeline::Pipeline;
 use crate::pipeline::destinations::{Destination, Destinations};
@@ -116,7 +116,8 @@ impl Gateway {
             outlive.set();
         }
         // Who had these sockets still has the data directory, and lets go of it.
-        let patience = if inherited.is_empty() || inherited.is_supervised() { Duration::ZERO } else { PREDECESSOR };
+        let patience =
+            if inherited.is_empty() || inherited.is_supervised() { Duration::ZERO } else { PREDECESSOR };
         let doors = Doors::bind(&plan, &mut inherited, &outlive).await?;
         inherited.close_rest();
         let addresses = doors.addresses(&plan);
@@ -321,7 +322,8 @@ async fn wire(
         handles.push(listener.as_fd().try_clone_to_owned()?);
     }
     let handover = HandOver::open(&plan.data_dir, handles);
-    let handover = handover.map_err(|error| tracing::warn!("no successor can take over (run --take-over): {error:#}"));
+    let handover =
+        handover.map_err(|error| tracing::warn!("no successor can take over (run --take-over): {error:#}"));
 
     if let Some((listener, store)) = service_listener {
         let router = api::log_service::router(store);

@@ -172,33 +172,6 @@ fn connections(plan: &Plan) -> Arc<Semaphore> {
 mod tests {
     use super::*;
 
-    async fn refusal(wanted: &str) -> String {
-        match Bound::new("inputs.a.listen".to_owned(), wanted).await {
-            Ok(bound) => format!("bound {}", bound.address),
-            Err(error) => format!("{error:#}"),
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_in_the_way_is_told_apart() {
-        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let said = refusal(&taken.local_addr().unwrap().to_string()).await;
-        assert!(said.starts_with("inputs.a.listen: ") && said.contains("another program"), "{said}");
-        let said = refusal("192.0.2.1:24224").await;
-        assert!(said.contains("no such address"), "{said}");
-        let denied = refused("a", "127.0.0.1:80", &ErrorKind::PermissionDenied.into()).to_string();
-        assert!(denied.contains("1024"), "{denied}");
-    }
-
-    #[tokio::test]
-    async fn nobody_is_let_in_before_the_door_listens() {
-        let bound = Bound::new("a".to_owned(), "127.0.0.1:0").await.unwrap();
-        let address = bound.address;
-        assert!(tokio::net::TcpStream::connect(address).await.is_err());
-        let _listener = bound.listen().unwrap();
-        tokio::net::TcpStream::connect(address).await.unwrap();
-    }
-
     #[test]
     fn every_interface_is_reached_at_home() {
         for (bound, reachable) in [
@@ -211,19 +184,6 @@ mod tests {
             let address = Address { door: Door::Operations, place, guarded: false };
             assert_eq!(address.reachable().unwrap().to_string(), reachable);
         }
-    }
-
-    #[tokio::test]
-    async fn heartbeats_get_the_port_of_the_tcp_address() {
-        let zero = leaf::Address::new("127.0.0.1", 0);
-        let door = InputDoor::tcp("inputs.a.listen".to_owned(), &zero, true).await.unwrap();
-        let InputDoor::Tcp(bound, Some(udp)) = door else { panic!("no UDP socket") };
-        assert_eq!(udp.local_addr().unwrap(), bound.address);
-        drop(bound);
-        let same = leaf::Address::new("127.0.0.1", udp.local_addr().unwrap().port());
-        let error = InputDoor::tcp("inputs.a.listen".to_owned(), &same, true).await.err().unwrap();
-        let said = format!("{error:#}");
-        assert!(said.contains("udp_heartbeat") && said.contains("another program"), "{said}");
     }
 
     #[test]
@@ -247,7 +207,7 @@ mod tests {
         let path = dir.path().join("s");
         let starting = tokio::net::UnixSocket::new_stream().unwrap();
         starting.bind(&path).unwrap();
-        let operations = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let operations = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let variables = [
             ("SLUICEGATE__INPUTS__FORWARD__LISTEN", format!("unix:{}", path.display())),
             ("SLUICEGATE__OPERATIONS__LISTEN", operations.local_addr().unwrap().to_string()),
@@ -256,7 +216,11 @@ mod tests {
         let variables = variables.map(|(name, value)| (name.to_owned(), value));
         let flags = crate::config::Flags { data_dir: Some(dir.path().to_owned()) };
         let plan = crate::config::load(None, variables.into_iter(), &flags).unwrap();
-        let error = Doors::bind(&plan, &mut Inherited::default(), &Outlive::default()).await.err().unwrap().to_string();
+        let error = Doors::bind(&plan, &mut Inherited::default(), &Outlive::default())
+            .await
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.starts_with("operations.listen: "), "{error}");
         assert!(path.exists());
     }

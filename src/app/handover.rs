@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
@@ -48,7 +49,9 @@ impl HandOver {
         }
         let path = data_dir.join(FILE);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("a socket left there"),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context("a socket left there");
+            }
             _ => {}
         }
         let listener = UnixListener::bind(&path)?;
@@ -110,8 +113,12 @@ fn receive(stream: &UnixStream) -> io::Result<(Option<u8>, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut count = [0];
-    let received =
-        rustix::net::recvmsg(stream, &mut [IoSliceMut::new(&mut count)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received = rustix::net::recvmsg(
+        stream,
+        &mut [IoSliceMut::new(&mut count)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
     let mut sockets = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(passed) = message {
@@ -139,8 +146,12 @@ pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
         Ok(Ok((Some(count), sockets))) if sockets.len() == usize::from(count) => {
             Ok(Some(Inherited::from_predecessor(sockets)))
         }
-        Ok(Ok((None, _))) => bail!("the gateway that runs on {} refused to hand over; its log says why", data_dir.display()),
-        Ok(Ok(_)) => bail!("not all sockets arrived; raise the limit of open files (ulimit -n) and try again"),
+        Ok(Ok((None, _))) => {
+            bail!("the gateway that runs on {} refused to hand over; its log says why", data_dir.display())
+        }
+        Ok(Ok(_)) => {
+            bail!("not all sockets arrived; raise the limit of open files (ulimit -n) and try again")
+        }
         Ok(Err(error)) => Err(error).context("the gateway that runs there did not hand over"),
         Err(_) => bail!("the gateway that runs on {} does not answer; stop it", data_dir.display()),
     }

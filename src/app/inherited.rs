@@ -49,7 +49,9 @@ impl Inherited {
             match socket {
                 Ok(Some(socket)) => inherited.add(socket),
                 Ok(None) => {}
-                Err(error) => tracing::warn!("descriptor {at} of LISTEN_FDS is no socket to listen on: {error}"),
+                Err(error) => {
+                    tracing::warn!("descriptor {at} of LISTEN_FDS is no socket to listen on: {error}")
+                }
             }
         }
         inherited
@@ -74,7 +76,9 @@ impl Inherited {
     fn add(&mut self, socket: OwnedFd) {
         match bound(&socket) {
             Some(place) => self.sockets.push(Held { place, socket }),
-            None => tracing::warn!("a socket that was passed to us is bound to nothing we know, and is closed"),
+            None => {
+                tracing::warn!("a socket that was passed to us is bound to nothing we know, and is closed")
+            }
         }
     }
 

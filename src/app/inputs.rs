@@ -64,7 +64,9 @@ impl Inputs {
                 let forward =
                     Arc::new(Forward::new(name, plan, doors.keys.clone(), shared.nil, intake, letters));
                 self.forwards.push((name.clone(), forward.clone()));
-                self.open(name, doors, shared, move |gate, socket, stop| forward.clone().listen(gate, socket, stop))
+                self.open(name, doors, shared, move |gate, socket, stop| {
+                    forward.clone().listen(gate, socket, stop)
+                })
             }
             InputKind::Syslog(plan) => {
                 let syslog = Syslog::new(name, plan).with_context(|| format!("inputs.{name}"))?;
@@ -77,7 +79,9 @@ impl Inputs {
             }
             InputKind::Splunk(plan) => {
                 let splunk = Arc::new(Splunk::new(name, plan.clone(), shared.intake.clone()));
-                self.open(name, doors, shared, move |gate, socket, stop| splunk.clone().listen(gate, socket, stop))
+                self.open(name, doors, shared, move |gate, socket, stop| {
+                    splunk.clone().listen(gate, socket, stop)
+                })
             }
             InputKind::DockerPlugin(plan) => {
                 let state = shared.data_dir.join("docker-plugin").join(name);
@@ -120,7 +124,9 @@ impl Inputs {
         for opened in self.doors(doors)? {
             let (oneway, stop) = (oneway.clone(), shared.stop.clone());
             match opened {
-                Opened::Connections(socket) => self.tasks.push(Box::pin(oneway.listen(gate.clone(), socket, stop))),
+                Opened::Connections(socket) => {
+                    self.tasks.push(Box::pin(oneway.listen(gate.clone(), socket, stop)))
+                }
                 Opened::Datagrams(socket) => self.tasks.push(Box::pin(oneway.receive(socket, stop))),
                 Opened::Heartbeats(_) => {}
             }

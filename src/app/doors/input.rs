@@ -15,7 +15,9 @@ use super::tcp::{Bound, refused};
 use super::unix::BoundFile;
 use crate::app::inherited::Inherited;
 use crate::config::leaf;
-use crate::config::plan::{ConnectionsPlan, DockerPluginPlan, ForwardPlan, InputKind, InputPlan, Listen, UnixPlan};
+use crate::config::plan::{
+    ConnectionsPlan, DockerPluginPlan, ForwardPlan, InputKind, InputPlan, Listen, UnixPlan,
+};
 use crate::input::forward::handshake::KeyRing;
 use crate::input::listener::{Gate, GateSettings, Outlive, Socket};
 use crate::input::oneway::DatagramSocket;
@@ -148,9 +150,7 @@ impl InputDoors {
         let name = &input.name;
         match &input.kind {
             InputKind::Forward(plan) => InputDoors::forward(name, plan, common).await,
-            InputKind::Syslog(plan) => {
-                common.listen(name, &plan.listen, &plan.connections, false).await
-            }
+            InputKind::Syslog(plan) => common.listen(name, &plan.listen, &plan.connections, false).await,
             InputKind::Gelf(plan) => common.listen(name, &plan.listen, &plan.connections, false).await,
             InputKind::Splunk(plan) => {
                 let guarded = !plan.tokens.is_empty();
@@ -176,8 +176,7 @@ impl InputDoors {
             None => None,
         };
         let mut common = common;
-        let doors =
-            common.doors(name, &plan.listen, &plan.connections.unix, plan.udp_heartbeat).await?;
+        let doors = common.doors(name, &plan.listen, &plan.connections.unix, plan.udp_heartbeat).await?;
         let guarded = common.is_guarded(&plan.connections) || plan.security.is_some();
         Ok(InputDoors { gate: Some(gate), keys, doors, files: None, guarded })
     }
@@ -243,5 +242,28 @@ impl Common<'_> {
         }
         let door = InputDoor::Unix(self.stream(key, &plan.socket, &plan.unix).await?);
         Ok(InputDoors { gate: None, keys: None, doors: vec![door], files: None, guarded: true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn heartbeats_get_the_port_of_the_tcp_address() {
+        let zero = leaf::Address::new("127.0.0.1", 0);
+        let door = InputDoor::tcp("inputs.a.listen".to_owned(), &zero, true, &mut Inherited::default())
+            .await
+            .unwrap();
+        let InputDoor::Tcp(bound, Some(udp)) = door else { panic!("no UDP socket") };
+        assert_eq!(udp.local_addr().unwrap(), bound.address);
+        drop(bound);
+        let same = leaf::Address::new("127.0.0.1", udp.local_addr().unwrap().port());
+        let error = InputDoor::tcp("inputs.a.listen".to_owned(), &same, true, &mut Inherited::default())
+            .await
+            .err()
+            .unwrap();
+        let said = format!("{error:#}");
+        assert!(said.contains("udp_heartbeat") && said.contains("another program"), "{said}");
     }
 }

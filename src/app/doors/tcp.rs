@@ -77,3 +77,34 @@ pub(super) fn refused(key: &str, wanted: &str, error: &io::Error) -> anyhow::Err
     anyhow!("{key}: cannot listen on {wanted}: {error}; {advice}")
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refusal(wanted: &str) -> String {
+        match Bound::new("inputs.a.listen".to_owned(), wanted, &mut Inherited::default()).await {
+            Ok(bound) => format!("bound {}", bound.address),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_way_is_told_apart() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let said = refusal(&taken.local_addr().unwrap().to_string()).await;
+        assert!(said.starts_with("inputs.a.listen: ") && said.contains("another program"), "{said}");
+        let said = refusal("192.0.2.1:24224").await;
+        assert!(said.contains("no such address"), "{said}");
+        let denied = refused("a", "127.0.0.1:80", &ErrorKind::PermissionDenied.into()).to_string();
+        assert!(denied.contains("1024"), "{denied}");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_let_in_before_the_door_listens() {
+        let bound = Bound::new("a".to_owned(), "127.0.0.1:0", &mut Inherited::default()).await.unwrap();
+        let address = bound.address;
+        assert!(tokio::net::TcpStream::connect(address).await.is_err());
+        let _listener = bound.listen().unwrap();
+        tokio::net::TcpStream::connect(address).await.unwrap();
+    }
+}

@@ -204,7 +204,10 @@ impl Gate {
         S: Fn(Connection) -> F + Clone + Send + Sync + 'static,
     {
         if !self.settings.outlive.is_set() {
-            socket.last_of_backlog().into_iter().for_each(|accepted| self.clone().admit(accepted, stop, serve));
+            socket
+                .last_of_backlog()
+                .into_iter()
+                .for_each(|accepted| self.clone().admit(accepted, stop, serve));
         }
     }
 

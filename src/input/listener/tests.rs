@@ -373,7 +373,8 @@ async fn a_unix_peer_has_no_address() {
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let setup = Setup::new();
     let settings = GateSettings { tls: Some(setup.plan()), ..settings() };
-    let mut house = House::on(Socket::Unix(listener, SocketFile::new(&path).unwrap()), settings);
+    let mut house =
+        House::on(Socket::Unix(listener, SocketFile::new(&path, Outlive::default()).unwrap()), settings);
     let mut client = UnixStream::connect(&path).await.unwrap();
     client.write_all(b"hi").await.unwrap();
     let mut connection = house.next().await;

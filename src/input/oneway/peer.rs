@@ -42,7 +42,7 @@ impl Peer {
         intake: &Arc<Intake>,
         join: Option<JoinSettings>,
     ) -> Peer {
-        let origin = Origin { input: input.clone(), peer: sender.label.clone() };
+        let origin = Origin::new(input.clone(), sender.label.clone());
         Peer { sender, batcher: Batcher::new(intake.clone(), origin, join), fresh: true }
     }
 

@@ -17,8 +17,8 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use bytes::BytesMut;
 use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, getsockopt, recvmmsg, setsockopt,
-    sockopt,
+    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, getsockopt, recvmmsg,
+    setsockopt, sockopt,
 };
 use tokio::io::Interest;
 use tokio::net::{UdpSocket, UnixDatagram};
