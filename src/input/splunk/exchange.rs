@@ -195,7 +195,7 @@ impl Exchange {
             Some((of, batcher)) if of == docker => state.batcher.insert((of, batcher)),
             _ => {
                 state.stored = false;
-                let origin = Origin { input: splunk.name.clone(), peer: self.peer.clone() };
+                let origin = Origin::new(splunk.name.clone(), self.peer.clone());
                 let join = splunk.join.clone().filter(|_| docker);
                 state.batcher.insert((docker, Batcher::new(splunk.intake.clone(), origin, join)))
             }

@@ -81,7 +81,7 @@ impl Bench {
         let tidy = Tidy::new(house.time.out_of_range);
         let pipeline = Pipeline::new(Router::new(&house), destinations, None, identity, tidy, journal);
         let intake = Arc::new(Intake::new(Arc::new(pipeline), Budget::new(1 << 20)));
-        let origin = Origin { input: "syslog".into(), peer: "192.0.2.1".into() };
+        let origin = Origin::new("syslog", "192.0.2.1");
         Bench {
             decoder: Syslog::new("syslog", plan).unwrap().decoder(),
             batcher: Batcher::new(intake, origin, None),
