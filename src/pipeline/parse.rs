@@ -14,8 +14,8 @@
 //! field, a dot and its own, as in `log.source`. The parsed field itself gives way, unless it is to stay.
 //!
 //! A record stays as it is, and is counted, when the text is no object or has anything but blanks behind it, when
-//! nothing comes of it, as of `{}`, nested too deep or longer than any record can be, and when more than [`FIELDS`] fields would come of
-//! it. What is made here lives until the record is encoded.
+//! nothing comes of it, as of `{}`, when it is nested too deep or longer than any record can be, and when more than
+//! [`FIELDS`] fields would come of it. What is made here lives until the record is encoded.
 
 use std::ops::Range;
 
@@ -248,6 +248,18 @@ mod tests {
             parsed_as(Nil::Drop, &plan(), &[("log", "{\"a\":null}")]),
             owned(&[("log", "{\"a\":null}")])
         );
+    }
+
+    #[test]
+    fn what_cannot_be_parsed_is_counted_and_what_has_no_text_is_not() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            for before in [("log", "text"), ("log", "{}"), ("log", "{\"a\":1}"), ("message", "text")] {
+                parsed(&plan(), &[before, ("a", "")]);
+            }
+        });
+        let shown = recorder.handle().render();
+        assert!(shown.contains("sluicegate_parse_failed_total{format=\"json\"} 2"), "{shown}");
     }
 
     #[test]

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A string without escapes stays where it is, and so do numbers, with the digits that the sender wrote, and nested values
-//! that are compact already. All else is made in the arena. What is made of a text is shorter than the text, but for
-//! control bytes that a nested value holds unescaped: they are escaped there, as a field that says it is JSON must be
-//! JSON.
+//! that are compact already. All else is made in the arena. What is made of a text is no longer than the text, but for
+//! control bytes that a nested value holds unescaped: they become six bytes each there, as a field that says it is JSON
+//! must be JSON.
 //!
 //! Values are bytes: what is no UTF-8 is kept, and repaired when the record is encoded. Control bytes in strings are
 //! tolerated. A surrogate without its other half becomes U+FFFD. A key that comes twice is given twice.
