@@ -14,8 +14,8 @@
 //! field, a dot and its own, as in `log.source`. The parsed field itself gives way, unless it is to stay.
 //!
 //! A record stays as it is, and is counted, when the text is no object or has anything but blanks behind it, when
-//! nothing comes of it, as of `{}`, nested too deep or longer than any record can be, and when more than [`FIELDS`] fields would come of
-//! it. What is made here lives until the record is encoded.
+//! nothing comes of it, as of `{}`, when it is nested too deep or longer than any record can be, and when more than
+//! [`FIELDS`] fields would come of it. What is made here lives until the record is encoded.
 
 use std::ops::Range;
 
@@ -113,12 +113,15 @@ fn name(plan: &ParsePlan, batch: &mut Batch, key: Span, there: [Range<usize>; 2]
 }
 
 fn prefixed(batch: &mut Batch, parts: &[&str], name: Span) -> Span {
-    let at = batch.arena.len();
-    for part in parts {
-        batch.keep(part.as_bytes());
-    }
-    batch.keep_again(name);
-    Span::arena(at, batch.arena.len() - at)
+    let len = parts.iter().map(|part| part.len()).sum::<usize>() + name.len();
+    batch.rewrite(name, len, |name, mut out| {
+        for part in parts.iter().map(|part| part.as_bytes()).chain([name]) {
+            let (room, rest) = out.split_at_mut(part.len());
+            room.copy_from_slice(part);
+            out = rest;
+        }
+        len
+    })
 }
 
 fn is_blank(byte: &u8) -> bool {
@@ -245,6 +248,18 @@ mod tests {
             parsed_as(Nil::Drop, &plan(), &[("log", "{\"a\":null}")]),
             owned(&[("log", "{\"a\":null}")])
         );
+    }
+
+    #[test]
+    fn what_cannot_be_parsed_is_counted_and_what_has_no_text_is_not() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            for before in [("log", "text"), ("log", "{}"), ("log", "{\"a\":1}"), ("message", "text")] {
+                parsed(&plan(), &[before, ("a", "")]);
+            }
+        });
+        let shown = recorder.handle().render();
+        assert!(shown.contains("sluicegate_parse_failed_total{format=\"json\"} 2"), "{shown}");
     }
 
     #[test]

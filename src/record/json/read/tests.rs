@@ -106,6 +106,17 @@ fn escapes_are_undone() {
 }
 
 #[test]
+fn escapes_may_stand_anywhere_among_short_and_long_runs() {
+    for before in 0..80 {
+        for behind in [0, 1, 7, 8, 9, 33, 70] {
+            let (a, b) = ("a".repeat(before), "b".repeat(behind));
+            let found = only(format!(r#"{{"{a}\n{b}\\\u00e9":"{b}\"{a}\t"}}"#).as_bytes());
+            assert_eq!(found, [(format!("{a}\n{b}\\\u{e9}"), format!("text {b}\"{a}\t"))]);
+        }
+    }
+}
+
+#[test]
 fn bytes_that_json_forbids_in_strings_are_kept() {
     let mut batch = Batch { frame: Bytes::from_static(b"{\"k\":\"a\n\0\xff\t\"}"), ..Batch::default() };
     let text = Span::frame(0, batch.frame.len());
