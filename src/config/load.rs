@@ -79,10 +79,19 @@ fn data_dir(file: Option<PathBuf>, context: &Context, flags: &Flags) -> Option<P
 
 #[cfg(test)]
 pub(super) fn from_text(text: &str, env: &[(&str, &str)]) -> Result<Plan, ConfigErrors> {
+    let faults = Faults::new(None);
+    let Some(tree) = super::source::parse(text, &faults) else { return faults.finish(None) };
+    from_tree(tree, env, faults)
+}
+
+#[cfg(test)]
+pub(super) fn from_tree(
+    mut tree: Tree,
+    env: &[(&str, &str)],
+    mut faults: Faults,
+) -> Result<Plan, ConfigErrors> {
     let env: BTreeMap<String, String> =
         env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let mut faults = Faults::new(None);
-    let Some(mut tree) = super::source::parse(text, &faults) else { return faults.finish(None) };
     overlay(&mut tree, &env, &mut faults);
     plan(tree, Context::new(faults, env), &Flags::default())
 }

@@ -4,6 +4,7 @@ mod faults;
 mod forward;
 mod locks;
 mod native;
+mod processors;
 mod signals;
 mod variables;
 

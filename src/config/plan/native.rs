@@ -4,11 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use super::connections::{ConnectionsPlan, DatagramsPlan, JoinPlan, Listen, UnixPlan};
 use crate::base::secret::Secret;
 use crate::config::docker_tag::DockerTag;
 
-/// The time zone that is this machine's own, in [`SyslogPlan::time_zone`].
+/// The time zone that is this machine's own, as [`time_zone`] knows it.
 pub const LOCAL_ZONE: &str = "local";
 
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +24,7 @@ pub struct SyslogPlan {
     /// Instead of `syslog.<facility>`.
     pub tag: Option<String>,
     pub time: SyslogTime,
-    /// Of headers that name none: [`LOCAL_ZONE`], or a name that the zones of this machine had when it was read.
+    /// Of headers that name none: a name that [`time_zone`] knew when it was read.
     pub time_zone: String,
     /// The forms of Docker's `tag` option that name a container; the first that fits a message's tag counts.
     pub container_tags: Vec<DockerTag>,
@@ -116,4 +118,14 @@ pub struct DockerPlan {
 pub enum Start {
     Beginning,
     End,
+}
+
+/// The zone of a name: [`LOCAL_ZONE`], `UTC`, which needs no database, or a name of this machine's IANA database.
+pub fn time_zone(name: &str) -> Option<TimeZone> {
+    match name {
+        // A machine that names no zone runs on UTC.
+        LOCAL_ZONE => Some(TimeZone::try_system().unwrap_or(TimeZone::UTC)),
+        "UTC" => Some(TimeZone::UTC),
+        _ => TimeZone::get(name).ok(),
+    }
 }

@@ -1,14 +1,12 @@
 //! A syslog input as typed.
 
-use jiff::tz::TimeZone;
-
 use super::connections::{
     RawConnections, RawJoin, connections, container_tags, join, receive_buffer, source_address_key, tag,
 };
 use super::listen::{Sockets, listen};
 use crate::base::limits::{KIB, MIB};
 use crate::config::docker_tag::DockerTag;
-use crate::config::plan::{LOCAL_ZONE, Listen, SyslogTime};
+use crate::config::plan::{LOCAL_ZONE, Listen, SyslogTime, time_zone};
 use crate::config::reader::Table;
 
 pub(in crate::config) struct RawSyslog {
@@ -36,15 +34,15 @@ pub(super) fn syslog(table: &mut Table<'_>) -> RawSyslog {
             ("header", SyslogTime::Header),
             ("received", SyslogTime::Received),
         ]),
-        time_zone: table.take("time_zone").parsed("text", time_zone),
+        time_zone: table.take("time_zone").parsed("text", known_zone),
         container_tags: container_tags(table.take("container_tags")),
         source_address_key: source_address_key(table),
         join: join(table),
     }
 }
 
-fn time_zone(text: &str) -> Result<String, String> {
-    if text == LOCAL_ZONE || TimeZone::get(text).is_ok() {
+fn known_zone(text: &str) -> Result<String, String> {
+    if time_zone(text).is_some() {
         return Ok(text.to_owned());
     }
     Err(format!(

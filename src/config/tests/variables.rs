@@ -5,6 +5,7 @@ mod keys;
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::config::load::from_tree;
 use crate::config::source::{join, parse};
 
 /// Paths of all leaves; a list is one when it can be typed in one text.
@@ -23,8 +24,9 @@ fn leaves(path: &str, value: &Value, into: &mut BTreeSet<String>) {
 #[test]
 fn every_documented_key_can_be_set_by_a_variable() {
     let mut documented = BTreeSet::new();
-    for (key, value) in parse(&everything_on(), &Faults::default()).unwrap() {
-        leaves(&key, &value, &mut documented);
+    let tree = parse(&everything_on(), &Faults::default()).unwrap();
+    for (key, value) in &tree {
+        leaves(key, value, &mut documented);
     }
     let tested: BTreeSet<String> = keys::all()
         .map(|(name, ..)| name.to_lowercase().replace("__", ".").replace("tags.env", "tags"))
@@ -32,7 +34,6 @@ fn every_documented_key_can_be_set_by_a_variable() {
     assert_eq!(tested, documented);
 
     let base: Vec<(&str, &str)> = KEYS.to_vec();
-    let text = everything_on();
     let before = full_plan().effective();
     for (key, value, shown) in keys::all() {
         for name in [format!("SLUICEGATE__{key}"), format!("sluicegate__{}", key.to_lowercase())] {
@@ -41,8 +42,8 @@ fn every_documented_key_can_be_set_by_a_variable() {
                 env.push(EMBEDDED_ON);
             }
             env.push((&name, value));
-            let after =
-                from_text(&text, &env).unwrap_or_else(|errors| panic!("{name}: {errors}")).effective();
+            let after = from_tree(tree.clone(), &env, Faults::default());
+            let after = after.unwrap_or_else(|errors| panic!("{name}: {errors}")).effective();
             let is_there = after.lines().any(|line| line.trim() == *shown);
             assert!(is_there, "{name} must give {shown}\n{after}");
             let unchanged = [
