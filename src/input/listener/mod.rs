@@ -48,6 +48,8 @@ use socket::Accepted;
 
 /// After a failed accept (mostly: too many open files) the loop rests, or it would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that may wait in the kernel when the gateway stops.
+const LAST_ADMITTED: usize = 1024;
 /// One line so often about connections that a bound turns away, and about accepts that fail.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -179,7 +181,7 @@ impl Gate {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = stop.draining.cancelled() => return,
+                () = stop.draining.cancelled() => return self.admit_last(&socket, &stop, &serve).await,
                 accepted = socket.accept() => accepted,
             };
             match accepted {
@@ -188,6 +190,27 @@ impl Gate {
                     self.failed(&socket, &error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
+            }
+        }
+    }
+
+    /// Takes those in whom the kernel has let in already: they may have said all they have to say, and gone.
+    async fn admit_last<F, S>(self: Arc<Self>, socket: &Socket, stop: &Stop, serve: &S)
+    where
+        F: Future<Output = ()> + Send + 'static,
+        S: Fn(Connection) -> F + Clone + Send + Sync + 'static,
+    {
+        // The runtime hears of what has come only between two turns.
+        tokio::task::yield_now().await;
+        for _ in 0..LAST_ADMITTED {
+            let accepted = tokio::select! {
+                biased;
+                accepted = socket.accept() => accepted,
+                () = std::future::ready(()) => return,
+            };
+            match accepted {
+                Ok(accepted) => self.clone().admit(accepted, stop, serve),
+                Err(error) => return self.failed(socket, &error),
             }
         }
     }

@@ -113,9 +113,12 @@ impl<P: Protocol> Datagrams<P> {
                 Woken::Stored => {}
                 Woken::Stop => break,
             }
-            if self.held.is_empty() || self.round.is_full() {
+            let full = self.round.is_full();
+            if full || self.held.is_empty() {
                 self.store(stop).await?;
-                // A socket with always more to read would keep its worker for itself.
+            }
+            // A socket with always more to read would keep its worker for itself.
+            if full {
                 tokio::task::yield_now().await;
             }
             if self.ticked.elapsed() > TICK {
