@@ -409,7 +409,7 @@ async fn unix_datagrams_may_be_large_and_a_stop_loses_none() {
     socket.set_nonblocking(false).unwrap();
     let writing = std::thread::spawn(move || {
         let mut count = 0;
-        while let Ok(_) = socket.send(format!("line {count}").as_bytes()) {
+        while socket.send(format!("line {count}").as_bytes()).is_ok() {
             count += 1;
         }
         count
