@@ -196,8 +196,8 @@ impl Gate {
         }
     }
 
-    /// Takes the Unix peers that have connected and not been accepted: they may have written, and nothing of that is lost
-    /// when it is read. Where the socket outlives us they wait for the next one. TCP peers are the kernel's to refuse.
+    /// Takes those in whom the kernel has let in already: they may have said all they have to say, and gone. Where the
+    /// socket outlives us they wait for the next one.
     fn end<F, S>(self: Arc<Self>, socket: Socket, stop: &Stop, serve: &S)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -19,6 +19,9 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_AGAIN: Duration = Duration::from_secs(20);
 const KEEPALIVE_TRIES: u32 = 6;
 
+/// TCP connections taken from the kernel at the end; peers could go on connecting for ever.
+const LAST_ACCEPTED: usize = 1024;
+
 /// Where an input listens.
 pub enum Socket {
     Tcp(TcpListener),
@@ -35,17 +38,30 @@ impl Socket {
         }
     }
 
-    /// Lets no more Unix peers connect, and gives those that have and were not accepted.
+    /// Gives the peers that have connected and were not accepted, and lets no more of them in where that can be told the
+    /// kernel without losing those (Unix).
     pub(super) fn last_of_backlog(self) -> Vec<Accepted> {
-        let Socket::Unix(listener, file) = self else { return Vec::new() };
-        drop(file);
-        if rustix::net::shutdown(&listener, Shutdown::Read).is_err() {
-            return Vec::new();
-        }
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let next = || rustix::net::accept_with(&listener, flags).ok();
-        let stream = |socket| UnixStream::from_std(std::os::unix::net::UnixStream::from(socket)).ok();
-        std::iter::from_fn(next).filter_map(stream).map(Accepted::Unix).collect()
+        match self {
+            Socket::Tcp(listener) => {
+                let next = || {
+                    let (socket, peer) = rustix::net::acceptfrom_with(&listener, flags).ok()?;
+                    let peer = SocketAddr::try_from(peer?).ok()?;
+                    let stream = TcpStream::from_std(std::net::TcpStream::from(socket)).ok()?;
+                    Some(Accepted::Tcp(stream, peer))
+                };
+                std::iter::from_fn(next).take(LAST_ACCEPTED).collect()
+            }
+            Socket::Unix(listener, file) => {
+                drop(file);
+                if rustix::net::shutdown(&listener, Shutdown::Read).is_err() {
+                    return Vec::new();
+                }
+                let next = || rustix::net::accept_with(&listener, flags).ok();
+                let stream = |socket| UnixStream::from_std(std::os::unix::net::UnixStream::from(socket)).ok();
+                std::iter::from_fn(next).filter_map(stream).map(Accepted::Unix).collect()
+            }
+        }
     }
 }
 

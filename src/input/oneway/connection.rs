@@ -105,9 +105,9 @@ impl<P: Protocol> Connection<P> {
     async fn turn(&mut self, stop: &Stop) -> Result<Read, Fault> {
         self.held.release_stored();
         self.held.make_room().await?;
-        let Read::Bytes(read) = self.read(stop).await? else {
-            let stopped = stop.draining.is_cancelled();
-            return Ok(if stopped { Read::Stopped } else { Read::Ended });
+        let read = match self.read(stop).await? {
+            Read::Bytes(read) => read,
+            last => return Ok(last),
         };
         self.check_pace()?;
         self.wait_for_buffers(stop).await?;

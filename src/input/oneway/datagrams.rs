@@ -105,21 +105,25 @@ impl<P: Protocol> Datagrams<P> {
     /// Receives until the input drains.
     pub(super) async fn run(mut self, stop: &Stop) -> Result<(), NotStored> {
         loop {
+            if self.ticked.elapsed() > TICK {
+                self.tick().await?;
+            }
             self.held.release_stored();
             self.held.make_room().await?;
+            // Last before the wait, which nothing would end for a round that only waited for the journal.
+            let full = self.round.is_full();
+            if full || self.held.is_empty() {
+                self.store(stop).await?;
+            }
+            if full {
+                // A socket with always more to read would keep its worker for itself.
+                tokio::task::yield_now().await;
+            }
             match self.wait(stop).await? {
                 Woken::Readable => self.gather(false).await?,
                 Woken::Tick => self.tick().await?,
                 Woken::Stored => {}
                 Woken::Stop => break,
-            }
-            if self.held.is_empty() || self.round.is_full() {
-                self.store(stop).await?;
-                // A socket with always more to read would keep its worker for itself.
-                tokio::task::yield_now().await;
-            }
-            if self.ticked.elapsed() > TICK {
-                self.tick().await?;
             }
         }
         self.drain(stop).await?;

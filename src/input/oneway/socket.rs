@@ -183,16 +183,14 @@ fn receive(
     let before = round.frame.len();
     let (got, most) = match socket {
         DatagramSocket::Udp(socket) => {
-            slots.resize(MANY * UDP_SLOT, 0);
-            let slots = slots.chunks_exact_mut(UDP_SLOT).take(*wanted);
+            let slots = slots_of(slots, MANY * UDP_SLOT).chunks_exact_mut(UDP_SLOT).take(*wanted);
             // Nothing but this count is asked for, so there is room for nothing else.
             let control = Some(nix::cmsg_space!(u32));
             let fd = socket.as_raw_fd();
             (receive_into(fd, slots, *wanted, control, address, dropped, round, news)?, MANY)
         }
         DatagramSocket::Unix(socket, _) => {
-            slots.resize(UNIX_MANY * UNIX_SLOT, 0);
-            let slots = slots.chunks_exact_mut(UNIX_SLOT).take(*wanted);
+            let slots = slots_of(slots, UNIX_MANY * UNIX_SLOT).chunks_exact_mut(UNIX_SLOT).take(*wanted);
             // With room for control messages a peer could leave its open files with us.
             let fd = socket.as_raw_fd();
             (receive_into(fd, slots, *wanted, None, |_: &()| None, dropped, round, news)?, UNIX_MANY)
@@ -205,6 +203,14 @@ fn receive(
         _ => *wanted,
     };
     Ok(full)
+}
+
+/// Zeroed by the kernel, page by page when a datagram comes to lie there.
+fn slots_of(slots: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
+    if slots.is_empty() {
+        *slots = vec![0; bytes];
+    }
+    slots
 }
 
 #[allow(clippy::too_many_arguments)]
