@@ -176,6 +176,10 @@ const SAMPLES: &[(&str, &str)] = &[
         "1.5 time=Nov 22 22:53:00 host=host | {\\\"a\\\": \\\"b: c\\\"}",
     ),
     ("<13>Nov 22 22:53:00 {\"a\": 1}", "1.5 time=Nov 22 22:53:00 | {\\\"a\\\": 1}"),
+    (
+        "2026-11-22 22:53:00,123 ERROR it failed",
+        "1.5 time=2026-11-22 22:53:00,123 NoPriority | ERROR it failed",
+    ),
     ("<13>Nov 22 22:53:00 hello", "1.5 time=Nov 22 22:53:00 | hello"),
     ("<13>Nov 22 22:53:00", "1.5 time=Nov 22 22:53:00 | "),
     ("<13>Nov 22 22:53:00x host app: t", "1.5 | Nov 22 22:53:00x host app: t"),

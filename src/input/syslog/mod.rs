@@ -2,7 +2,7 @@
 //! the shape that all of Docker's drivers have here.
 //!
 //! ```text
-//! bytes -> framing -> header (rfc5424 | rfc3164, stamp, structured) -> fields (container) -> Batcher
+//! bytes -> framing -> header (rfc5424 | rfc3164, stamp, structured) -> clock, fields (container) -> Batcher
 //! ```
 //!
 //! Nothing is refused once a connection speaks syslog at all: what no rule fits is text, with facility user and severity
@@ -13,6 +13,7 @@
 //! of whole seconds that is from just now says less than the time of receipt, which then counts; messages that were read
 //! together get times one nanosecond apart, so that sorting by time keeps their order.
 
+pub mod clock;
 mod container;
 #[cfg(test)]
 mod devices;
@@ -36,11 +37,11 @@ use super::oneway::{CutError, Decoder, Message, Protocol, Sender};
 use crate::base::metrics::{Counter, counter};
 use crate::config::plan::{SyslogPlan, SyslogTime};
 use crate::record::Timestamp;
+use clock::Clock;
 use container::Containers;
 use fields::{Said, Shape};
 use framing::Framer;
 use header::Malformed;
-use stamp::Clock;
 
 /// A header of whole seconds this near to the receipt is from now.
 const NOW_NANOS: i64 = 2_000_000_000;

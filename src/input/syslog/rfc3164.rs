@@ -10,7 +10,8 @@
 //! ```
 //!
 //! What tells host from tag: a word that ends in `:` or in a number in brackets is a tag, and only what stands before
-//! one is a host. Where there is no tag, the first word is the host if it could be one, as the RFC has it. A tag with
+//! one is a host. Where there is no tag, the first word is the host if it could be one, as the RFC has it, and if there is
+//! a priority: without one, it is more likely a program's own log line, which has a time and no host. A tag with
 //! blanks is taken only with a process number in brackets behind it; with no host before it, its first word is taken for
 //! the host, which who knows the tags can put right.
 
@@ -100,7 +101,7 @@ fn said(text: &[u8], at: usize, may_have_host: bool, parsed: &mut Parsed) {
         if let Some(tag) = glued_tag(text, first) {
             return tag.put(text, parsed);
         }
-        if is_host(first.of(text)) && next > first.to {
+        if is_host(first.of(text)) && next > first.to && parsed.malformed.is_none() {
             parsed.hostname = first;
             from = first.to + 1;
         }
