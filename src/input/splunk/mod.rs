@@ -54,6 +54,8 @@ use pace::{Paced, Phase};
 
 /// Request line and headers, and the buffer a connection reads into.
 const BUFFER_BYTES: usize = 64 * KIB;
+/// So long a request waits for room in a full buffer.
+const FULL_TIMEOUT: Duration = Duration::from_secs(5);
 /// One line so often about answers of one code.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -65,6 +67,7 @@ pub struct Splunk {
     join: Option<JoinSettings>,
     intake: Arc<Intake>,
     acks: Acks,
+    full_timeout: Duration,
     metrics: Metrics,
     answers: Vec<(Code, Counter, LogLimit)>,
 }
@@ -108,6 +111,7 @@ impl Splunk {
             join: JoinSettings::new(&plan.join, Marks::Length),
             intake,
             acks: Acks::new(),
+            full_timeout: FULL_TIMEOUT,
             metrics,
             answers: Code::ALL.into_iter().map(answer).collect(),
             plan,
