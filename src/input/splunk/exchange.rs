@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use serde::Deserialize;
@@ -111,6 +112,8 @@ impl Exchange {
             Ok(answer) => (answer, Cow::Borrowed(""), false),
             Err(Refusal { answer, why, close }) => (answer, why, close),
         };
+        // Who asks before it sends its body is not told to send one that is refused.
+        close |= !body.is_over() && body.received == 0 && head.headers.contains_key(EXPECT);
         if !close && !body.is_over() {
             body.drain(self.splunk.plan.max_body).await;
             close = !body.is_over();

@@ -112,10 +112,7 @@ fn docker_s_lines_have_the_one_shape() {
     assert_eq!(records[2], line("  ", "stdout"));
     assert_eq!(records[3], line(r#"{"a":1,"b":[true,null]}"#, "stdout"));
     assert_eq!(records[4], line("42", "stdout"));
-    assert_eq!(
-        records[5],
-        line("café bin\0\u{1}\u{fffd} end <t>&", "stdout").replace("<t>", "<tag>").replace("<tag>", "<t>")
-    );
+    assert_eq!(records[5], line("café bin\0\u{1}\u{fffd} end <t>&", "stdout"));
     assert_eq!(records[6], line("cr\r", "stdout"));
     assert_eq!(records[7], line("oops", "stderr"));
     // A line in two pieces that nothing marks but the length of the first, and its time.
