@@ -5,6 +5,8 @@
 
 pub mod batcher;
 pub mod budget;
+pub mod docker;
+pub mod docker_plugin;
 pub mod duplicates;
 pub mod forward;
 pub mod gelf;

@@ -73,16 +73,18 @@ pub(super) struct Body {
     incoming: Incoming,
     /// Bytes of it that were read.
     pub(super) received: usize,
+    /// Its end was read: a chunked body does not know by itself.
+    ended: bool,
 }
 
 impl Body {
     pub(super) fn new(incoming: Incoming) -> Body {
-        Body { incoming, received: 0 }
+        Body { incoming, received: 0, ended: false }
     }
 
     /// Whether nothing more comes.
     pub(super) fn is_over(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ended || self.incoming.is_end_stream()
     }
 
     /// The whole body, as it came.
@@ -141,7 +143,10 @@ impl Body {
     async fn part(&mut self) -> Result<Option<Bytes>, hyper::Error> {
         loop {
             match self.incoming.frame().await.transpose()?.map(hyper::body::Frame::into_data) {
-                None => return Ok(None),
+                None => {
+                    self.ended = true;
+                    return Ok(None);
+                }
                 Some(Ok(data)) => {
                     self.received = self.received.saturating_add(data.len());
                     return Ok(Some(data));

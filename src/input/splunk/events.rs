@@ -24,6 +24,7 @@ use super::answer::Code;
 use super::envelope::{DockerLine, Envelope, Members, skip_object};
 use super::tag::{self, TagSplitter};
 use super::time;
+use crate::base::limits::KIB;
 use crate::config::docker_tag::DockerTag;
 use crate::config::plan::SplunkPlan;
 use crate::input::batcher::Batcher;
@@ -31,7 +32,7 @@ use crate::record::json::{JsonError, ReadLimits, Value};
 use crate::record::{Batch, Span, Timestamp};
 
 /// Bytes of a body that are decoded before others have their turn.
-const STEP_BYTES: usize = 256 * 1024;
+pub(super) const STEP_BYTES: usize = 256 * KIB;
 
 /// Names that tell where a record comes from.
 const OURS: [&[u8]; 12] = [
@@ -66,6 +67,12 @@ impl Settings {
             max_event: plan.max_event,
             limits: ReadLimits::default(),
         }
+    }
+
+    /// One tag for all, no names of containers.
+    pub fn plain(tag: &str, max_event: usize) -> Settings {
+        let tag = Some(tag.as_bytes().to_vec());
+        Settings { tag, container_tags: Vec::new(), max_event, limits: ReadLimits::default() }
     }
 }
 

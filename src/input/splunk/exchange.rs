@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use serde::Deserialize;
@@ -27,13 +28,12 @@ use super::tag;
 use crate::base::limits::MIB;
 use crate::base::signal::Signal;
 use crate::input::batcher::Batcher;
+use crate::input::budget::Grant;
 use crate::input::listener::Peer;
 use crate::journal::{NotStored, Receipt};
 use crate::pipeline::stream::Origin;
 use crate::record::Timestamp;
 
-/// So long a request waits for room in a full buffer.
-const FULL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Questions about ack ids are small.
 const ACK_BYTES: usize = MIB;
 
@@ -112,6 +112,8 @@ impl Exchange {
             Ok(answer) => (answer, Cow::Borrowed(""), false),
             Err(Refusal { answer, why, close }) => (answer, why, close),
         };
+        // Who asks before it sends its body is not told to send one that is refused.
+        close |= !body.is_over() && body.received == 0 && head.headers.contains_key(EXPECT);
         if !close && !body.is_over() {
             body.drain(self.splunk.plan.max_body).await;
             close = !body.is_over();
@@ -201,7 +203,7 @@ impl Exchange {
             }
         };
         if state.stored {
-            in_time(batcher.ready()).await?;
+            in_time(splunk.full_timeout, batcher.ready()).await?;
         }
         let mut grant = splunk.intake.budget.empty_grant();
         let frame = self.read(head, body, &mut grant).await?;
@@ -213,7 +215,8 @@ impl Exchange {
         let mut lines = (endpoint == Endpoint::Raw).then(|| Lines::new(splunk.settings.clone(), query));
         if !state.stored {
             let tag = lines.as_ref().map_or_else(|| state.events.first_tag(&frame), Lines::tag);
-            in_time(splunk.intake.ready_for_first(Signal::Logs, tag, frame.len() as u64)).await?;
+            let room = splunk.intake.ready_for_first(Signal::Logs, tag, frame.len() as u64);
+            in_time(splunk.full_timeout, room).await?;
         }
         match &mut lines {
             Some(lines) => lines.open(frame, batcher),
@@ -249,12 +252,7 @@ impl Exchange {
     }
 
     /// The body, inflated, with its bytes charged.
-    async fn read(
-        &self,
-        head: &Parts,
-        body: &mut Body,
-        grant: &mut crate::input::budget::Grant,
-    ) -> Result<Bytes, BodyError> {
+    async fn read(&self, head: &Parts, body: &mut Body, grant: &mut Grant) -> Result<Bytes, BodyError> {
         let splunk = &*self.splunk;
         let budget = &splunk.intake.budget;
         let packing = body::packing(&head.headers)?;
@@ -272,8 +270,8 @@ impl Exchange {
 }
 
 /// Waits for room, but not for long.
-async fn in_time(room: impl Future<Output = ()>) -> Result<(), Refusal> {
-    tokio::time::timeout(FULL_TIMEOUT, room).await.map_err(|_| Refusal {
+async fn in_time(timeout: Duration, room: impl Future<Output = ()>) -> Result<(), Refusal> {
+    tokio::time::timeout(timeout, room).await.map_err(|_| Refusal {
         why: Cow::Borrowed("the buffer is full and blocks; the sender keeps what it has"),
         ..Refusal::from(Code::Busy)
     })

@@ -8,15 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::answer::Code;
-use super::events::{Context, Settings, Step, Tally, push_extra, push_log};
+use super::events::{Context, STEP_BYTES, Settings, Step, Tally, push_extra, push_log};
 use super::request::Query;
 use super::tag;
 use super::time;
 use crate::input::batcher::Batcher;
 use crate::record::{Span, Timestamp};
-
-/// Bytes of a body that are decoded before others have their turn.
-const STEP_BYTES: usize = 256 * 1024;
 
 /// Decodes the lines of one body.
 pub(super) struct Lines {

@@ -10,6 +10,10 @@
 //! Decoding is pure ([`events`], [`envelope`], [`lines`], [`tag`], [`time`]). Source of the formats: Splunk's
 //! documentation of the collector, Docker's driver, and what both were seen to say.
 //!
+//! **Pieces.** The driver marks the pieces of a long line by nothing but the length of their text, 16 KiB, so only what
+//! it sends is joined, by that length. In its format `raw` tag and attributes stand before the text and the stream is not
+//! named, and bytes that are no UTF-8 grow when the driver repairs them: such pieces stay records of their own.
+//!
 //! **Acknowledgement.** A request that names a channel gets an ack id. Since ids are given after the events were stored,
 //! every id that was given is true whenever it is asked for, also a second time, and also by a client that asks after a
 //! restart of the gateway: ids count up from the time of the start, over all channels, so those of earlier runs are below
@@ -54,6 +58,8 @@ use pace::{Paced, Phase};
 
 /// Request line and headers, and the buffer a connection reads into.
 const BUFFER_BYTES: usize = 64 * KIB;
+/// So long a request waits for room in a full buffer.
+const FULL_TIMEOUT: Duration = Duration::from_secs(5);
 /// One line so often about answers of one code.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -65,6 +71,7 @@ pub struct Splunk {
     join: Option<JoinSettings>,
     intake: Arc<Intake>,
     acks: Acks,
+    full_timeout: Duration,
     metrics: Metrics,
     answers: Vec<(Code, Counter, LogLimit)>,
 }
@@ -108,6 +115,7 @@ impl Splunk {
             join: JoinSettings::new(&plan.join, Marks::Length),
             intake,
             acks: Acks::new(),
+            full_timeout: FULL_TIMEOUT,
             metrics,
             answers: Code::ALL.into_iter().map(answer).collect(),
             plan,
