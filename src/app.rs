@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +26,11 @@ use crate::api::{self, operations};
 use crate::base::shutdown::Stop;
 use crate::base::tls::ServerTls;
 use crate::config::plan::{InputKind, InputPlan, JoinPlan, Plan};
-use crate::input::Intake;
 use crate::input::budget::Budget;
 use crate::input::duplicates::{self, Duplicates};
 use crate::input::forward::Forward;
+use crate::input::listener::Outlive;
+use crate::input::{Intake, positions};
 use crate::journal::Journal;
 use crate::pipeline::Pipeline;
 use crate::pipeline::destinations::{Destination, Destinations};
@@ -40,13 +42,20 @@ use crate::store::ACCESS_KEY_FILE;
 mod data;
 mod descriptors;
 mod doors;
+mod handover;
+mod inherited;
+mod inputs;
 mod report;
 mod shipping;
 
 pub use doors::{Address, Door, Place};
+pub use handover::take_over;
+pub use inherited::Inherited;
 
 use data::Data;
 use doors::{Doors, InputDoors};
+use handover::HandOver;
+use inputs::{Inputs, Shared};
 use report::Status;
 use shipping::Shipping;
 
@@ -58,6 +67,10 @@ const MEMORY_TICK: Duration = Duration::from_secs(1);
 const METRICS_TICK: Duration = Duration::from_secs(5);
 /// The part of a stop that is kept for closing the journal and the HTTP ports.
 const CLOSING: Duration = Duration::from_millis(1500);
+/// A predecessor that hands over ends within its stop's deadline; one that does not is in trouble.
+const PREDECESSOR: Duration = Duration::from_secs(90);
+/// A successor waits, and peers with it: reading what connections hold and answering it is all that is worth that.
+const SUCCESSOR: Duration = Duration::from_secs(4);
 /// Queues reopened at once: far fewer than the channel of announced destinations holds.
 const REOPENED: usize = 64;
 
@@ -68,6 +81,9 @@ pub struct Gateway {
     shipping: Arc<Shipping>,
     duplicates: Option<Arc<Duplicates>>,
     secured: Secured,
+    /// Where a successor asks; absent when it cannot.
+    handover: Option<HandOver>,
+    outlive: Outlive,
     inputs: Stop,
     service: Stop,
     ticks: Stop,
@@ -85,21 +101,41 @@ struct Secured {
 impl Gateway {
     /// Starts the gateway. Dropping the future before it is done leaves the data directory as a crash would: in order.
     pub async fn start(plan: Plan, metrics: Option<PrometheusHandle>) -> Result<Gateway> {
+        Gateway::start_with(plan, metrics, Inherited::default()).await
+    }
+
+    /// As [`Gateway::start`], with sockets that are open already.
+    pub async fn start_with(
+        plan: Plan,
+        metrics: Option<PrometheusHandle>,
+        mut inherited: Inherited,
+    ) -> Result<Gateway> {
         let plan = Arc::new(plan);
-        let doors = Doors::bind(&plan).await?;
+        let outlive = Outlive::default();
+        if inherited.is_supervised() {
+            outlive.set();
+        }
+        // Who had these sockets still has the data directory, and lets go of it.
+        let patience =
+            if inherited.is_empty() || inherited.is_supervised() { Duration::ZERO } else { PREDECESSOR };
+        let doors = Doors::bind(&plan, &mut inherited, &outlive).await?;
+        inherited.close_rest();
         let addresses = doors.addresses(&plan);
         let Doors { operations, log_service, inputs } = doors;
         let status = Arc::new(Status::new(plan.clone(), metrics));
         let ticks = Stop::default();
         let router = operations::router(status.clone());
-        ticks.tasks.spawn(api::server::serve(operations.listen()?, router, ticks.draining.clone()));
+        let operations = operations.listen()?;
+        let handle = operations.as_fd().try_clone_to_owned()?;
+        ticks.tasks.spawn(api::server::serve(operations, router, ticks.draining.clone()));
 
         let opening = plan.clone();
-        let opened = tokio::task::spawn_blocking(move || Data::open(&opening)).await;
+        let opened = tokio::task::spawn_blocking(move || Data::open(&opening, patience)).await;
         let started = match opened.context("opening the data directory").flatten() {
             Ok(data) => {
                 let journal = data.journal.clone();
-                let started = wire(plan, status, data, log_service, inputs, addresses, &ticks).await;
+                let sockets = Sockets { log_service, inputs, addresses, operations: handle, outlive };
+                let started = wire(plan, status, data, sockets, &ticks).await;
                 if started.is_err() {
                     journal.close().await;
                 }
@@ -114,8 +150,29 @@ impl Gateway {
     }
 
     /// Stops in order, within the plan's deadline. What is not delivered by then stays in the journal.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        // Its handles would keep the addresses open.
+        self.handover = None;
         let total = self.plan.limits.stop_deadline;
+        self.stop_within(total).await;
+    }
+
+    /// Resolves when another gateway has taken our sockets, to take our place: then [`Gateway::make_way`] is due.
+    pub async fn handed_over(&self) {
+        match &self.handover {
+            Some(handover) => handover.handed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops for a successor, which waits for the data directory: what is stored is delivered by it.
+    pub async fn make_way(self) {
+        self.outlive.set();
+        let total = self.plan.limits.stop_deadline.min(SUCCESSOR);
+        self.stop_within(total).await;
+    }
+
+    async fn stop_within(self, total: Duration) {
         let deadline = Instant::now() + total;
         // A short deadline is not all for closing.
         let shipped = deadline - CLOSING.min(total / 4);
@@ -188,17 +245,26 @@ impl Gateway {
     }
 }
 
+/// What is bound, and what goes with it.
+struct Sockets {
+    log_service: Option<doors::Bound>,
+    inputs: Vec<InputDoors>,
+    addresses: Vec<Address>,
+    /// A second handle of the operations port.
+    operations: OwnedFd,
+    outlive: Outlive,
+}
+
 /// Everything from the opened data to the inputs. All that can fail does so before the first task is spawned.
 async fn wire(
     plan: Arc<Plan>,
     status: Arc<Status>,
     data: Data,
-    log_service: Option<doors::Bound>,
-    doors: Vec<InputDoors>,
-    addresses: Vec<Address>,
+    sockets: Sockets,
     ticks: &Stop,
 ) -> Result<Gateway> {
-    let Data { identity, journal, duplicates, letters, store } = data;
+    let Sockets { log_service, inputs: doors, addresses, operations, outlive } = sockets;
+    let Data { identity, journal, duplicates, positions, letters, store } = data;
     status.set_journal(journal.clone());
     let mut service_listener = None;
     let mut embedded = None;
@@ -232,27 +298,32 @@ async fn wire(
     status.set_intake(intake.clone());
 
     let (service, inputs) = (Stop::default(), Stop::default());
-    let (mut listening, mut heartbeats, mut watched, mut forwards) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (input, InputDoors { gate, keys, doors, .. }) in plan.inputs.iter().zip(doors) {
-        let InputKind::Forward(settings) = &input.kind else { continue };
-        let forward = Arc::new(Forward::new(
-            &input.name,
-            (**settings).clone(),
-            keys,
-            plan.records.nil,
-            intake.clone(),
-            letters.clone(),
-        ));
-        for door in doors {
-            status.add_input(&input.name, door.place());
-            let (socket, heartbeat) = door.listen(&input.name)?;
-            listening.push((forward.clone(), gate.clone(), socket));
-            heartbeats.extend(heartbeat);
+    let shared = Shared {
+        intake: intake.clone(),
+        letters: letters.clone(),
+        positions,
+        nil: plan.records.nil,
+        data_dir: &plan.data_dir,
+        stop: inputs.clone(),
+    };
+    for address in &addresses {
+        if let Door::Input(name) = &address.door {
+            status.add_input(name, address.place.clone());
         }
-        watched.extend(gate.tls().cloned());
-        forwards.push((input.name.clone(), forward));
     }
+    let mut ready = Inputs::default();
+    for (input, doors) in plan.inputs.iter().zip(doors) {
+        ready.add(input, doors, &shared)?;
+    }
+    drop(shared);
+    let mut handles = std::mem::take(&mut ready.handles);
+    handles.push(operations);
+    if let Some((listener, _)) = &service_listener {
+        handles.push(listener.as_fd().try_clone_to_owned()?);
+    }
+    let handover = HandOver::open(&plan.data_dir, handles);
+    let handover =
+        handover.map_err(|error| tracing::warn!("no successor can take over (run --take-over): {error:#}"));
 
     if let Some((listener, store)) = service_listener {
         let router = api::log_service::router(store);
@@ -260,25 +331,33 @@ async fn wire(
     }
     reopened.into_iter().for_each(|destination| shipping.start(destination));
     ticks.tasks.spawn(start_senders(shipping.clone(), announced, ticks.draining.clone()));
-    for (forward, gate, socket) in listening {
-        inputs.tasks.spawn(forward.listen(gate, socket, inputs.clone()));
-    }
-    for heartbeat in heartbeats {
-        inputs.tasks.spawn(heartbeat.run(inputs.draining.clone()));
-    }
-    for tls in watched.iter().cloned() {
+    ready.start(&inputs);
+    for tls in ready.tls.iter().cloned() {
         ticks.tasks.spawn(tls.watch(ticks.draining.clone()));
     }
     ticks.tasks.spawn(tick(pipeline, duplicates.clone(), status.clone(), ticks.draining.clone()));
     status.set_ready();
     let ticks = ticks.clone();
-    let secured = Secured { forwards, tls: watched };
-    Ok(Gateway { plan, status, journal, shipping, duplicates, secured, inputs, service, ticks, addresses })
+    let secured = Secured { forwards: ready.forwards, tls: ready.tls };
+    Ok(Gateway {
+        plan,
+        status,
+        journal,
+        shipping,
+        duplicates,
+        secured,
+        handover: handover.ok(),
+        outlive,
+        inputs,
+        service,
+        ticks,
+        addresses,
+    })
 }
 
 /// Whether a queue is a destination's; the others are the gateway's own.
 fn is_shipped(queue: &str) -> bool {
-    queue != "pending" && queue != duplicates::QUEUE
+    queue != "pending" && queue != duplicates::QUEUE && queue != positions::QUEUE
 }
 
 async fn end(stop: &Stop, deadline: Instant, what: &str) {

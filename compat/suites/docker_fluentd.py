@@ -55,7 +55,7 @@ def test_default_options(case, engine):
     equal("lines in order", [r["log"] for r in found], ["hello", "", 'café \t "q" \\ end  '])
     for record in found:
         equal("container_id", record["container_id"], container)
-        equal("container_name", record["container_name"], "/web-1")
+        equal("container_name", record["container_name"], "web-1")
         equal("source", record["source"], "stdout")
         equal("topic is the tag, the short id", record["__topic__"], container[:12])
         if not began - 1 <= record["__time__"] <= time.time() + 1:
@@ -361,10 +361,10 @@ def many_lines(case, engine, total=50_000, hold=False, **options):
     logs = gateway.log_service()
     wait_until(f"{total} lines", lambda: logs.holds(total), 90, 0.5)
     for name, container in containers.items():
-        found = gateway.query(f'container_name: "/{name}"', "--limit", str(total))
+        found = gateway.query(f'container_name: "{name}"', "--limit", str(total))
         numbers = [int(r["log"].split()[0]) for r in found]
         equal(f"the numbers of {name}, once and ascending", numbers, list(range(1, each + 1)))
-        for key, want in (("container_id", container), ("container_name", f"/{name}"), ("source", "stdout")):
+        for key, want in (("container_id", container), ("container_name", f"{name}"), ("source", "stdout")):
             equal(f"{key} of {name}", {r[key] for r in found}, {want})
     equal("nothing else is there", logs.holds(total + 1), False)
     if (most := in_flight.most()) < 2:

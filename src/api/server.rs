@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::base::http;
 use crate::base::log_limit::LogLimit;
 
 /// Connections of one port; more wait in the kernel's queue.
@@ -71,19 +70,8 @@ async fn accept(
 async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
     // Answers are small and written at once: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
+    let settings = http::Settings { header_timeout: Some(HEADER_TIMEOUT), buffer_bytes: BUFFER_BYTES };
+    let ended = http::serve(stream, TowerToHyperService::new(router), settings, &shutdown).await;
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP connection ended badly");
     }

@@ -9,16 +9,21 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::base::{file, host};
 use crate::config::plan::Plan;
 use crate::input::duplicates::Duplicates;
-use crate::journal::{self, Journal};
+use crate::input::positions::Positions;
+use crate::journal::{self, DirectoryError, Journal, OpenError};
 use crate::output::refused::DeadLetters;
 use crate::pipeline::stream::Identity;
 use crate::store::Store;
+
+/// How often a directory that another gateway holds is tried again.
+const LOCK_TICK: Duration = Duration::from_millis(10);
 
 /// Everything that was opened.
 pub(super) struct Data {
@@ -26,21 +31,32 @@ pub(super) struct Data {
     pub(super) journal: Journal,
     /// Absent when no message is remembered.
     pub(super) duplicates: Option<Arc<Duplicates>>,
+    pub(super) positions: Arc<Positions>,
     pub(super) letters: Arc<DeadLetters>,
     pub(super) store: Option<Arc<Store>>,
 }
 
 impl Data {
-    /// Opens and recovers it all. What was opened before a failure is let go of again.
-    pub(super) fn open(plan: &Plan) -> Result<Data> {
+    /// Opens and recovers it all. What was opened before a failure is let go of again. A directory that another gateway
+    /// holds is waited for, as long as `patience` says.
+    pub(super) fn open(plan: &Plan, patience: Duration) -> Result<Data> {
         let dir = &plan.data_dir;
         open_dir(dir)?;
-        let journal = Journal::open(journal::Options {
+        let options = || journal::Options {
             dir: dir.join("journal"),
             segment_bytes: plan.journal.segment_bytes,
             max_bytes: plan.journal.max_bytes,
             fresh_bytes: plan.journal.fresh_bytes,
-        })?;
+        };
+        let until = Instant::now() + patience;
+        let journal = loop {
+            match Journal::open(options()) {
+                Err(OpenError::Directory(DirectoryError::InUse(_))) if Instant::now() < until => {
+                    std::thread::sleep(LOCK_TICK);
+                }
+                opened => break opened?,
+            }
+        };
         let identity = Identity { instance: instance(dir)?, host: host::name() };
         let duplicates = Duplicates::open(&plan.duplicates, journal.clone(), &identity.instance);
         let store = match &plan.log_service {
@@ -50,7 +66,8 @@ impl Data {
         let refused = dir.join("refused");
         let letters = DeadLetters::open(&refused, plan.limits.dead_letter_bytes)
             .with_context(|| format!("cannot use {}", refused.display()))?;
-        Ok(Data { identity, journal, duplicates, letters: Arc::new(letters), store })
+        let positions = Arc::new(Positions::open(journal.clone()));
+        Ok(Data { identity, journal, duplicates, positions, letters: Arc::new(letters), store })
     }
 }
 

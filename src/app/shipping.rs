@@ -14,7 +14,7 @@ use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::gauge;
 use crate::config::plan::{Compression, Target};
-use crate::input::duplicates;
+use crate::input::{duplicates, positions};
 use crate::journal::Journal;
 use crate::output::credentials::{AccessKey, Credentials};
 use crate::output::deliver::{Delivery, DeliveryMetrics};
@@ -167,7 +167,10 @@ impl Shipping {
         self.tasks.close();
         if tokio::time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             let stats = self.journal.stats();
-            let kept = stats.queues.iter().filter(|queue| queue.name != duplicates::QUEUE);
+            let kept = stats
+                .queues
+                .iter()
+                .filter(|queue| queue.name != duplicates::QUEUE && queue.name != positions::QUEUE);
             let left: u64 = kept.map(|queue| queue.live_bytes).sum();
             tracing::info!("{left} bytes are not delivered yet; they stay in the journal for the next start");
             self.abort.cancel();

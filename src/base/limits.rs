@@ -60,3 +60,25 @@ pub const JOURNAL_BYTES: u64 = 4 * 1024 * MIB as u64;
 pub const SEGMENT_BYTES: u64 = 64 * MIB as u64;
 /// Fresh entries that stay in memory so that a destination that keeps up never reads the disk.
 pub const FRESH_BYTES: usize = 24 * MIB;
+
+/// What the kernel is asked to keep of a datagram socket while we are busy: a second of a busy host's lines.
+pub const RECEIVE_BUFFER: usize = 8 * MIB;
+/// A line whose pieces are not marked waits so long for the next one: long enough for a sender's pause, short enough
+/// for a piece that only looked unfinished.
+pub const UNMARKED_JOIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// One syslog message. Docker's have at most about 17 KiB; RFC 5424 asks for 2 KiB and sets no bound.
+pub const SYSLOG_BYTES: usize = 64 * KIB;
+/// One GELF message, inflated. A line of 16 KiB of control characters has 96 KiB as JSON; other senders' may carry stack traces.
+pub const GELF_BYTES: usize = 2 * MIB;
+/// All chunks of a GELF message come within this time, as in GELF's own text.
+pub const GELF_CHUNK_TIMEOUT: Duration = Duration::from_secs(5);
+/// GELF messages that wait for chunks, and the bytes of those chunks: anyone can send first chunks.
+pub const GELF_INCOMPLETE: usize = 1_024;
+pub const GELF_INCOMPLETE_BYTES: usize = 16 * MIB;
+/// One request of Splunk's collector, inflated. Docker's driver sends 1,000 lines of 16 KiB at once, escaped.
+pub const SPLUNK_BODY_BYTES: usize = 64 * MIB;
+pub const SPLUNK_EVENT_BYTES: usize = MIB;
+/// What `docker logs` can read of one container, as much as one file of the engine's own cache.
+pub const READ_LOGS_BYTES: u64 = 20 * MIB as u64;
+/// How often directories are looked at. A container may be gone within a second of its start.
+pub const SCAN_INTERVAL: Duration = Duration::from_secs(1);

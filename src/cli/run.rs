@@ -1,5 +1,5 @@
 //! `sluicegate run`: starts the gateway, says what listens where, reads keys and certificates again on SIGHUP, stops on
-//! SIGTERM, SIGINT, or the SIGHUP of a terminal that goes away.
+//! SIGTERM, SIGINT, the SIGHUP of a terminal that goes away, or for a successor (`run --take-over`).
 
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::reload::Reload;
 use super::{complain, say};
-use crate::app::{Address, Door, Gateway};
+use crate::app::{Address, Door, Gateway, Inherited, take_over};
 use crate::config::{self, Flags};
 
 /// Where `send` and `query` look without being told.
@@ -32,6 +32,10 @@ pub(super) struct Run {
     /// Where the journal and the embedded Log Service live.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Take the place of the gateway that runs on this data directory: get its sockets, wait until it has stopped. Where
+    /// none runs, just start.
+    #[arg(long)]
+    take_over: bool,
 }
 
 impl Run {
@@ -60,13 +64,19 @@ impl Run {
             .context("metrics")?
             .install_recorder()
             .context("metrics")?;
+        // While there is one thread: it takes variables away.
+        let supervised = Inherited::from_supervisor();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let done = runtime.block_on(async {
             let mut signals = Signals::new()?;
             let data_dir = plan.data_dir.clone();
             let mut reload = Reload::new(self.config.as_deref(), flags, &plan);
+            let inherited = if self.take_over { take_over(&data_dir).await? } else { None };
+            if inherited.is_some() {
+                tracing::info!("another gateway hands its sockets over; waiting until it has stopped");
+            }
             let gateway = tokio::select! {
-                gateway = Gateway::start(plan, Some(metrics)) => gateway?,
+                gateway = Gateway::start_with(plan, Some(metrics), inherited.unwrap_or(supervised)) => gateway?,
                 () = signals.stop() => {
                     tracing::info!("stopped while starting");
                     return Ok(ExitCode::SUCCESS);
@@ -74,9 +84,14 @@ impl Run {
             };
             greet(&gateway, &data_dir);
             let mut hangup = signals.reload.take();
-            loop {
+            let mut succeeded = false;
+            while !succeeded {
                 tokio::select! {
                     () = signals.stop() => break,
+                    () = gateway.handed_over() => {
+                        succeeded = true;
+                        continue;
+                    }
                     () = received(&mut hangup) => {
                         tracing::info!(
                             "SIGHUP: keys, users and certificates are read again; all other changes wait for a restart"
@@ -92,9 +107,17 @@ impl Run {
                     }
                 }
             }
-            tracing::info!("stopping: delivering what is stored; a second signal stops at once");
+            let stopping = async {
+                if succeeded {
+                    tracing::info!("another gateway has our sockets and takes over: stopping");
+                    gateway.make_way().await;
+                } else {
+                    tracing::info!("stopping: delivering what is stored; a second signal stops at once");
+                    gateway.stop().await;
+                }
+            };
             tokio::select! {
-                () = gateway.stop() => {}
+                () = stopping => {}
                 () = signals.stop() => std::process::exit(1),
             }
             Ok(ExitCode::SUCCESS)

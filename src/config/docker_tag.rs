@@ -90,6 +90,25 @@ impl DockerTag {
         Ok(DockerTag { text: text.to_owned(), regex: regex(&parts)?, parts })
     }
 
+    /// Whether what it makes names a container or its image.
+    pub fn tells_of_container(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Field(field) if *field != TagField::DaemonName))
+    }
+
+    /// Whether every tag that `other` makes is taken for one of this template too, so that `other` has no say behind it.
+    pub(super) fn shadows(&self, other: &DockerTag) -> bool {
+        // Of the shortest values, so that only the templates' own text decides.
+        let value = |field| match field {
+            TagField::Id => &b"0123456789ab"[..],
+            TagField::FullId => &b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"[..],
+            TagField::DaemonName => &b"docker"[..],
+            _ => &b"x"[..],
+        };
+        let mut tag = Vec::new();
+        other.render(value, &mut tag);
+        self.regex.is_match(&tag)
+    }
+
     /// Appends the tag of a container; `value` knows its fields.
     pub fn render<'v>(&self, value: impl Fn(TagField) -> &'v [u8], out: &mut Vec<u8>) {
         for part in &self.parts {

@@ -2,7 +2,9 @@
 //!
 //! With the secrets put back it is a configuration that gives the same plan; with `***` it is none.
 
+mod connections;
 mod forward;
+mod native;
 
 use std::fmt::Write;
 
@@ -10,6 +12,7 @@ use super::leaf::{Address, duration_text, size_text};
 use super::placeholder::escape;
 use super::plan::*;
 use super::template::Template;
+use crate::base::secret::Secret;
 
 pub(super) fn effective(plan: &Plan) -> String {
     let mut page = Page::default();
@@ -17,8 +20,13 @@ pub(super) fn effective(plan: &Plan) -> String {
     page.heading(0, "inputs");
     for input in &plan.inputs {
         page.heading(1, &input.name);
-        if let InputKind::Forward(forward) = &input.kind {
-            page.forward(forward);
+        match &input.kind {
+            InputKind::Forward(forward) => page.forward(forward),
+            InputKind::Syslog(syslog) => page.syslog(syslog),
+            InputKind::Gelf(gelf) => page.gelf(gelf),
+            InputKind::Splunk(splunk) => page.splunk(splunk),
+            InputKind::DockerPlugin(plugin) => page.docker_plugin(plugin),
+            InputKind::Docker(docker) => page.docker(docker),
         }
     }
     if !plan.routes.is_empty() {
@@ -94,22 +102,22 @@ pub(super) fn effective(plan: &Plan) -> String {
     }
     page.heading(0, "operations");
     page.line(1, "listen", address(&plan.operations.listen));
-    page.text
+    page.yaml
 }
 
 #[derive(Default)]
 struct Page {
-    text: String,
+    yaml: String,
 }
 
 impl Page {
     fn line(&mut self, depth: usize, key: &str, value: impl std::fmt::Display) {
         // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "{:width$}{key}: {value}", "", width = depth * 2);
+        let _ = writeln!(self.yaml, "{:width$}{key}: {value}", "", width = depth * 2);
     }
 
     fn heading(&mut self, depth: usize, key: &str) {
-        let _ = writeln!(self.text, "{:width$}{key}:", "", width = depth * 2);
+        let _ = writeln!(self.yaml, "{:width$}{key}:", "", width = depth * 2);
     }
 
     fn route(&mut self, route: &RoutePlan, plan: &Plan) {
@@ -142,9 +150,19 @@ impl Page {
                 Step::Add(fields) => self.line(3, "- add", map(fields, Template::text)),
                 Step::Rename(fields) => self.line(3, "- rename", map(fields, |to| escape(to))),
                 Step::Remove(keys) => self.line(3, "- remove", list(keys)),
-                Step::Parse(_) => {}
+                Step::Parse(parse) => self.parse(parse),
             }
         }
+    }
+
+    fn parse(&mut self, parse: &ParsePlan) {
+        let format = match parse.format {
+            ParseFormat::Json => "json",
+        };
+        self.line(3, "- parse", format);
+        self.line(4, "key", typed(&parse.key));
+        self.line(4, "keep", parse.keep);
+        self.line(4, "prefix", typed(&parse.prefix));
     }
 
     fn destination(&mut self, destination: &DestinationPlan, plan: &Plan) {
@@ -219,6 +237,11 @@ fn address(address: &Address) -> String {
 /// Text of a key that takes no template, as it has to be typed.
 fn typed(text: &str) -> String {
     quoted(&escape(text))
+}
+
+/// An empty one is none, and says so.
+fn secret(secret: &Secret) -> String {
+    if secret.expose().is_empty() { quoted("") } else { quoted(&secret.to_string()) }
 }
 
 /// A YAML scalar in double quotes, which are those of JSON.

@@ -4,18 +4,31 @@
 //! can be judged within one section (`tls`, `security`) is judged where it is read, since only there it is known
 //! whether a key is absent or wrong.
 
+mod connections;
 mod destination;
+mod docker;
 mod forward;
+mod gelf;
+mod input;
+mod listen;
 mod route;
 mod security;
+mod splunk;
+mod syslog;
 mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) use connections::{RawConnections, RawJoin, RawUnix};
 pub(super) use destination::RawDestination;
-pub(super) use forward::{CLIENT, RawForward, RawInput};
+pub(super) use docker::{RawDocker, RawDockerPlugin};
+pub(super) use forward::{CLIENT, RawForward};
+pub(super) use gelf::RawGelf;
+pub(super) use input::{RawInput, RawKeys};
 pub(super) use route::RawRoute;
+pub(super) use splunk::RawSplunk;
+pub(super) use syslog::RawSyslog;
 
 use super::leaf::Address;
 use super::names::{is_logstore_name, is_project_name};
@@ -80,7 +93,7 @@ pub(super) struct RawLogService {
 pub(super) fn read(mut root: Table<'_>) -> Raw {
     let raw = Raw {
         data_dir: root.take("data_dir").parsed("a path", absolute),
-        inputs: root.take("inputs").named().into_iter().filter_map(forward::input).collect(),
+        inputs: root.take("inputs").named().into_iter().filter_map(input::input).collect(),
         routes: root.take("routes").list().into_iter().filter_map(route::route).collect(),
         destinations: root
             .take("destinations")

@@ -108,6 +108,12 @@ impl<'c> Leaf<'c> {
         self.value.is_some()
     }
 
+    /// Whether it is a map with this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        let table = self.value.as_ref().map(|value| &value.kind);
+        matches!(table, Some(ValueKind::Table(entries)) if entries.contains_key(key))
+    }
+
     pub(super) fn fault(&self, what: impl Into<String>) {
         self.context.faults.key(&self.path, what);
     }

@@ -1,13 +1,18 @@
 //! From what was typed to what is used: fills in the defaults, turns names into indices, and checks the whole against
 //! itself. Every fault is collected; the plan counts only when there was none.
 
+mod connections;
+mod docker;
 mod forward;
+mod inputs;
+mod network;
 mod routes;
+mod sockets;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use forward::inputs;
+use inputs::inputs;
 use routes::routes;
 
 use super::errors::Faults;
@@ -77,7 +82,7 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
         // The loader knows.
         secret_files: Vec::new(),
     };
-    addresses(&plan, faults);
+    sockets::check(&plan, faults);
     Some(plan)
 }
 
@@ -235,33 +240,4 @@ fn find(name: &str, destinations: &Destinations) -> Result<usize, String> {
 
 fn names(destinations: &Destinations) -> Vec<&str> {
     destinations.iter().map(|(name, _)| name.as_str()).collect()
-}
-
-/// No two sockets on one address or one path.
-fn addresses(plan: &Plan, faults: &Faults) {
-    let mut taken: Vec<(String, &Address)> = Vec::new();
-    let mut paths: Vec<(String, &PathBuf)> = Vec::new();
-    for input in &plan.inputs {
-        let key = format!("inputs.{}.listen", input.name);
-        for listen in input.kind.listen() {
-            match listen {
-                Listen::Tcp(address) => taken.push((key.clone(), address)),
-                Listen::Unix(path) | Listen::Unixgram(path) => paths.push((key.clone(), path)),
-                Listen::Udp(_) => {}
-            }
-        }
-    }
-    taken.extend(plan.log_service.iter().map(|service| ("log_service.listen".to_owned(), &service.listen)));
-    taken.push(("operations.listen".to_owned(), &plan.operations.listen));
-    for (index, (key, address)) in taken.iter().enumerate() {
-        if let Some((other, before)) = taken.iter().take(index).find(|(_, before)| before.collides(address)) {
-            faults.key(key, format!("`{address}` is taken by {other} ({before}); give each its own port"));
-        }
-    }
-    for (index, (key, path)) in paths.iter().enumerate() {
-        if let Some((other, _)) = paths.iter().take(index).find(|(_, before)| before == path) {
-            let path = path.display();
-            faults.key(key, format!("`unix:{path}` is taken by {other}; give each its own path"));
-        }
-    }
 }

@@ -3,6 +3,7 @@
 mod faults;
 mod forward;
 mod locks;
+mod native;
 mod signals;
 mod variables;
 
@@ -17,13 +18,14 @@ use super::plan::*;
 use super::{ConfigErrors, Flags, load};
 
 const HOME: (&str, &str) = ("HOME", "/home/u");
-const KEYS: [(&str, &str); 6] = [
+const KEYS: [(&str, &str); 7] = [
     HOME,
     ("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"),
     ("ALIBABA_CLOUD_SECURITY_TOKEN", "token-1"),
     ("SECRET", "hunter2"),
     ("FORWARD_SHARED_KEY", "hunter2-key"),
     ("FORWARD_PASSWORD", "hunter2-password"),
+    ("SPLUNK_TOKEN", "hunter2-token"),
 ];
 
 fn lines(result: Result<Plan, ConfigErrors>) -> Vec<String> {
@@ -64,11 +66,21 @@ fn the_shipped_files_load() {
     let full = from_text(&shipped("sluicegate.yaml"), &[HOME]).unwrap();
     assert_eq!(full.effective(), default.effective(), "sluicegate.yaml says what is so without it");
     let docker = from_text(&shipped("docker.yaml"), &[HOME]).unwrap();
-    assert!(docker.routes[0].pattern.matches(b"docker.web"));
+    let names = |plan: &Plan| plan.inputs.iter().map(|input| input.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&docker), ["forward", "gelf", "splunk", "syslog"], "what needs no root");
+    let [(_, named)] = docker.routes[0].conditions.as_slice() else { panic!() };
+    assert!(named.holds(Some(b"/web")) && !named.holds(None) && !named.holds(Some(b"")));
+    let docker = from_text(&switched_on("docker.yaml"), &KEYS).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(names(&docker), ["docker", "docker_plugin", "forward", "gelf", "splunk", "syslog"]);
+    assert_eq!(docker.routes[0].processors.len(), 1);
 }
 
 /// `sluicegate.yaml` with every example switched on.
 fn everything_on() -> String {
+    switched_on("sluicegate.yaml").replace("file:/run/secrets/access-key-secret", "env:SECRET")
+}
+
+fn switched_on(name: &str) -> String {
     let on = |line: &str| {
         let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
         match rest.strip_prefix('#') {
@@ -80,11 +92,7 @@ fn everything_on() -> String {
             _ => format!("{line}\n"),
         }
     };
-    shipped("sluicegate.yaml")
-        .lines()
-        .map(on)
-        .collect::<String>()
-        .replace("file:/run/secrets/access-key-secret", "env:SECRET")
+    shipped(name).lines().map(on).collect()
 }
 
 const EMBEDDED_ON: (&str, &str) = ("SLUICEGATE__LOG_SERVICE__ENABLED", "true");
@@ -112,9 +120,12 @@ fn every_example_of_the_full_file_loads() {
     assert!(path.holds(Some(b"/api/\xff")) && !path.holds(Some(b"x/api/")) && !path.holds(None));
     assert_eq!(route.destination, 0);
     assert!(route.logstore.as_ref().unwrap().needs_record());
-    let [Step::Add(added), Step::Remove(removed), Step::Rename(renamed)] = route.processors.as_slice() else {
+    let [Step::Parse(parse), Step::Add(added), Step::Remove(removed), Step::Rename(renamed)] =
+        route.processors.as_slice()
+    else {
         panic!()
     };
+    assert_eq!((parse.key.as_str(), parse.keep, parse.prefix.as_str()), ("log", true, "app_"));
     assert_eq!((added.len(), removed.len(), renamed.len()), (2, 1, 1));
 }
 
@@ -133,6 +144,7 @@ fn hidden_secrets_are_not_taken_for_secrets() {
         "inputs.forward.security.shared_key",
         "inputs.forward.security.users[0].password",
         "inputs.forward.security.clients[1].shared_key",
+        "inputs.splunk.tokens[0]",
         "destinations.cloud.access_key_secret",
         "destinations.cloud.security_token",
     ] {
@@ -143,7 +155,7 @@ fn hidden_secrets_are_not_taken_for_secrets() {
             found.join("\n")
         );
     }
-    assert_eq!(found.len(), 5, "{}", found.join("\n"));
+    assert_eq!(found.len(), 6, "{}", found.join("\n"));
 }
 
 #[test]
@@ -205,7 +217,7 @@ proptest! {
 
 /// A value of any shape that is likely to meet known keys.
 fn shape(seed: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
-    const KEYS: [&str; 19] = [
+    const KEYS: [&str; 30] = [
         "forward",
         "local",
         "cloud",
@@ -225,6 +237,17 @@ fn shape(seed: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
         "users",
         "clients",
         "signal",
+        "syslog",
+        "splunk",
+        "docker_plugin",
+        "docker",
+        "tokens",
+        "container_tags",
+        "tag",
+        "labels",
+        "type",
+        "parse",
+        "prefix",
     ];
     let kind = match seed.next().unwrap() % 12 {
         0 => ValueKind::Nil,

@@ -13,6 +13,8 @@ pub mod listener;
 pub mod oneway;
 pub mod positions;
 pub mod reader;
+pub mod syslog;
+pub mod splunk;
 
 use std::sync::Arc;
 

@@ -46,6 +46,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
+    /// What is read from.
+    pub fn inner(&self) -> &R {
+        &self.inner
+    }
+
     /// What was read and not taken.
     pub fn unread(&self) -> &[u8] {
         &self.buffer

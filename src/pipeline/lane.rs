@@ -172,9 +172,16 @@ impl Lane {
     fn find_outlet(&mut self, pipeline: &Pipeline, route: usize, batch: &Batch, record: &Record) -> usize {
         let rule = pipeline.router.route(route);
         let mut topic = std::mem::take(&mut self.scratch);
-        let logstore = rule.logstore(batch, record, &mut topic);
+        let wish = self.origin.wish.as_deref();
+        let logstore = match wish.and_then(|wish| wish.logstore.clone()) {
+            Some(wanted) => Some(wanted),
+            None => rule.logstore(batch, record, &mut topic),
+        };
         topic.clear();
-        rule.topic(batch, record, &mut topic);
+        match wish.and_then(|wish| wish.topic.as_deref()) {
+            Some(wanted) => topic.extend_from_slice(wanted.as_bytes()),
+            None => rule.topic(batch, record, &mut topic),
+        }
         // Key: route, signal, logstore, topic; a logstore name holds no NUL.
         let mut key = (route as u32).to_le_bytes().to_vec();
         key.push(batch.signal as u8);

@@ -20,6 +20,22 @@ pub struct Origin {
     pub input: Arc<str>,
     /// Address without port, or path of a socket: what stays the same when a peer connects again.
     pub peer: Arc<str>,
+    /// What the sender itself asked for, where its input lets it.
+    pub wish: Option<Arc<Wish>>,
+}
+
+/// Where one sender wants its records: it is closer to them than a route, so it wins over the route's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Wish {
+    /// A legal name.
+    pub logstore: Option<String>,
+    pub topic: Option<String>,
+}
+
+impl Origin {
+    pub fn new(input: impl Into<Arc<str>>, peer: impl Into<Arc<str>>) -> Origin {
+        Origin { input: input.into(), peer: peer.into(), wish: None }
+    }
 }
 
 /// Who this gateway is, in every stream's identity and in `__hostname__`.

@@ -1,4 +1,4 @@
-//! Unix stream sockets: a file with a mode and an owner.
+//! Unix sockets, of streams and of datagrams: a file with a mode and an owner.
 //!
 //! Nobody gets in before mode and owner are set, whatever the umask: the kernel refuses connections to a socket that is
 //! bound and does not listen yet. A socket file that an earlier run left (nobody answers a connect) is removed;
@@ -11,12 +11,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use nix::libc::EPROTOTYPE;
 use nix::unistd::{Gid, Group, Uid, User};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use tokio::net::{UnixSocket, UnixStream};
 
 use super::BACKLOG;
+use super::input::Opened;
+use crate::app::inherited::Inherited;
 use crate::config::plan::UnixPlan;
-use crate::input::listener::{Socket, SocketFile};
+use crate::input::listener::{Outlive, Socket, SocketFile};
+use crate::input::oneway::DatagramSocket;
 
 /// What `sockaddr_un` holds, without its final zero.
 const PATH_BYTES: usize = 107;
@@ -26,14 +31,58 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// A bound socket at which nobody is let in yet.
 pub(in crate::app) struct BoundFile {
     key: String,
-    socket: UnixSocket,
+    socket: Kind,
     file: SocketFile,
 }
 
+enum Kind {
+    Stream(UnixSocket),
+    /// Peers have been let in by others, and wait.
+    Listening(UnixListener),
+    Datagram(UnixDatagram),
+}
+
 impl BoundFile {
-    /// `key` is the configuration's.
-    pub(super) async fn new(key: String, path: &Path, plan: &UnixPlan) -> Result<BoundFile> {
+    /// A stream socket; `key` is the configuration's.
+    pub(super) async fn stream(
+        key: String,
+        path: &Path,
+        plan: &UnixPlan,
+        (inherited, outlive): (&mut Inherited, &Outlive),
+    ) -> Result<BoundFile> {
+        let bind = || -> io::Result<Kind> {
+            let socket = UnixSocket::new_stream()?;
+            socket.bind(path)?;
+            Ok(Kind::Stream(socket))
+        };
+        let open = inherited.unix(path).map(Kind::Listening);
+        BoundFile::new(key, path, plan, outlive, open, bind).await
+    }
+
+    /// A datagram socket.
+    pub(super) async fn datagram(
+        key: String,
+        path: &Path,
+        plan: &UnixPlan,
+        (inherited, outlive): (&mut Inherited, &Outlive),
+    ) -> Result<BoundFile> {
+        let open = inherited.unixgram(path).map(Kind::Datagram);
+        BoundFile::new(key, path, plan, outlive, open, || UnixDatagram::bind(path).map(Kind::Datagram)).await
+    }
+
+    async fn new(
+        key: String,
+        path: &Path,
+        plan: &UnixPlan,
+        outlive: &Outlive,
+        open: Option<Kind>,
+        bind: impl FnOnce() -> io::Result<Kind>,
+    ) -> Result<BoundFile> {
         let at = || format!("{key}: cannot listen on unix:{}", path.display());
+        if let Some(socket) = open {
+            let file = SocketFile::new(path, outlive.clone()).with_context(at)?;
+            return Ok(BoundFile { key, socket, file });
+        }
         if path.as_os_str().len() > PATH_BYTES {
             bail!(
                 "{}: the path is longer than the {PATH_BYTES} bytes a socket may have; choose a shorter one",
@@ -41,10 +90,9 @@ impl BoundFile {
             );
         }
         make_way(path).await.with_context(at)?;
-        let socket = UnixSocket::new_stream().with_context(at)?;
-        socket.bind(path).map_err(|error| anyhow!("{}: {error}; {}", at(), advice(&error)))?;
+        let socket = bind().map_err(|error| anyhow!("{}: {error}; {}", at(), advice(&error)))?;
         // From here on it is ours to remove.
-        let file = SocketFile::new(path).with_context(at)?;
+        let file = SocketFile::new(path, outlive.clone()).with_context(at)?;
         fs::set_permissions(path, Permissions::from_mode(plan.mode)).with_context(at)?;
         own(path, plan).with_context(at)?;
         Ok(BoundFile { key, socket, file })
@@ -54,13 +102,28 @@ impl BoundFile {
         self.file.path()
     }
 
+    pub(super) fn is_datagram(&self) -> bool {
+        matches!(self.socket, Kind::Datagram(_))
+    }
+
     /// Lets peers in.
-    pub(super) fn listen(self) -> Result<Socket> {
+    pub(super) fn open(self) -> Result<Opened> {
         let BoundFile { key, socket, file } = self;
-        let listener = socket
-            .listen(BACKLOG)
-            .with_context(|| format!("{key}: cannot listen on unix:{}", file.path().display()))?;
-        Ok(Socket::Unix(listener, file))
+        let opened = match socket {
+            Kind::Stream(socket) => socket.listen(BACKLOG),
+            Kind::Listening(listener) => {
+                listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener))
+            }
+            Kind::Datagram(socket) => {
+                let socket =
+                    socket.set_nonblocking(true).and_then(|()| tokio::net::UnixDatagram::from_std(socket));
+                let socket = socket.with_context(|| format!("{key}: unixgram:{}", file.path().display()))?;
+                return Ok(Opened::Datagrams(DatagramSocket::Unix(socket, file)));
+            }
+        };
+        let listener =
+            opened.with_context(|| format!("{key}: cannot listen on unix:{}", file.path().display()))?;
+        Ok(Opened::Connections(Socket::Unix(listener, file)))
     }
 }
 
@@ -81,7 +144,14 @@ async fn make_way(path: &Path) -> Result<()> {
         };
         bail!("{what} is there, and is left alone; choose another path or remove it");
     }
-    match tokio::time::timeout(ANSWER, UnixStream::connect(path)).await {
+    let answer = async {
+        match UnixStream::connect(path).await {
+            // It takes datagrams.
+            Err(error) if error.raw_os_error() == Some(EPROTOTYPE) => UnixDatagram::unbound()?.connect(path),
+            answer => answer.map(drop),
+        }
+    };
+    match tokio::time::timeout(ANSWER, answer).await {
         Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(path)
                 .context("a socket that nobody uses any more is there and cannot be removed")?;
@@ -145,8 +215,13 @@ mod tests {
 
     const PLAN: UnixPlan = UnixPlan { mode: 0o620, user: None, group: None };
 
+    async fn bind_as(path: &Path, plan: &UnixPlan) -> Result<BoundFile> {
+        let (mut inherited, outlive) = Default::default();
+        BoundFile::stream("inputs.a.listen".to_owned(), path, plan, (&mut inherited, &outlive)).await
+    }
+
     async fn bind(path: &Path) -> Result<BoundFile> {
-        BoundFile::new("inputs.a.listen".to_owned(), path, &PLAN).await
+        bind_as(path, &PLAN).await
     }
 
     async fn refusal(path: &Path) -> String {
@@ -161,7 +236,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o620);
         let early = UnixStream::connect(&path).await.unwrap_err();
         assert_eq!(early.kind(), ErrorKind::ConnectionRefused);
-        let socket = bound.listen().unwrap();
+        let socket = bound.open().unwrap();
         UnixStream::connect(&path).await.unwrap();
         assert!(refusal(&path).await.contains("another program listens there"));
         drop(socket);
@@ -190,8 +265,11 @@ mod tests {
         assert!(refusal(&link).await.contains("symbolic link"));
         assert!(refusal(dir.path()).await.contains("a directory"));
         let datagram = dir.path().join("datagram");
-        let _datagram = std::os::unix::net::UnixDatagram::bind(&datagram).unwrap();
+        let taken = UnixDatagram::bind(&datagram).unwrap();
         assert!(refusal(&datagram).await.contains("another program"));
+        drop(taken);
+        drop(bind(&datagram).await.unwrap());
+        assert!(!datagram.exists());
     }
 
     #[tokio::test]
@@ -201,7 +279,7 @@ mod tests {
         assert!(refusal(&dir.path().join("a".repeat(120))).await.contains("107"));
         let nobody = UnixPlan { group: Some("no such group".to_owned()), ..PLAN };
         let path = dir.path().join("s");
-        let error = BoundFile::new("k".to_owned(), &path, &nobody).await.err().unwrap();
+        let error = bind_as(&path, &nobody).await.err().unwrap();
         assert!(format!("{error:#}").contains("no group"), "{error:#}");
         assert!(!path.exists());
         let own = UnixPlan {
@@ -209,6 +287,6 @@ mod tests {
             group: Some(Gid::current().to_string()),
             ..PLAN
         };
-        BoundFile::new("k".to_owned(), &path, &own).await.unwrap();
+        bind_as(&path, &own).await.unwrap();
     }
 }

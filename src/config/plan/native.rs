@@ -8,6 +8,9 @@ use super::connections::{ConnectionsPlan, DatagramsPlan, JoinPlan, Listen, UnixP
 use crate::base::secret::Secret;
 use crate::config::docker_tag::DockerTag;
 
+/// The time zone that is this machine's own, in [`SyslogPlan::time_zone`].
+pub const LOCAL_ZONE: &str = "local";
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyslogPlan {
     /// At least one, of any kind.
@@ -19,7 +22,7 @@ pub struct SyslogPlan {
     /// Instead of `syslog.<facility>`.
     pub tag: Option<String>,
     pub time: SyslogTime,
-    /// Of headers that name none: a name of the IANA database, or `local`.
+    /// Of headers that name none: [`LOCAL_ZONE`], or a name that the zones of this machine had when it was read.
     pub time_zone: String,
     /// The forms of Docker's `tag` option that name a container; the first that fits a message's tag counts.
     pub container_tags: Vec<DockerTag>,

@@ -1,7 +1,6 @@
 //! A forward input as YAML. What is absent in the plan is left out; `off` stands where absence is a word.
 
-use super::{Page, duration_text, escape, list, quoted, size_text, typed};
-use crate::base::secret::Secret;
+use super::{Page, duration_text, escape, list, quoted, secret, size_text, typed};
 use crate::config::plan::*;
 
 /// In tags, the only placeholder; the rest of a tag is text.
@@ -11,13 +10,8 @@ impl Page {
     pub(super) fn forward(&mut self, forward: &ForwardPlan) {
         self.line(2, "type", "forward");
         self.line(2, "listen", list(&forward.listen));
-        self.line(2, "unix_mode", quoted(&format!("{:04o}", forward.connections.unix.mode)));
-        self.owner(&forward.connections.unix);
+        self.connections(&forward.connections);
         self.line(2, "udp_heartbeat", forward.udp_heartbeat);
-        if let Some(tls) = &forward.connections.tls {
-            self.tls(tls);
-        }
-        self.line(2, "proxy_protocol", list(&forward.connections.proxy_protocol));
         if let Some(security) = &forward.security {
             self.security(security);
         }
@@ -30,15 +24,9 @@ impl Page {
                 self.line(2, key, quoted(&parts.join(CLIENT)));
             }
         }
-        for (key, field) in [
-            ("source_address_key", &forward.source_address_key),
-            ("source_hostname_key", &forward.source_hostname_key),
-            ("client_name_key", &forward.client_name_key),
-        ] {
-            if let Some(field) = field {
-                self.line(2, key, typed(field));
-            }
-        }
+        self.text("source_address_key", forward.source_address_key.as_deref());
+        self.text("source_hostname_key", forward.source_hostname_key.as_deref());
+        self.text("client_name_key", forward.client_name_key.as_deref());
         self.line(2, "resolve_hostname", forward.resolve_hostname);
         self.line(
             2,
@@ -52,9 +40,7 @@ impl Page {
         self.line(2, "skip_invalid_event", forward.skip_invalid_event);
         self.line(2, "deny_keepalive", forward.deny_keepalive);
         self.bounds(forward);
-        self.line(2, "join_partial", forward.join.partial);
-        self.line(2, "join_timeout", duration_text(forward.join.timeout));
-        self.line(2, "max_line", size_text(forward.join.max_line as u64));
+        self.join(&forward.join);
     }
 
     fn bounds(&mut self, forward: &ForwardPlan) {
@@ -69,61 +55,8 @@ impl Page {
         }
         self.line(2, "max_inflated", size_text(forward.max_inflated as u64));
         self.line(2, "max_depth", forward.max_depth);
-        self.line(2, "max_connections", forward.connections.max_connections);
-        if let Some(most) = forward.connections.max_connections_per_peer {
-            self.line(2, "max_connections_per_peer", most);
-        }
-        self.line(2, "window", size_text(forward.connections.window as u64));
-        self.line(2, "handshake_timeout", duration_text(forward.connections.handshake_timeout));
-        self.line(2, "stall_timeout", duration_text(forward.connections.stall_timeout));
-        self.line(
-            2,
-            "idle_timeout",
-            forward.connections.idle_timeout.map_or_else(|| "off".to_owned(), duration_text),
-        );
         self.line(2, "full_timeout", duration_text(forward.full_timeout));
         self.line(2, "linger_timeout", duration_text(forward.linger_timeout));
-    }
-
-    fn owner(&mut self, unix: &UnixPlan) {
-        let user = unix.user.as_deref().unwrap_or_default();
-        let owner = match &unix.group {
-            Some(group) => format!("{user}:{group}"),
-            None => user.to_owned(),
-        };
-        if !owner.is_empty() {
-            self.line(2, "unix_owner", typed(&owner));
-        }
-    }
-
-    fn tls(&mut self, tls: &TlsPlan) {
-        self.heading(2, "tls");
-        self.line(3, "certificate", typed(&tls.certificate.to_string_lossy()));
-        self.line(3, "key", typed(&tls.key.to_string_lossy()));
-        self.line(
-            3,
-            "min_version",
-            match tls.min_version {
-                TlsVersion::V1_2 => "\"1.2\"",
-                TlsVersion::V1_3 => "\"1.3\"",
-            },
-        );
-        if let Some(authority) = &tls.client_ca {
-            self.line(3, "client_ca", typed(&authority.to_string_lossy()));
-        }
-        self.line(
-            3,
-            "client_auth",
-            match tls.client_auth {
-                ClientAuth::None => "none",
-                ClientAuth::Optional => "optional",
-                ClientAuth::Required => "required",
-            },
-        );
-        if !tls.client_names.is_empty() {
-            self.line(3, "client_names", list(&tls.client_names));
-        }
-        self.line(3, "allow_plain", tls.allow_plain);
     }
 
     fn security(&mut self, security: &SecurityPlan) {
@@ -167,9 +100,4 @@ impl Page {
             }
         }
     }
-}
-
-/// An empty one is none, and says so.
-fn secret(secret: &Secret) -> String {
-    if secret.expose().is_empty() { quoted("") } else { quoted(&secret.to_string()) }
 }

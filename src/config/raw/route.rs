@@ -3,10 +3,11 @@
 use regex::bytes::Regex;
 
 use super::{field_key, new_key};
+use crate::base::limits::KEY_BYTES;
 use crate::base::signal::Signal;
 use crate::config::pattern::Pattern;
-use crate::config::plan::{Condition, Step};
-use crate::config::reader::Leaf;
+use crate::config::plan::{Condition, ParseFormat, ParsePlan, Step};
+use crate::config::reader::{Leaf, Table};
 use crate::config::template::Template;
 
 /// Stands for every signal.
@@ -70,7 +71,10 @@ fn last_line(text: &str) -> &str {
 }
 
 fn step(leaf: Leaf<'_>) -> Option<Step> {
-    let only_one = "is not a processor; write one of add, remove, rename";
+    if leaf.has("parse") {
+        return leaf.table().and_then(parse);
+    }
+    let only_one = "is not a processor; write one of add, remove, rename, parse";
     let (kind, value) = leaf.single(only_one)?;
     match kind.as_str() {
         "add" => {
@@ -91,6 +95,27 @@ fn step(leaf: Leaf<'_>) -> Option<Step> {
             None
         }
     }
+}
+
+/// The one processor with keys beside its own.
+fn parse(mut table: Table<'_>) -> Option<Step> {
+    let format = table.take("parse").choice(&[("json", ParseFormat::Json)]);
+    let key = table.take("key").parsed("a field's name", new_key);
+    let keep = table.take("keep").boolean();
+    let prefix = table.take("prefix").parsed("text", |text| {
+        if text.len() < KEY_BYTES {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("leaves no room for a key; Log Service takes {KEY_BYTES} bytes in all"))
+        }
+    });
+    table.finish();
+    Some(Step::Parse(ParsePlan {
+        format: format?,
+        key: key.unwrap_or_else(|| "log".to_owned()),
+        keep: keep.unwrap_or(false),
+        prefix: prefix.unwrap_or_default(),
+    }))
 }
 
 /// One or a list; each once, in their own order. Absent, or empty when it is faulty.

@@ -86,6 +86,30 @@ impl Leaf<'_> {
         Some(secret)
     }
 
+    /// One secret or a list of any number; in one text, and so in an environment variable or a file, commas separate them.
+    /// `check` says what is wrong with one, without showing it.
+    pub(in crate::config) fn secrets(
+        self,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> Option<Vec<Secret>> {
+        let one = |leaf: &Leaf<'_>, secret: &str| match check(secret) {
+            Ok(()) => Some(Secret::new(secret.to_owned())),
+            Err(what) => {
+                leaf.fault(what);
+                None
+            }
+        };
+        // Each is looked at, also behind one that is faulty.
+        let each: Vec<Option<Secret>> = if matches!(self.value.as_ref()?.kind, ValueKind::Array(_)) {
+            let leaves = self.list().into_iter();
+            leaves.map(|leaf| one(&leaf, leaf.secret_or_empty()?.expose())).collect()
+        } else {
+            let text = self.secret_or_empty()?;
+            text.expose().split(',').map(|secret| one(&self, secret.trim())).collect()
+        };
+        each.into_iter().collect()
+    }
+
     /// A secret of whose length the caller judges.
     pub(in crate::config) fn secret_or_empty(&self) -> Option<Secret> {
         let typed = self.typed_text("text")?;

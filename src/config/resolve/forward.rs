@@ -1,47 +1,28 @@
 //! Forward inputs: their defaults, and what holds between keys of one input.
 
+use super::connections::{connections, join};
 use super::in_memory;
 use crate::base::limits;
 use crate::config::errors::Faults;
 use crate::config::leaf::Address;
 use crate::config::plan::*;
-use crate::config::raw::{CLIENT, RawForward, RawInput};
+use crate::config::raw::{CLIENT, RawForward};
 
 const PORT: u16 = 24224;
-/// Everyone in the socket's group may write to it, nobody else.
-const UNIX_MODE: u32 = 0o660;
 
-pub(super) fn inputs(mut raw: Vec<RawInput>, faults: &Faults) -> Vec<InputPlan> {
-    if raw.is_empty() {
-        raw.push(RawInput { name: "forward".to_owned(), forward: Default::default() });
-    }
-    let input = |RawInput { name, forward: raw }: RawInput| {
-        let key = |key: &str| format!("inputs.{name}.{key}");
-        client_names(&raw, key, faults);
-        fields(&raw, key, faults);
-        let plan = forward(raw);
-        sizes(&plan, key, faults);
-        sockets(&plan, key, faults);
-        InputPlan { kind: InputKind::Forward(Box::new(plan)), name }
-    };
-    raw.into_iter().map(input).collect()
+pub(super) fn forward(raw: RawForward, key: impl Fn(&str) -> String, faults: &Faults) -> ForwardPlan {
+    client_names(&raw, &key, faults);
+    fields(&raw, &key, faults);
+    let plan = completed(raw);
+    sizes(&plan, &key, faults);
+    sockets(&plan, &key, faults);
+    plan
 }
 
-fn forward(raw: RawForward) -> ForwardPlan {
-    let (user, group) = raw.unix_owner.unwrap_or_default();
+fn completed(raw: RawForward) -> ForwardPlan {
     ForwardPlan {
         listen: raw.listen.unwrap_or_else(|| vec![Listen::Tcp(Address::new(super::LOOPBACK, PORT))]),
-        connections: ConnectionsPlan {
-            unix: UnixPlan { mode: raw.unix_mode.unwrap_or(UNIX_MODE), user, group },
-            tls: raw.tls.flatten(),
-            proxy_protocol: raw.proxy_protocol.unwrap_or_default(),
-            handshake_timeout: raw.handshake_timeout.unwrap_or(limits::HANDSHAKE),
-            idle_timeout: raw.idle_timeout.flatten(),
-            stall_timeout: raw.stall_timeout.unwrap_or(limits::STALL),
-            max_connections: raw.max_connections.unwrap_or(limits::CONNECTIONS),
-            max_connections_per_peer: raw.max_connections_per_peer,
-            window: in_memory(raw.window, limits::WINDOW_BYTES),
-        },
+        connections: connections(raw.connections),
         udp_heartbeat: raw.udp_heartbeat.unwrap_or(true),
         security: raw.security,
         tag: TagPlan { tag: raw.tag, add_tag_prefix: raw.add_tag_prefix, tag_prefix: raw.tag_prefix },
@@ -59,11 +40,7 @@ fn forward(raw: RawForward) -> ForwardPlan {
         chunk_size_warn_limit: raw.chunk_size_warn_limit.map(|bytes| in_memory(Some(bytes), usize::MAX)),
         max_inflated: in_memory(raw.max_inflated, limits::INFLATED_BYTES),
         max_depth: raw.max_depth.unwrap_or(limits::DEPTH),
-        join: JoinPlan {
-            partial: raw.join_partial.unwrap_or(true),
-            timeout: raw.join_timeout.unwrap_or(limits::JOIN_TIMEOUT),
-            max_line: in_memory(raw.max_line, limits::JOINED_BYTES),
-        },
+        join: join(raw.join, limits::JOIN_TIMEOUT),
     }
 }
 
@@ -80,7 +57,7 @@ fn sockets(plan: &ForwardPlan, key: impl Fn(&str) -> String, faults: &Faults) {
 
 /// Nobody has a name from a certificate where no certificate is asked for.
 fn client_names(raw: &RawForward, key: impl Fn(&str) -> String, faults: &Faults) {
-    let named = match &raw.tls {
+    let named = match &raw.connections.tls {
         None => false,
         // Faulty: what it would be is unknown.
         Some(None) => return,

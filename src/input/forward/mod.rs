@@ -185,7 +185,7 @@ impl Forward {
             first = behind;
         }
         let Connection { stream, peer, .. } = connection;
-        let (reader, writer) = tokio::io::split(stream);
+        let (reader, writer) = stream.into_halves();
         let Err(error) = Session::new(self.clone(), reader, writer, &peer, first).run(stop).await else {
             return;
         };
@@ -310,7 +310,7 @@ impl Forward {
             Err(error @ LetterError::TooLarge { .. }) => {
                 let mut tally = Tally::default();
                 tally.drop(Invalid::Payload);
-                let origin = Origin { input: self.name.clone(), peer: peer.into() };
+                let origin = Origin::new(self.name.clone(), peer);
                 self.count(&origin, &tally);
                 tracing::debug!("{error}");
                 Ok(())

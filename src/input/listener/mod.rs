@@ -16,6 +16,7 @@
 //! slow ones lock out all others.
 
 mod faults;
+mod halves;
 mod peers;
 mod prelude;
 pub mod proxy;
@@ -32,7 +33,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use socket::{Socket, SocketFile};
+pub use halves::{ReadSide, ShutRead, WriteSide};
+pub(in crate::input) use socket::label;
+pub use socket::{Outlive, Socket, SocketFile};
 pub use stream::{Connection, Peer, Stream};
 
 use crate::base::log_limit::LogLimit;
@@ -40,7 +43,7 @@ use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::base::shutdown::Stop;
 use crate::base::tls::{ServerTls, TlsError};
 use crate::config::leaf::Network;
-use crate::config::plan::{ForwardPlan, TlsPlan};
+use crate::config::plan::{ConnectionsPlan, ForwardPlan, TlsPlan};
 use faults::Faults;
 use peers::{Peers, Slot};
 use socket::Accepted;
@@ -61,23 +64,31 @@ pub struct GateSettings {
     /// The open files that the connections of all inputs together may take; `None`: nobody counts.
     pub all: Option<Arc<Semaphore>>,
     pub max_connections_per_peer: Option<usize>,
+    pub outlive: Outlive,
     /// For everything before the input's own messages.
     pub handshake_timeout: Duration,
     /// The input's protocol begins with a message of ours: a peer may wait for it in silence.
     pub speaks_first: bool,
 }
 
+impl From<&ConnectionsPlan> for GateSettings {
+    fn from(plan: &ConnectionsPlan) -> Self {
+        GateSettings {
+            tls: plan.tls.clone(),
+            proxies: plan.proxy_protocol.clone(),
+            max_connections: plan.max_connections,
+            all: None,
+            max_connections_per_peer: plan.max_connections_per_peer,
+            outlive: Outlive::default(),
+            handshake_timeout: plan.handshake_timeout,
+            speaks_first: false,
+        }
+    }
+}
+
 impl From<&ForwardPlan> for GateSettings {
     fn from(plan: &ForwardPlan) -> Self {
-        GateSettings {
-            tls: plan.connections.tls.clone(),
-            proxies: plan.connections.proxy_protocol.clone(),
-            max_connections: plan.connections.max_connections,
-            all: None,
-            max_connections_per_peer: plan.connections.max_connections_per_peer,
-            handshake_timeout: plan.connections.handshake_timeout,
-            speaks_first: plan.security.is_some(),
-        }
+        GateSettings { speaks_first: plan.security.is_some(), ..GateSettings::from(&plan.connections) }
     }
 }
 
@@ -172,7 +183,7 @@ impl Gate {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = stop.draining.cancelled() => return,
+                () = stop.draining.cancelled() => return self.end(socket, &stop, &serve),
                 accepted = socket.accept() => accepted,
             };
             match accepted {
@@ -182,6 +193,21 @@ impl Gate {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    /// Takes the Unix peers that have connected and not been accepted: they may have written, and nothing of that is lost
+    /// when it is read. Where the socket outlives us they wait for the next one. TCP peers are the kernel's to refuse.
+    fn end<F, S>(self: Arc<Self>, socket: Socket, stop: &Stop, serve: &S)
+    where
+        F: Future<Output = ()> + Send + 'static,
+        S: Fn(Connection) -> F + Clone + Send + Sync + 'static,
+    {
+        if !self.settings.outlive.is_set() {
+            socket
+                .last_of_backlog()
+                .into_iter()
+                .for_each(|accepted| self.clone().admit(accepted, stop, serve));
         }
     }
 

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::net::sockopt;
+use rustix::net::{Shutdown, SocketFlags, sockopt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A silent peer is asked after so long whether it is still there; one that vanished without a word (its machine lost
@@ -32,6 +33,19 @@ impl Socket {
             }
             Socket::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
         }
+    }
+
+    /// Lets no more Unix peers connect, and gives those that have and were not accepted.
+    pub(super) fn last_of_backlog(self) -> Vec<Accepted> {
+        let Socket::Unix(listener, file) = self else { return Vec::new() };
+        drop(file);
+        if rustix::net::shutdown(&listener, Shutdown::Read).is_err() {
+            return Vec::new();
+        }
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let next = || rustix::net::accept_with(&listener, flags).ok();
+        let stream = |socket| UnixStream::from_std(std::os::unix::net::UnixStream::from(socket)).ok();
+        std::iter::from_fn(next).filter_map(stream).map(Accepted::Unix).collect()
     }
 }
 
@@ -61,7 +75,7 @@ impl Accepted {
         }
     }
 
-    pub(super) fn label(&self) -> Arc<str> {
+    pub(in crate::input) fn label(&self) -> Arc<str> {
         label(self.address())
     }
 
@@ -78,7 +92,7 @@ impl Accepted {
 }
 
 /// What a peer is called in records and log lines.
-pub(super) fn label(address: Option<SocketAddr>) -> Arc<str> {
+pub(in crate::input) fn label(address: Option<SocketAddr>) -> Arc<str> {
     match address {
         Some(address) => address.ip().to_canonical().to_string().into(),
         None => "unix".into(),
@@ -91,27 +105,50 @@ pub struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    outlive: Outlive,
+}
+
+/// Whether our listening sockets go on without us: somebody else holds them. Then what waits in them is the next
+/// one's, and their files stay.
+#[derive(Clone, Debug, Default)]
+pub struct Outlive(Arc<AtomicBool>);
+
+impl Outlive {
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl SocketFile {
     /// Of a socket that was bound to `path` just now.
-    pub fn new(path: &Path) -> io::Result<SocketFile> {
+    pub fn new(path: &Path, outlive: Outlive) -> io::Result<SocketFile> {
         let file = fs::symlink_metadata(path)?;
-        Ok(SocketFile { path: path.to_owned(), device: file.dev(), inode: file.ino() })
+        Ok(SocketFile { path: path.to_owned(), device: file.dev(), inode: file.ino(), outlive })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
+    /// Removes it, unless another one stands there by now.
+    fn remove(&self) {
         let ours = fs::symlink_metadata(&self.path).is_ok_and(|file| {
             file.file_type().is_socket() && (file.dev(), file.ino()) == (self.device, self.inode)
         });
         if ours {
             let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if !self.outlive.is_set() {
+            self.remove();
         }
     }
 }

@@ -45,6 +45,17 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+impl Stream {
+    /// Lets the peer's next write fail, while what it has written can still be read to its end. True where that is so: for
+    /// Unix sockets. Over TCP no peer would see it.
+    pub fn shut_read(&self) -> bool {
+        match self {
+            Stream::Unix(stream) => rustix::net::shutdown(stream, rustix::net::Shutdown::Read).is_ok(),
+            Stream::Tcp(_) | Stream::Tls(_) => false,
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -10,15 +10,18 @@ use super::*;
 use crate::base::tls::testing::{Setup, connector};
 use crate::config::plan::ClientAuth;
 
-const SETTINGS: GateSettings = GateSettings {
-    tls: None,
-    proxies: Vec::new(),
-    max_connections: 100,
-    all: None,
-    max_connections_per_peer: None,
-    handshake_timeout: Duration::from_secs(30),
-    speaks_first: false,
-};
+fn settings() -> GateSettings {
+    GateSettings {
+        tls: None,
+        proxies: Vec::new(),
+        max_connections: 100,
+        all: None,
+        max_connections_per_peer: None,
+        outlive: Outlive::default(),
+        handshake_timeout: Duration::from_secs(30),
+        speaks_first: false,
+    }
+}
 
 /// A listening gate whose connections are handed over as they are served.
 struct House {
@@ -117,7 +120,7 @@ async fn a_plain_client_on_the_tls_port_is_told_in_the_log_and_closed() {
     let lines = Lines::default();
     let _guard = lines.listen();
     let setup = Setup::new();
-    let mut house = House::new(GateSettings { tls: Some(setup.plan()), ..SETTINGS }).await;
+    let mut house = House::new(GateSettings { tls: Some(setup.plan()), ..settings() }).await;
     closed(house.send(b"\x93\xa1t").await).await;
     // Probes come and go without a word.
     drop(house.connect().await);
@@ -140,7 +143,7 @@ async fn probes_and_heartbeats_come_and_go_without_a_word() {
     let lines = Lines::default();
     let _guard = lines.listen();
     let setup = Setup::new();
-    let mut house = House::new(GateSettings { tls: Some(setup.plan()), ..SETTINGS }).await;
+    let mut house = House::new(GateSettings { tls: Some(setup.plan()), ..settings() }).await;
     let client = connector(&setup.client());
     for reset in [false, true] {
         let stream = house.connect().await;
@@ -162,7 +165,7 @@ async fn probes_and_heartbeats_come_and_go_without_a_word() {
 async fn one_port_serves_tls_and_plain_and_who_waits_for_a_greeting() {
     let setup = Setup::new();
     let tls = crate::config::plan::TlsPlan { allow_plain: true, ..setup.mutual(ClientAuth::Optional, &[]) };
-    let settings = GateSettings { tls: Some(tls), speaks_first: true, ..SETTINGS };
+    let settings = GateSettings { tls: Some(tls), speaks_first: true, ..settings() };
     let mut house = House::new(settings).await;
     let client = setup.client_with("agent", &setup.ca.issue("agent 7", Vec::new()));
     let silent = house.connect().await;
@@ -189,7 +192,7 @@ async fn silence_and_a_byte_now_and_then_end_at_the_deadline() {
         tls: Some(setup.plan()),
         proxies: network("127.0.0.2"),
         handshake_timeout,
-        ..SETTINGS
+        ..settings()
     };
     let mut house = House::new(settings).await;
     closed(house.connect().await).await;
@@ -217,7 +220,7 @@ async fn silence_and_a_byte_now_and_then_end_at_the_deadline() {
 
 #[tokio::test]
 async fn a_proxy_on_the_list_says_for_whom_it_speaks() {
-    let settings = GateSettings { proxies: network("127.0.0.0/8"), ..SETTINGS };
+    let settings = GateSettings { proxies: network("127.0.0.0/8"), ..settings() };
     let mut house = House::new(settings).await;
     let mut v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     v2.extend([192, 0, 2, 8, 198, 51, 100, 1, 0, 1, 0, 2]);
@@ -244,7 +247,7 @@ async fn a_proxy_on_the_list_says_for_whom_it_speaks() {
 
 #[tokio::test]
 async fn a_stranger_is_not_believed() {
-    let settings = GateSettings { proxies: network("192.0.2.0/24"), ..SETTINGS };
+    let settings = GateSettings { proxies: network("192.0.2.0/24"), ..settings() };
     let mut house = House::new(settings).await;
     let header = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 24224\r\n";
     let _stream = house.send(header).await;
@@ -256,7 +259,7 @@ async fn a_stranger_is_not_believed() {
 #[tokio::test]
 async fn tls_may_stand_behind_a_proxy_header() {
     let setup = Setup::new();
-    let settings = GateSettings { tls: Some(setup.plan()), proxies: network("127.0.0.1"), ..SETTINGS };
+    let settings = GateSettings { tls: Some(setup.plan()), proxies: network("127.0.0.1"), ..settings() };
     let mut house = House::new(settings).await;
     let stream = house.send(b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 24224\r\n").await;
     let mut client =
@@ -292,7 +295,7 @@ async fn tls_may_stand_behind_a_proxy_header() {
 
 #[tokio::test]
 async fn a_peer_has_so_many_connections_and_behind_a_proxy_its_own() {
-    let settings = GateSettings { max_connections_per_peer: Some(1), ..SETTINGS };
+    let settings = GateSettings { max_connections_per_peer: Some(1), ..settings() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (hand, mut served) = mpsc::channel(10);
@@ -341,7 +344,7 @@ async fn a_peer_has_so_many_connections_and_behind_a_proxy_its_own() {
 
 #[tokio::test]
 async fn the_bound_on_all_connections_holds_over_all_addresses() {
-    let gate = Arc::new(Gate::new("test", GateSettings { max_connections: 1, ..SETTINGS }).unwrap());
+    let gate = Arc::new(Gate::new("test", GateSettings { max_connections: 1, ..settings() }).unwrap());
     let (hand, mut served) = mpsc::channel(10);
     let mut addresses = Vec::new();
     for _ in 0..2 {
@@ -369,8 +372,9 @@ async fn a_unix_peer_has_no_address() {
     let path: PathBuf = dir.path().join("s");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let setup = Setup::new();
-    let settings = GateSettings { tls: Some(setup.plan()), ..SETTINGS };
-    let mut house = House::on(Socket::Unix(listener, SocketFile::new(&path).unwrap()), settings);
+    let settings = GateSettings { tls: Some(setup.plan()), ..settings() };
+    let mut house =
+        House::on(Socket::Unix(listener, SocketFile::new(&path, Outlive::default()).unwrap()), settings);
     let mut client = UnixStream::connect(&path).await.unwrap();
     client.write_all(b"hi").await.unwrap();
     let mut connection = house.next().await;
@@ -381,7 +385,7 @@ async fn a_unix_peer_has_no_address() {
 #[tokio::test]
 async fn a_stop_ends_who_has_not_begun() {
     let setup = Setup::new();
-    let mut house = House::new(GateSettings { tls: Some(setup.plan()), ..SETTINGS }).await;
+    let mut house = House::new(GateSettings { tls: Some(setup.plan()), ..settings() }).await;
     let silent = house.connect().await;
     while house.stop.tasks.is_empty() {
         tokio::task::yield_now().await;
@@ -397,9 +401,9 @@ async fn a_stop_ends_who_has_not_begun() {
 #[tokio::test]
 async fn all_inputs_together_have_a_bound_and_a_place_comes_back() {
     let all = Some(Arc::new(Semaphore::new(1)));
-    let mut one = House::new(GateSettings { all: all.clone(), ..SETTINGS }).await;
+    let mut one = House::new(GateSettings { all: all.clone(), ..settings() }).await;
     let setup = Setup::new();
-    let tls = GateSettings { all: all.clone(), tls: Some(setup.plan()), ..SETTINGS };
+    let tls = GateSettings { all: all.clone(), tls: Some(setup.plan()), ..settings() };
     let mut other = House::new(tls).await;
     let waiting = other.connect().await;
     until_taken(&all).await;

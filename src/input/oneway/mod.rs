@@ -9,13 +9,35 @@
 //! acks, what a peer has handed to the kernel and we have not read is lost when we go; so at a stop the read side is shut
 //! where the socket allows it, what is there is read to its end, and then the connection is closed.
 
+mod connection;
+mod datagrams;
+mod faults;
+mod held;
+mod peer;
+mod peers;
+mod socket;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use socket::DatagramSocket;
+
+use super::Intake;
 use super::batcher::Batcher;
+use super::listener::{self, Gate, Socket};
+use crate::base::metrics::{Counter, counter};
+use crate::base::shutdown::Stop;
+use crate::config::plan::{ConnectionsPlan, DatagramsPlan};
+use crate::pipeline::join::JoinSettings;
 use crate::record::Timestamp;
+use connection::Connection;
+use datagrams::Datagrams;
+use faults::{Fault, Faults};
+use peer::Peer;
 
 /// Who sent something.
 #[derive(Clone, Debug)]
@@ -68,4 +90,82 @@ pub enum CutError {
     Length,
     #[error("this is {0}; the port takes no such connections")]
     Foreign(&'static str),
+}
+
+/// One input of such a protocol: its settings and what its connections and datagram sockets share.
+pub struct Oneway<P: Protocol> {
+    name: Arc<str>,
+    protocol: P,
+    connections: ConnectionsPlan,
+    datagrams: DatagramsPlan,
+    join: Option<JoinSettings>,
+    intake: Arc<Intake>,
+    metrics: Metrics,
+    faults: Faults,
+}
+
+struct Metrics {
+    received_bytes: Counter,
+    records: Counter,
+    cut_messages: Counter,
+}
+
+impl<P: Protocol> Oneway<P> {
+    pub fn new(
+        name: &str,
+        protocol: P,
+        connections: ConnectionsPlan,
+        datagrams: DatagramsPlan,
+        join: Option<JoinSettings>,
+        intake: Arc<Intake>,
+    ) -> Oneway<P> {
+        let labels = [("input", name)];
+        let metrics = Metrics {
+            received_bytes: counter("sluicegate_received_bytes_total", "Bytes read from peers.", &labels),
+            records: counter("sluicegate_received_records_total", "Records decoded.", &labels),
+            cut_messages: counter(
+                "sluicegate_input_cut_messages_total",
+                "Connections that ended inside a message.",
+                &labels,
+            ),
+        };
+        let (name, faults) = (name.into(), Faults::new(name));
+        Oneway { name, protocol, connections, datagrams, join, intake, metrics, faults }
+    }
+
+    /// Accepts on one address until the input drains.
+    pub async fn listen(self: Arc<Self>, gate: Arc<Gate>, socket: Socket, stop: Stop) {
+        let inner = stop.clone();
+        gate.listen(socket, stop, move |connection| self.clone().serve(connection, inner.clone())).await;
+    }
+
+    async fn serve(self: Arc<Self>, connection: listener::Connection, stop: Stop) {
+        let listener::Connection { stream, peer, .. } = connection;
+        let sender = Sender { label: peer.label, address: peer.address };
+        let label = sender.label.clone();
+        let Err(fault) = Connection::new(self.clone(), stream, sender).run(&stop).await else { return };
+        match fault {
+            // A peer that goes away is its own business.
+            Fault::Read(_) | Fault::NotStored(_) => {
+                tracing::debug!(input = %self.name, peer = %label, "connection lost: {fault}");
+            }
+            fault => {
+                if let Some(suppressed) = self.faults.count(&fault) {
+                    tracing::warn!(input = %self.name, peer = %label, suppressed, "connection closed: {fault}");
+                }
+            }
+        }
+    }
+
+    /// Receives on one datagram socket until the input drains.
+    pub async fn receive(self: Arc<Self>, socket: DatagramSocket, stop: Stop) {
+        let name = self.name.clone();
+        if let Err(error) = Datagrams::new(self, socket).run(&stop).await {
+            tracing::debug!(input = %name, "no more datagrams are received: {error}");
+        }
+    }
+
+    fn peer(&self, sender: Sender) -> Peer {
+        Peer::new(&self.name, sender, &self.intake, self.join.clone())
+    }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::super::stream::Origin;
+use super::Marks;
 use super::piece::{Piece, StreamKey};
-use crate::record::{Batch, Timestamp};
+use crate::record::{Batch, Record, Timestamp};
 
 /// What a line and a piece cost beside their text.
 const LINE_BYTES: usize = 512;
@@ -65,6 +66,15 @@ impl Line {
     /// Whether the piece belongs to this line and not to the next one of the same container and output.
     pub fn continues_with(&self, piece: &Piece) -> bool {
         self.id == piece.id
+    }
+
+    /// Whether a record without marks is the next piece of this line.
+    pub fn goes_on(&self, record: &Record, marks: Marks) -> bool {
+        let first = self.pieces.values().next().map(|held| held.piece.time);
+        let to_the_millisecond = |time: Timestamp| (time.seconds, time.nanos / 1_000_000);
+        !self.has_id
+            && (marks == Marks::Length
+                || first.is_some_and(|first| to_the_millisecond(first) == to_the_millisecond(record.time)))
     }
 
     /// Adds a piece; false when it was there already. Text beyond `max_line` bytes is not kept, and ends the line.
@@ -138,14 +148,16 @@ impl Line {
             let (key, value) = (batch.keep(key), batch.keep(value));
             batch.push(key, value);
         }
-        let key = batch.keep(b"log");
+        let key = batch.keep(first.key.as_bytes());
         let text = batch.make(|arena| {
             for held in self.pieces.values() {
                 arena.extend_from_slice(&held.piece.text);
             }
         });
         batch.push(key, text);
-        for (mark, name, value) in [(self.cut, "__cut__", "log"), (!self.is_whole(), "__partial__", "true")] {
+        for (mark, name, value) in
+            [(self.cut, "__cut__", first.key), (!self.is_whole(), "__partial__", "true")]
+        {
             if mark {
                 let (key, value) = (batch.keep(name.as_bytes()), batch.keep(value.as_bytes()));
                 batch.push(key, value);

@@ -12,6 +12,8 @@
 
 mod line;
 mod piece;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -54,6 +56,8 @@ pub enum Marks {
     Fields,
     /// Not at all: a text of exactly 16 KiB is a piece, and the next text of the same container and output goes on.
     Length,
+    /// As [`Marks::Length`], and all pieces of a line have the same time, to the millisecond.
+    LengthAndTime,
 }
 
 impl JoinSettings {
@@ -183,21 +187,34 @@ impl Joiner {
     /// Takes the pieces out of a batch and puts finished lines in their place.
     pub fn absorb(&self, settings: &JoinSettings, origin: &Origin, batch: &mut Batch) -> Absorbed {
         let mut absorbed = Absorbed::default();
-        let has_pieces = batch.records.iter().any(|record| piece::is_piece(batch, record));
+        let marks = settings.marks;
+        let has_pieces = batch.records.iter().any(|record| piece::is_piece(batch, record, marks));
         if !has_pieces && self.open.load(Ordering::Acquire) == 0 {
             return absorbed;
         }
         let mut lines = self.lock();
         let mut touched: HashSet<StreamKey> = HashSet::new();
         for record in std::mem::take(&mut batch.records) {
-            if !piece::is_piece(batch, &record) {
-                if let Some(line) = piece::stream_of(batch, &record).and_then(|key| lines.take(&key)) {
+            let is_piece = piece::is_piece(batch, &record, marks);
+            let stream = piece::stream_of(origin, batch, &record, marks);
+            let open = stream.as_ref().and_then(|key| lines.open.get(key));
+            let goes_on = marks != Marks::Fields && open.is_some_and(|line| line.goes_on(&record, marks));
+            if !is_piece && !goes_on {
+                if let Some(line) = stream.and_then(|key| lines.take(&key)) {
                     self.end(&mut lines, line, batch, &mut absorbed);
                 }
                 batch.records.push(record);
                 continue;
             }
-            let piece = Piece::from_record(origin, batch, &record);
+            let piece = match (marks, stream) {
+                (Marks::Length | Marks::LengthAndTime, Some(stream)) => {
+                    if !goes_on && let Some(line) = lines.take(&stream) {
+                        self.end(&mut lines, line, batch, &mut absorbed);
+                    }
+                    Piece::unmarked(stream, batch, &record, !is_piece)
+                }
+                _ => Piece::from_record(origin, batch, &record),
+            };
             let key = piece.stream.clone();
             if let Some(cut) = lines.finished_cut(&piece) {
                 if cut {

@@ -1,16 +1,24 @@
-//! One piece of a cut line, read from a record's `partial_*` fields, and the bytes it has in the journal.
+//! One piece of a cut line, read from a record's `partial_*` fields or known by its length, and the bytes it has in the
+//! journal.
 //!
 //! ```text
-//! stored   version 1 | flags (1 last, 2 has id) | ordinal u32 | seconds i64 | nanos u32
-//!          then, each with a u32 length: input, peer, tag, container, source, id, text, and the other fields as pairs
+//! stored   version 1 | flags (1 last, 2 has id, 4 has a wish, 8 text is a message) | ordinal u32 | seconds i64 | nanos u32
+//!          then, each with a u32 length: input, peer, [logstore, topic,] tag, container, source, id, text, and the other
+//!          fields as pairs
 //! ```
 
-use super::super::stream::Origin;
+use super::super::stream::{Origin, Wish};
+use super::Marks;
 use crate::record::{Batch, Record, Timestamp};
 
 const VERSION: u8 = 1;
 const LAST: u8 = 1;
 const HAS_ID: u8 = 2;
+const HAS_WISH: u8 = 4;
+const IS_MESSAGE: u8 = 8;
+
+/// Where the engine cuts lines (moby's copier: `defaultBufSize`).
+const CUT: usize = 16 * 1024;
 
 /// The container and its output that a line belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +37,8 @@ pub struct Piece {
     pub ordinal: u32,
     pub last: bool,
     pub time: Timestamp,
+    /// The text's own key: `log`, or `message` where the sender may be none of Docker's.
+    pub key: &'static str,
     pub text: Vec<u8>,
     /// All other fields of the record, without `log` and `partial_*`.
     pub fields: Vec<(Vec<u8>, Vec<u8>)>,
@@ -37,28 +47,84 @@ pub struct Piece {
 /// Fields of a piece beside its text take at most so much; Docker's names and labels are far below.
 const OTHER_BYTES: usize = 64 * 1024;
 
-/// Whether the record says of itself that it is a piece, and is small enough to be kept as one.
-pub(super) fn is_piece(batch: &Batch, record: &Record) -> bool {
+/// Whether the record is a piece, and small enough to be kept as one.
+pub(super) fn is_piece(batch: &Batch, record: &Record, marks: Marks) -> bool {
+    if marks != Marks::Fields {
+        return text_of(batch, record).is_some_and(|(_, text)| is_full(text, marks))
+            && is_small(batch, record);
+    }
     let says_so = batch.fields_of(record).iter().any(|field| {
         field.key.len() == 15
             && batch.bytes(field.key) == b"partial_message"
             && batch.bytes(field.value) == b"true"
     });
-    says_so && {
-        let text = batch.value_of(record, b"log").map_or(0, |text| text.len());
-        let all: usize =
-            batch.fields_of(record).iter().map(|field| field.key.len() + field.value.len()).sum();
-        all - text <= OTHER_BYTES
-    }
+    says_so && is_small(batch, record)
 }
 
-/// The container and output a whole line belongs to, where it names them.
-pub(super) fn stream_of(batch: &Batch, record: &Record) -> Option<StreamKey> {
-    let value = |key: &[u8]| batch.value_of(record, key).map(|value| batch.bytes(value).to_vec());
-    Some(StreamKey { container: value(b"container_id")?, source: value(b"source")? })
+fn is_small(batch: &Batch, record: &Record) -> bool {
+    let text = text_of(batch, record).map_or(0, |(_, text)| text.len());
+    let all: usize = batch.fields_of(record).iter().map(|field| field.key.len() + field.value.len()).sum();
+    all - text <= OTHER_BYTES
+}
+
+fn text_of<'b>(batch: &'b Batch, record: &Record) -> Option<(&'static str, &'b [u8])> {
+    let text = |key: &'static str| Some((key, batch.bytes(batch.value_of(record, key.as_bytes())?)));
+    text("log").or_else(|| text("message"))
+}
+
+/// Whether a text is as long as the engine's pieces are. JSON encoders have put three bytes in the place of each that was
+/// no UTF-8.
+fn is_full(text: &[u8], marks: Marks) -> bool {
+    if text.len() == CUT {
+        return true;
+    }
+    if marks != Marks::LengthAndTime || text.len() < CUT || text.len() > 3 * CUT || text.len() % 2 != CUT % 2
+    {
+        return false;
+    }
+    let grown = (text.len() - CUT) / 2;
+    memchr::memmem::find_iter(text, "\u{fffd}").take(grown).count() == grown
+}
+
+/// The container and output a line belongs to, where it names them. Where drivers name none, the program that a peer speaks
+/// for stands in the container's place.
+pub(super) fn stream_of(origin: &Origin, batch: &Batch, record: &Record, marks: Marks) -> Option<StreamKey> {
+    let value = |key: &[u8]| batch.value_of(record, key).map(|value| batch.bytes(value));
+    if marks == Marks::Fields {
+        return Some(StreamKey {
+            container: value(b"container_id")?.to_vec(),
+            source: value(b"source")?.to_vec(),
+        });
+    }
+    let source = value(b"source").or_else(|| value(b"severity")).unwrap_or_default().to_vec();
+    let container = match value(b"container_id") {
+        Some(id) => id.to_vec(),
+        None => {
+            let program: Vec<&[u8]> =
+                [&b"hostname"[..], b"appname", b"procid"].iter().filter_map(|key| value(key)).collect();
+            [b"peer ", origin.peer.as_bytes(), b" ", &program.join(&b' ')].concat()
+        }
+    };
+    Some(StreamKey { container, source })
 }
 
 impl Piece {
+    /// What a record without marks is: a piece when it is full, else the last of its line.
+    pub(super) fn unmarked(stream: StreamKey, batch: &Batch, record: &Record, last: bool) -> Piece {
+        let (key, text) = text_of(batch, record).unwrap_or(("log", b""));
+        Piece {
+            stream,
+            id: Vec::new(),
+            has_id: false,
+            ordinal: 0,
+            last,
+            time: record.time,
+            key,
+            text: text.to_vec(),
+            fields: fields(batch, record, |field| field != key.as_bytes()),
+        }
+    }
+
     /// A peer that names no container has one line at a time.
     pub(super) fn from_record(origin: &Origin, batch: &Batch, record: &Record) -> Piece {
         let value =
@@ -88,14 +154,9 @@ impl Piece {
             ordinal,
             last: value(b"partial_last") == b"true",
             time: record.time,
+            key: "log",
             text: value(b"log").to_vec(),
-            fields: batch
-                .fields_of(record)
-                .iter()
-                .map(|field| (batch.bytes(field.key), batch.bytes(field.value)))
-                .filter(|(key, _)| is_other(key))
-                .map(|(key, value)| (key.to_vec(), value.to_vec()))
-                .collect(),
+            fields: fields(batch, record, is_other),
         }
     }
 
@@ -106,22 +167,25 @@ impl Piece {
     pub(super) fn to_stored(&self, origin: &Origin, tag: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.text.len() + 512);
         out.push(VERSION);
-        out.push(if self.last { LAST } else { 0 } | if self.has_id { HAS_ID } else { 0 });
+        let flags = [
+            (LAST, self.last),
+            (HAS_ID, self.has_id),
+            (HAS_WISH, origin.wish.is_some()),
+            (IS_MESSAGE, self.key == "message"),
+        ];
+        out.push(flags.iter().filter(|(_, set)| *set).fold(0, |flags, (flag, _)| flags | flag));
         out.extend_from_slice(&self.ordinal.to_le_bytes());
         out.extend_from_slice(&self.time.seconds.to_le_bytes());
         out.extend_from_slice(&self.time.nanos.to_le_bytes());
         let stream = &self.stream;
-        let parts: [&[u8]; 7] = [
-            origin.input.as_bytes(),
-            origin.peer.as_bytes(),
-            tag,
-            &stream.container,
-            &stream.source,
-            &self.id,
-            &self.text,
-        ];
+        let whence: [&[u8]; 2] = [origin.input.as_bytes(), origin.peer.as_bytes()];
+        let text = |wish: &Option<String>| wish.clone().unwrap_or_default();
+        let wish = origin.wish.iter().flat_map(|wish| [text(&wish.logstore), text(&wish.topic)]);
+        let wish: Vec<String> = wish.collect();
+        let parts: [&[u8]; 5] = [tag, &stream.container, &stream.source, &self.id, &self.text];
+        let parts = whence.into_iter().chain(wish.iter().map(String::as_bytes)).chain(parts);
         let pairs = self.fields.iter().flat_map(|(key, value)| [key.as_slice(), value.as_slice()]);
-        for part in parts.into_iter().chain(pairs) {
+        for part in parts.chain(pairs) {
             out.extend_from_slice(&(part.len() as u32).to_le_bytes());
             out.extend_from_slice(part);
         }
@@ -144,21 +208,31 @@ impl Piece {
             rest = behind;
             Some(part.to_vec())
         };
-        let (input, peer, tag) = (part()?, part()?, part()?);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut origin = Origin::new(text(&part()?), text(&part()?));
+        if flags & HAS_WISH != 0 {
+            let mut wish = || Some(Some(text(&part()?)).filter(|wish| !wish.is_empty()));
+            origin.wish = Some(Wish { logstore: wish()?, topic: wish()? }.into());
+        }
+        let tag = part()?;
         let stream = StreamKey { container: part()?, source: part()? };
         let (id, text) = (part()?, part()?);
         let mut fields = Vec::new();
         while let Some(key) = part() {
             fields.push((key, part()?));
         }
-        let origin = Origin {
-            input: String::from_utf8_lossy(&input).into(),
-            peer: String::from_utf8_lossy(&peer).into(),
-        };
         let time = Timestamp::new(seconds, nanos);
         let (last, has_id) = (flags & LAST != 0, flags & HAS_ID != 0);
-        Some((origin, tag, Piece { stream, id, has_id, ordinal, last, time, text, fields }))
+        let key = if flags & IS_MESSAGE != 0 { "message" } else { "log" };
+        Some((origin, tag, Piece { stream, id, has_id, ordinal, last, time, key, text, fields }))
     }
+}
+
+/// The fields of a record whose key passes.
+fn fields(batch: &Batch, record: &Record, wanted: impl Fn(&[u8]) -> bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let fields =
+        batch.fields_of(record).iter().map(|field| (batch.bytes(field.key), batch.bytes(field.value)));
+    fields.filter(|(key, _)| wanted(key)).map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

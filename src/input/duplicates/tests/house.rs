@@ -119,7 +119,7 @@ impl House {
     }
 
     pub(super) fn driver(&self, peer: &str) -> Driver {
-        let origin = Origin { input: "forward".into(), peer: peer.into() };
+        let origin = Origin::new("forward", peer);
         Driver {
             intake: self.intake.clone(),
             conversation: self.duplicates().conversation(peer, Duplicates::hits("forward")),

@@ -268,9 +268,11 @@ impl<'a> Sink<'a> {
         }
         (self.has_metadata, self.has_group) = (false, false);
         for _ in 0..pairs {
+            let mut names_container = false;
             let key = match walker.take_bytes() {
                 Some(place) => {
                     match place.len() {
+                        14 => names_container = self.bytes.get(place.clone()) == Some(b"container_name"),
                         8 => self.has_metadata |= self.bytes.get(place.clone()) == Some(b"metadata"),
                         5 => self.has_group |= self.bytes.get(place.clone()) == Some(b"group"),
                         _ => {}
@@ -280,6 +282,12 @@ impl<'a> Sink<'a> {
                 None => self.made(walker)?,
             };
             let value = match walker.take_bytes() {
+                // Docker's fluentd driver alone writes the slash of the engine's API before it.
+                Some(place)
+                    if names_container && self.bytes.get(place.start) == Some(&b'/') && !place.is_empty() =>
+                {
+                    Span::frame(place.start + 1, place.len() - 1)
+                }
                 Some(place) => Span::frame(place.start, place.len()),
                 None if self.settings.drop_nil && walker.peek() == Some(0xc0) => {
                     walker.skip()?;

@@ -32,7 +32,7 @@ use super::window::{Window, WindowError};
 use crate::base::limits;
 use crate::input::Stop;
 use crate::input::duplicates::Conversation;
-use crate::input::listener::Peer;
+use crate::input::listener::{Peer, ShutRead};
 use crate::input::reader::Reader;
 use crate::journal::Receipt;
 use crate::output::refused::LetterError;
@@ -119,11 +119,11 @@ enum Next {
     Close,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
+impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// `first` are bytes of the peer that were read already.
     pub fn new(forward: Arc<Forward>, reader: R, writer: W, peer: &Peer, first: BytesMut) -> Self {
         let metrics = &forward.metrics;
-        let origin = Origin { input: forward.name.clone(), peer: peer.label.clone() };
+        let origin = Origin::new(forward.name.clone(), peer.label.clone());
         let window = Window::new(
             writer,
             forward.plan.connections.window,

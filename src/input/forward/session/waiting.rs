@@ -9,6 +9,7 @@ use crate::base::{limits, signal};
 use crate::input::Stop;
 use crate::input::forward::json::{self, Framer};
 use crate::input::forward::message::{self, Frame, Signal};
+use crate::input::listener::ShutRead;
 use crate::record::Batch;
 use crate::record::msgpack::{Scanner, foreign};
 
@@ -21,7 +22,7 @@ const SMALL: usize = 2 * limits::READ_BYTES;
 /// An empty map in the place of an ack: no, and come again.
 const NOT_NOW: &[u8] = b"\x80";
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
+impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// Waits for bytes, writing acks meanwhile. 0 when no more will come.
     pub(super) async fn read(&mut self, stop: &Stop) -> Result<usize, SessionError> {
         let plan = &self.forward.plan.connections;
@@ -179,13 +180,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    /// Takes what the peer had sent before the gateway was told to stop: without acks it would be lost.
+    /// Takes what the peer had sent before the gateway was told to stop: without acks it would be lost. A Unix peer can
+    /// send no more then, and loses nothing; of a TCP peer that never pauses, this has to end somewhere.
     pub(super) async fn last_read(&mut self) -> Result<(), SessionError> {
+        let to_the_end = self.reader.inner().shut_read();
         let mut total = 0;
-        while total < LAST_READ {
+        while to_the_end || total < LAST_READ {
             self.window.make_room().await?;
-            let read = self.window.beside(self.reader.read_more()).await??;
-            let Some(read) = read.filter(|read| *read > 0) else { break };
+            // Behind a shut read side there are bytes or the end; only the kernel's word on a TCP peer may be "not now".
+            let read = match to_the_end {
+                true => self.window.beside(self.reader.read()).await??,
+                false => self.window.beside(self.reader.read_more()).await??.unwrap_or(0),
+            };
+            if read == 0 {
+                break;
+            }
             total += read;
             self.check_first(read)?;
             self.take_messages().await?;

@@ -1,0 +1,187 @@
+//! A gateway takes the place of another on the same data directory, and no address is without a listener meanwhile.
+//!
+//! ```text
+//! new   run --take-over: connects to DATA/handover.sock, asks, gets every listening socket (SCM_RIGHTS)
+//! old   sends them, then stops: accepts no more, reads what its connections hold, lets go of the data directory
+//! new   waits for the data directory, then reads; peers that connected meanwhile were waiting in the kernel
+//! ```
+//!
+//! The socket lies in the data directory, which is the gateway's own; a peer of another user than ours or root is refused.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::inherited::Inherited;
+
+const FILE: &str = "handover.sock";
+const QUESTION: &[u8; 16] = b"take over, v.1.\n";
+/// What one message can carry (`SCM_MAX_FD`).
+const SOCKETS: usize = 253;
+/// The other side is a program that has nothing else to do.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The old gateway's side.
+pub(super) struct HandOver {
+    listener: UnixListener,
+    path: PathBuf,
+    sockets: Vec<OwnedFd>,
+}
+
+impl HandOver {
+    /// Waits for a successor in a data directory that this process has locked. `sockets` are second handles of all
+    /// that listens.
+    pub(super) fn open(data_dir: &Path, sockets: Vec<OwnedFd>) -> Result<HandOver> {
+        if sockets.len() > SOCKETS {
+            bail!("{} sockets listen, and one message carries {SOCKETS}", sockets.len());
+        }
+        let path = data_dir.join(FILE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context("a socket left there");
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(HandOver { listener, path, sockets })
+    }
+
+    /// Resolves when a successor has all sockets.
+    pub(super) async fn handed(&self) {
+        loop {
+            let asked = async {
+                let (stream, _) = self.listener.accept().await?;
+                let answered = tokio::time::timeout(ANSWER, self.answer(stream)).await;
+                answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+            };
+            match asked.await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!("another program asked for our sockets and did not get them: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
+        let peer = stream.peer_cred()?.uid();
+        if peer != 0 && peer != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::new(ErrorKind::PermissionDenied, format!("it runs as user {peer}")));
+        }
+        let mut question = [0; QUESTION.len()];
+        stream.read_exact(&mut question).await?;
+        if question != *QUESTION {
+            return Err(io::Error::new(ErrorKind::InvalidData, "it did not ask as a gateway asks"));
+        }
+        let sockets: Vec<BorrowedFd<'_>> = self.sockets.iter().map(AsFd::as_fd).collect();
+        stream.async_io(Interest::WRITABLE, || send(&stream, &sockets)).await
+    }
+}
+
+impl Drop for HandOver {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn send(stream: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !sockets.is_empty() && !control.push(SendAncillaryMessage::ScmRights(sockets)) {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let count = [sockets.len() as u8];
+    rustix::net::sendmsg(stream, &[IoSlice::new(&count)], &mut control, SendFlags::empty())?;
+    Ok(())
+}
+
+fn receive(stream: &UnixStream) -> io::Result<(Option<u8>, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut count = [0];
+    let received = rustix::net::recvmsg(
+        stream,
+        &mut [IoSliceMut::new(&mut count)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let mut sockets = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(passed) = message {
+            sockets.extend(passed);
+        }
+    }
+    Ok(((received.bytes > 0).then_some(count[0]), sockets))
+}
+
+/// Asks the gateway that runs on this data directory for its sockets, which makes it go. Nothing when none runs there.
+pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
+    let path = data_dir.join(FILE);
+    let mut stream = match UnixStream::connect(&path).await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot take over from {}", path.display())),
+    };
+    let asked = async {
+        stream.write_all(QUESTION).await?;
+        stream.async_io(Interest::READABLE, || receive(&stream)).await
+    };
+    match tokio::time::timeout(ANSWER, asked).await {
+        Ok(Ok((Some(count), sockets))) if sockets.len() == usize::from(count) => {
+            Ok(Some(Inherited::from_predecessor(sockets)))
+        }
+        Ok(Ok((None, _))) => {
+            bail!("the gateway that runs on {} refused to hand over; its log says why", data_dir.display())
+        }
+        Ok(Ok(_)) => {
+            bail!("not all sockets arrived; raise the limit of open files (ulimit -n) and try again")
+        }
+        Ok(Err(error)) => Err(error).context("the gateway that runs there did not hand over"),
+        Err(_) => bail!("the gateway that runs on {} does not answer; stop it", data_dir.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_successor_gets_every_socket_and_a_stranger_none() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(take_over(dir.path()).await.unwrap().is_none());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let old = HandOver::open(dir.path(), vec![listener.into()]).unwrap();
+        let strange = async {
+            let mut stream = UnixStream::connect(dir.path().join(FILE)).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            let mut nothing = Vec::new();
+            let _ = stream.read_to_end(&mut nothing).await;
+            assert!(nothing.is_empty());
+            take_over(dir.path()).await.unwrap().unwrap()
+        };
+        let ((), mut inherited) = tokio::join!(old.handed(), strange);
+        drop(old);
+        assert!(std::net::TcpStream::connect(address).is_ok());
+        assert_eq!(inherited.tcp(address).unwrap().local_addr().unwrap(), address);
+        // Its file is gone with it.
+        assert!(take_over(dir.path()).await.unwrap().is_none());
+    }
+}

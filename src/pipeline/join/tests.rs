@@ -1,0 +1,115 @@
+//! Joining of pieces that nothing marks: by their length alone.
+
+use super::*;
+use crate::pipeline::stream::Wish;
+use crate::record::Timestamp;
+
+const FULL: usize = 16 * 1024;
+
+struct House {
+    joiner: Joiner,
+    settings: JoinSettings,
+    origin: Origin,
+    _dir: tempfile::TempDir,
+}
+
+fn house(marks: Marks) -> House {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(crate::journal::Options::new(dir.path())).unwrap();
+    let joiner = Joiner::new(journal, HashMap::new());
+    let settings = JoinSettings { marks, ..JoinSettings::default() };
+    House { joiner, settings, origin: Origin::new("native", "192.0.2.1"), _dir: dir }
+}
+
+/// Container, source, millisecond, text.
+type Given<'t> = (&'t str, &'t str, u32, &'t [u8]);
+
+fn batch(records: &[Given<'_>]) -> Batch {
+    let mut batch = Batch::default();
+    batch.tag = batch.keep(b"docker");
+    for (container, source, millis, text) in records {
+        batch.begin(Timestamp::new(1_700_000_000, millis * 1_000_000));
+        for (key, value) in
+            [("log", *text), ("source", source.as_bytes()), ("container_id", container.as_bytes())]
+        {
+            let (key, value) = (batch.keep(key.as_bytes()), batch.keep(value));
+            batch.push(key, value);
+        }
+    }
+    batch
+}
+
+fn texts(batch: &Batch) -> Vec<(String, usize)> {
+    let text = |record| {
+        let value = |key: &[u8]| batch.bytes(batch.value_of(record, key).unwrap());
+        (String::from_utf8_lossy(value(b"source")).into_owned(), value(b"log").len())
+    };
+    batch.records.iter().map(text).collect()
+}
+
+impl House {
+    fn absorb(&self, records: &[Given<'_>]) -> Vec<(String, usize)> {
+        let mut batch = batch(records);
+        self.joiner.absorb(&self.settings, &self.origin, &mut batch);
+        texts(&batch)
+    }
+
+    fn overdue(&self) -> Vec<(String, usize)> {
+        let mut batch = batch(&[]);
+        for line in self.joiner.overdue(Instant::now() + Duration::from_secs(60)) {
+            assert!(line.is_whole());
+            line.write(&mut batch);
+        }
+        texts(&batch)
+    }
+}
+
+#[test]
+fn a_full_text_waits_for_the_next_of_its_stream() {
+    let house = house(Marks::Length);
+    let full = vec![b'x'; FULL];
+    let out = |len: usize| ("stdout".to_owned(), len);
+    assert_eq!(house.absorb(&[("a", "stdout", 1, b"short"), ("a", "stdout", 1, &full)]), [out(5)]);
+    // The other stream and the other container go their own way.
+    let between = house.absorb(&[("a", "stderr", 1, b"err"), ("b", "stdout", 1, b"other")]);
+    assert_eq!(between, [("stderr".to_owned(), 3), out(5)]);
+    assert_eq!(house.absorb(&[("a", "stdout", 9, &full), ("a", "stdout", 10, b"end")]), [out(2 * FULL + 3)]);
+    assert_eq!(house.absorb(&[("a", "stdout", 11, b"next")]), [out(4)]);
+    // A line of exactly this length has no other piece: engines send no empty ones to these drivers.
+    assert_eq!(house.absorb(&[("a", "stdout", 12, &full)]), []);
+    assert_eq!(house.overdue(), [out(FULL)]);
+}
+
+#[test]
+fn pieces_of_a_line_have_one_time_where_drivers_keep_it() {
+    let house = house(Marks::LengthAndTime);
+    let full = vec![b'x'; FULL];
+    let out = |len: usize| ("stdout".to_owned(), len);
+    assert_eq!(
+        house.absorb(&[("a", "stdout", 1, &full), ("a", "stdout", 2, b"next line")]),
+        [out(FULL), out(9)]
+    );
+    assert_eq!(house.absorb(&[("a", "stdout", 3, &full), ("a", "stdout", 3, b"end")]), [out(FULL + 3)]);
+    assert_eq!(house.absorb(&[("a", "stdout", 4, &full), ("a", "stdout", 5, &full)]), [out(FULL)]);
+    assert_eq!(house.overdue(), [out(FULL)]);
+    // Two bytes of a character that the cut halved became two characters of three bytes.
+    let repaired = ["x".repeat(FULL - 2), "\u{fffd}\u{fffd}".to_owned()].concat();
+    let joined = house.absorb(&[("a", "stdout", 6, repaired.as_bytes()), ("a", "stdout", 6, b"end")]);
+    assert_eq!(joined, [out(FULL + 4 + 3)]);
+    // One that is only as long as such a text, and shows no repair.
+    let long = vec![b'x'; FULL + 4];
+    assert_eq!(house.absorb(&[("a", "stdout", 7, &long)]), [out(FULL + 4)]);
+}
+
+#[test]
+fn a_stored_piece_comes_back_with_its_senders_wish() {
+    let wish = Wish { logstore: Some("orders".to_owned()), topic: None };
+    let origin = Origin { wish: Some(wish.into()), ..Origin::new("plugin", "unix") };
+    let full = vec![b'x'; FULL];
+    let batch = batch(&[("a", "stdout", 1, &full)]);
+    let stream = piece::stream_of(&origin, &batch, &batch.records[0], Marks::Length).unwrap();
+    let piece = Piece::unmarked(stream, &batch, &batch.records[0], true);
+    let (whence, tag, again) = Piece::from_stored(&piece.to_stored(&origin, b"docker.web")).unwrap();
+    assert_eq!((whence, tag.as_slice()), (origin, &b"docker.web"[..]));
+    assert_eq!((again.text, again.key, again.last, again.fields), (full, "log", true, piece.fields));
+}
