@@ -13,8 +13,8 @@ pub mod listener;
 pub mod oneway;
 pub mod positions;
 pub mod reader;
-pub mod syslog;
 pub mod splunk;
+pub mod syslog;
 
 use std::sync::Arc;
 
