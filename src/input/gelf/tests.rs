@@ -72,7 +72,7 @@ impl Bench {
         let router = Router::new(&house);
         let pipeline = Pipeline::new(router, destinations, None, identity, tidy, journal.clone());
         let intake = Arc::new(Intake::new(Arc::new(pipeline), Budget::new(1 << 24)));
-        let origin = Origin { input: "gelf".into(), peer: "192.0.2.1".into() };
+        let origin = Origin::new("gelf", "192.0.2.1");
         Bench {
             decoder: Gelf::new("gelf", plan).decoder(),
             batcher: Batcher::new(intake, origin, None),
