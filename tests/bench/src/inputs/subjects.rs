@@ -8,7 +8,7 @@ use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -217,11 +217,20 @@ fn fluent_bit(
         Kind::Splunk => format!(
             "name splunk\n  listen 127.0.0.1\n  port {port}\n  splunk_token {TOKEN}\n  buffer_max_size 64M\n"
         ),
-        Kind::JsonFile => format!(
-            "name tail\n  path {at}/containers/*/*-json.log\n  parser bench-docker\n  read_from_head on\n  \
-             refresh_interval 1\n  db {}\n  buffer_max_size 1M\n",
-            dir.join("tail.db").display()
-        ),
+        Kind::JsonFile => {
+            // Built without SQLite it keeps no positions, which is less work.
+            let help = Command::new(program).args(["-i", "tail", "-h"]).stdin(Stdio::null()).output()?;
+            let help = String::from_utf8_lossy(&help.stdout).into_owned();
+            let has_positions = help.lines().any(|line| line.split_whitespace().next() == Some("db"));
+            let positions = match has_positions {
+                true => format!("  db {}\n", dir.join("tail.db").display()),
+                false => String::new(),
+            };
+            format!(
+                "name tail\n  path {at}/containers/*/*-json.log\n  parser bench-docker\n  read_from_head on\n  \
+                 refresh_interval 1\n  buffer_max_size 1M\n{positions}"
+            )
+        }
         Kind::GelfTcp | Kind::GelfUdp => return Err("it has no input for GELF".into()),
     };
     let operations = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
