@@ -14,6 +14,7 @@ mod counts;
 mod disk;
 mod forward;
 mod http;
+mod inputs;
 mod load;
 mod loggroup;
 mod msgpack;
@@ -53,6 +54,7 @@ sluicegate-bench [--records N] [--only packed|message] [--acks on|off] [--gatewa
                  [--connections N] [--entries N] [--window N] [--burst N] [--seed N] [--patience SECONDS]
                  [--rounds N] [--no-verify] [--no-peers] [--idle]
                  forward [...]: the secure and compressed forward input; see forward --help
+                 inputs [...]: syslog, gelf, splunk, json-file; see inputs --help
 parts:           load --to ADDR [--mode packed|message] [--acks] [...]    sink [--keep]";
 
 fn main() -> ExitCode {
@@ -62,6 +64,8 @@ fn main() -> ExitCode {
         Some("forward") => forward::main(words.skip(1)),
         Some("clients") => forward::flags::clients(words.skip(1)),
         Some("shake") => forward::flags::shake(words.skip(1)),
+        Some("inputs") => inputs::main(words.skip(1)),
+        Some("feed") => inputs::feed::Feed::read(words.skip(1)).and_then(|feed| inputs::feed::main(&feed)),
         #[cfg(feature = "counts")]
         Some("count") => count(words.skip(1)),
         Some("sink") => Args::read(words.skip(1), &[], &["keep"])

@@ -125,11 +125,10 @@ impl Stream {
 
     /// The record's fields in the order they are sent.
     pub fn fields<'a>(&'a self, line: &'a Line) -> [(&'static str, &'a [u8]); 4] {
-        let source: &[u8] = if line.stderr { b"stderr" } else { b"stdout" };
         let mut fields = [
             ("container_id", self.container_id.as_bytes()),
             ("container_name", self.container_name.as_bytes()),
-            ("source", source),
+            ("source", line.source().as_bytes()),
             ("log", line.text.as_slice()),
         ];
         let mut order = line.order;
@@ -138,6 +137,13 @@ impl Stream {
             order /= last + 1;
         }
         fields
+    }
+}
+
+impl Line {
+    /// Which of the container's outputs it was written to.
+    pub fn source(&self) -> &'static str {
+        if self.stderr { "stderr" } else { "stdout" }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The null sink: a process of its own that answers every POST with 200, at once, and swallows forward messages.
+//! The null sink: a process of its own that answers every POST with 200, at once, swallows forward messages, and counts
+//! lines of syslog.
 //!
 //! During the run it reads bodies and keeps them as they came; it decompresses nothing on the clock. Afterwards
 //! `GET /count` unpacks the LogGroups and counts their records by the number each text ends in. `GET /stats` tells
@@ -35,6 +36,8 @@ struct Sink {
     /// Microseconds from the start to the last answer.
     last: AtomicU64,
     bodies: Mutex<Vec<Body>>,
+    /// Of peers that deliver syslog.
+    lines: AtomicU64,
 }
 
 /// The subcommand: prints its port, serves until stdin ends.
@@ -56,6 +59,7 @@ pub fn start(keep: bool) -> std::io::Result<u16> {
         bytes: AtomicU64::new(0),
         last: AtomicU64::new(0),
         bodies: Mutex::new(Vec::new()),
+        lines: AtomicU64::new(0),
     });
     thread::spawn(move || {
         for socket in listener.incoming().flatten() {
@@ -71,8 +75,8 @@ impl Sink {
     fn serve(&self, socket: &TcpStream) -> std::io::Result<()> {
         socket.set_nodelay(true)?;
         let mut first = [0];
-        // HTTP begins with a letter, MessagePack with an array.
-        if socket.peek(&mut first)? == 1 && !first[0].is_ascii() {
+        // HTTP begins with a letter, MessagePack with an array, syslog with its priority.
+        if socket.peek(&mut first)? == 1 && !first[0].is_ascii_uppercase() {
             return self.swallow(socket);
         }
         let mut reader = http::Reader::new(socket);
@@ -116,7 +120,11 @@ impl Sink {
         loop {
             match socket.read(&mut room)? {
                 0 => return Ok(()),
-                count => self.received(count),
+                count => {
+                    let lines = room[..count].iter().filter(|byte| **byte == b'\n').count();
+                    self.lines.fetch_add(lines as u64, Relaxed);
+                    self.received(count);
+                }
             }
         }
     }
@@ -130,7 +138,8 @@ impl Sink {
         let idle = (self.started.elapsed().as_micros() as u64).saturating_sub(self.last.load(Relaxed));
         let (requests, bytes) = (self.requests.load(Relaxed), self.bytes.load(Relaxed));
         let cpu = process::own_cpu_seconds();
-        format!("requests {requests}\nbytes {bytes}\nidle_micros {idle}\ncpu_seconds {cpu}\n")
+        let lines = self.lines.load(Relaxed);
+        format!("requests {requests}\nbytes {bytes}\nidle_micros {idle}\ncpu_seconds {cpu}\nlines {lines}\n")
     }
 
     /// Counts the records of all kept bodies.

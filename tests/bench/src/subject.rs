@@ -31,12 +31,12 @@ pub struct Door {
 pub struct Subject {
     pub process: Running,
     pub forward: SocketAddr,
-    operations: SocketAddr,
-    metrics_path: &'static str,
-    delivered_metric: &'static str,
+    pub operations: SocketAddr,
+    pub metrics_path: &'static str,
+    pub delivered_metric: &'static str,
     /// Its LogGroups can be counted by the sink.
     pub speaks_log_service: bool,
-    log: PathBuf,
+    pub log: PathBuf,
 }
 
 impl Subject {
@@ -66,7 +66,7 @@ impl Subject {
         format!("{error}{end}\n{}", lines[lines.len().saturating_sub(10)..].join("\n")).into()
     }
 
-    fn until_ready(&mut self, path: &str) -> Result<(), Box<dyn Error>> {
+    pub fn until_ready(&mut self, path: &str) -> Result<(), Box<dyn Error>> {
         let until = Instant::now() + START;
         loop {
             let answer = http::get(self.operations, path, Duration::from_secs(1));

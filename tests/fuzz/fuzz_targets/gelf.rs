@@ -69,7 +69,7 @@ fn batcher() -> Batcher {
         let pipeline = Pipeline::new(Router::new(&plan), destinations, None, identity, tidy, journal);
         Arc::new(Intake::new(Arc::new(pipeline), Budget::new(1 << 20)))
     });
-    Batcher::new(intake.clone(), Origin { input: "gelf".into(), peer: "192.0.2.1".into() }, None)
+    Batcher::new(intake.clone(), Origin::new("gelf", "192.0.2.1"), None)
 }
 
 fn sender(port: u8) -> Sender {

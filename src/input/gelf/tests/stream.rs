@@ -63,7 +63,7 @@ fn blanks_line_feeds_and_a_missing_end_are_no_fault() {
         }
     }
     let text = numbered(2, "\0");
-    assert_eq!(Bench::new(&plan()).connection(text[..text.len() - 1].as_bytes(), 9).unwrap().len(), 2);
+    assert_eq!(Bench::new(&plan()).connection(&text.as_bytes()[..text.len() - 1], 9).unwrap().len(), 2);
 }
 
 #[test]
