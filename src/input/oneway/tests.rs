@@ -181,7 +181,8 @@ async fn a_stop_takes_who_has_come_and_gone_before_being_let_in() {
     let house = House::new();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let socket = Socket::Unix(UnixListener::bind(&path).unwrap(), SocketFile::new(&path, Default::default()).unwrap());
+    let socket =
+        Socket::Unix(UnixListener::bind(&path).unwrap(), SocketFile::new(&path, Default::default()).unwrap());
     for number in 0..100 {
         let mut peer = blocking::UnixStream::connect(&path).unwrap();
         peer.write_all(format!("line {number}\n").as_bytes()).unwrap();

@@ -112,7 +112,7 @@ impl Splunk {
         Splunk {
             name: name.into(),
             settings: Arc::new(Settings::new(&plan)),
-            join: JoinSettings::new(&plan.join, Marks::Length),
+            join: JoinSettings::new(&plan.join, Marks::LengthAndTime),
             intake,
             acks: Acks::new(),
             full_timeout: FULL_TIMEOUT,

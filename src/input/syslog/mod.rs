@@ -35,7 +35,7 @@ use jiff::tz::TimeZone;
 use super::batcher::Batcher;
 use super::oneway::{CutError, Decoder, Message, Protocol, Sender};
 use crate::base::metrics::{Counter, counter};
-use crate::config::plan::{SyslogPlan, SyslogTime};
+use crate::config::plan::{SyslogPlan, SyslogTime, time_zone};
 use crate::record::Timestamp;
 use clock::Clock;
 use container::Containers;
@@ -79,12 +79,8 @@ impl std::fmt::Debug for Tallies {
 impl Syslog {
     /// `name`: the input's, for metrics and errors.
     pub fn new(name: &str, plan: &SyslogPlan) -> Result<Syslog, UnknownTimeZone> {
-        let zone = match plan.time_zone.as_str() {
-            // A machine that names no zone runs on UTC.
-            "local" => TimeZone::try_system().unwrap_or(TimeZone::UTC),
-            zone => TimeZone::get(zone)
-                .map_err(|_| UnknownTimeZone { input: name.to_owned(), name: zone.to_owned() })?,
-        };
+        let zone = time_zone(&plan.time_zone)
+            .ok_or_else(|| UnknownTimeZone { input: name.to_owned(), name: plan.time_zone.clone() })?;
         let tally = |reason: &str| {
             counter(
                 "sluicegate_syslog_malformed_total",
