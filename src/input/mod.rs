@@ -5,7 +5,9 @@
 
 pub mod batcher;
 pub mod budget;
+pub mod docker;
 pub mod duplicates;
+pub mod file;
 pub mod forward;
 pub mod heartbeat;
 pub mod listener;
