@@ -13,6 +13,7 @@ pub mod encode;
 pub mod join;
 pub mod lane;
 pub mod modify;
+pub mod parse;
 pub mod route;
 pub mod stream;
 pub mod tidy;
@@ -170,7 +171,7 @@ impl Pipeline {
             let (route, outlet) = lane.route(self, batch, &batch.records[at]);
             let steps = &self.router.route(route).steps;
             if !steps.is_empty() {
-                modify::apply(steps, batch, at, &mut Vec::new());
+                modify::apply(steps, &self.router.parser, batch, at, &mut Vec::new());
             }
             let time = self.tidy.time(batch, at, now);
             self.tidy.fields(batch, at);

@@ -1,11 +1,12 @@
-//! The processors of a route that change fields: add, remove, rename. A rename swaps the key's span, a removal drops a
-//! table entry, an added value goes to the arena; the received bytes are never touched.
+//! The processors of a route that change fields: add, remove, rename, parse. A rename swaps the key's span, a removal
+//! drops a table entry, an added value goes to the arena; the received bytes are never touched.
 
+use super::parse::Parser;
 use crate::config::plan::Step;
 use crate::record::{Batch, Span};
 
 /// Applies `steps` in order to one record. `scratch` is a reused buffer for rendered values.
-pub fn apply(steps: &[Step], batch: &mut Batch, record: usize, scratch: &mut Vec<u8>) {
+pub fn apply(steps: &[Step], parser: &Parser, batch: &mut Batch, record: usize, scratch: &mut Vec<u8>) {
     for step in steps {
         match step {
             Step::Add(fields) => {
@@ -29,7 +30,7 @@ pub fn apply(steps: &[Step], batch: &mut Batch, record: usize, scratch: &mut Vec
                     rename(batch, record, from.as_bytes(), to.as_bytes());
                 }
             }
-            Step::Parse(_) => {}
+            Step::Parse(plan) => parser.apply(plan, batch, record),
         }
     }
 }

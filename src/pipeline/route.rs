@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use super::parse::Parser;
 use crate::base::limits;
 use crate::base::signal::Signal;
 use crate::config::names::clean_logstore_name;
@@ -18,6 +19,8 @@ use crate::record::{Batch, Record};
 pub struct Router {
     /// The configured routes, and last the one that takes what is left.
     routes: Vec<Route>,
+    /// What their steps of that kind have in common.
+    pub parser: Parser,
 }
 
 pub struct Route {
@@ -56,7 +59,7 @@ impl Router {
             topic: topic_of(plan.default_destination),
             steps: Vec::new(),
         });
-        Router { routes }
+        Router { routes, parser: Parser::new(plan.records.nil) }
     }
 
     pub fn route(&self, index: usize) -> &Route {

@@ -129,6 +129,17 @@ impl Batch {
         Span::arena(at, bytes.len())
     }
 
+    /// Copies bytes of this batch once more, to the end of the arena, where they can be changed.
+    pub fn keep_again(&mut self, span: Span) -> Span {
+        let (at, from) = (self.arena.len(), (span.at & !IN_ARENA) as usize);
+        if span.at & IN_ARENA == 0 {
+            self.arena.extend_from_slice(&self.frame[from..from + span.len()]);
+        } else {
+            self.arena.extend_from_within(from..from + span.len());
+        }
+        Span::arena(at, span.len())
+    }
+
     /// Lets `write` append made text to the arena and gives its span.
     pub fn make(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
         let at = self.arena.len();

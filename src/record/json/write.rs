@@ -14,9 +14,9 @@
 //! Nothing recurses: open arrays and maps stand in a small fixed stack, and a value nested deeper than the limit of a
 //! message is an error. A map may repeat a key; both are written, and a JSON reader takes the last.
 
-use super::msgpack::{Token, WalkError, Walker};
-use super::{number, text};
 use crate::base::limits::DEPTH;
+use crate::record::msgpack::{Token, WalkError, Walker};
+use crate::record::{number, text};
 
 /// The extension type of the forward protocol's EventTime.
 pub const EVENT_TIME: i8 = 0;
@@ -176,7 +176,7 @@ fn quoted_unless(plain: bool, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>
 fn append_ext(out: &mut Vec<u8>, kind: i8, data: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     if let Some((seconds, nanos)) = event_time(kind, data) {
-        let time = super::Timestamp::new(i64::from(seconds), nanos);
+        let time = crate::record::Timestamp::new(i64::from(seconds), nanos);
         return number::append_seconds(out, time.seconds, time.nanos);
     }
     out.extend_from_slice(b"{\"ext\":");

@@ -1,0 +1,8 @@
+//! JSON, both ways: [`write`] makes it of what came as MessagePack, [`read`] makes spans of what came as JSON.
+
+pub mod read;
+mod scan;
+pub mod write;
+
+pub use read::{JsonError, ReadLimits, Value, read_object, read_value};
+pub use write::{EVENT_TIME, append_json, append_text, event_time};
