@@ -63,6 +63,8 @@ pub struct Chain {
     end: Point,
     truncations: u64,
     is_gone: bool,
+    /// Place in the first generation up to which everything was seen when it rested.
+    rested: Option<At>,
 }
 
 /// What a read gave.
@@ -99,6 +101,7 @@ impl Chain {
             end: Point::default(),
             truncations: 0,
             is_gone: false,
+            rested: None,
         }
     }
 
@@ -179,8 +182,10 @@ impl Chain {
         while self.generations.len() > 1 {
             self.leave();
         }
-        if let Some(newest) = self.generations.front_mut() {
-            newest.offset = align(newest);
+        match self.generations.front_mut() {
+            Some(newest) if newest.gzip => self.leave(),
+            Some(newest) => newest.offset = align(newest),
+            None => {}
         }
     }
 
@@ -351,8 +356,15 @@ impl Chain {
         self.generations.iter().map(Generation::lag).sum()
     }
 
+    /// Whether there is something to read that was not there when the chain came to rest, as far as the last look saw.
+    pub fn has_news(&self) -> bool {
+        let end = self.generations.front().map(|front| At { generation: front.number, offset: front.size });
+        self.generations.len() > 1 || end != self.rested
+    }
+
     /// Keeps little while nothing comes.
     pub fn rest(&mut self) {
+        self.rested = self.generations.front().map(|_| self.at(self.buffer.len()));
         let plain = self.generations.front().is_some_and(|front| !front.gzip);
         if plain && self.generations.len() == 1 {
             self.buffer = Vec::new();

@@ -3,24 +3,27 @@
 //! A watch speaks once ([`Hints::once`]) and is asked for again when its reader has nothing left to do: a busy file costs
 //! no events. Where the kernel gives no watches (their number is bounded, and network file systems have none) the scans
 //! find everything, only later.
+//!
+//! ```text
+//! event   watch i32 | what happened u32 | cookie u32 | bytes of the name u32 | name          in this machine's byte order
+//! ```
 
 use std::collections::HashMap;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Notify;
 
 /// What one read of events may bring.
 const EVENT_BYTES: usize = 16 * 1024;
+const EVENT_HEAD: usize = 16;
 
 pub struct Hints {
     /// Absent when the kernel has no more of them.
-    events: Option<AsyncFd<OwnedFd>>,
+    events: Option<Receiver>,
     watches: Mutex<HashMap<i32, Watch>>,
 }
 
@@ -34,7 +37,8 @@ impl Hints {
     pub fn new() -> Hints {
         let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(std::io::Error::from)
-            .and_then(|events| AsyncFd::with_interest(events, Interest::READABLE));
+            // It reads as a pipe does; that is all the runtime has to know of it.
+            .and_then(|events| Receiver::from_file_unchecked(File::from(events)));
         let events = events
             .inspect_err(|error| {
                 tracing::warn!(%error, "the kernel gives no notice of changed files; new lines are found by scanning alone")
@@ -46,6 +50,11 @@ impl Hints {
     /// Wakes `waker` once when something in the directory is written, made, renamed or removed after this call.
     pub fn once(&self, dir: &Path, waker: &Arc<Notify>) {
         self.watch(dir, waker, WatchFlags::MODIFY | WatchFlags::ONESHOT);
+    }
+
+    /// As [`Hints::once`], for names alone: who writes does not wake.
+    pub fn once_for_names(&self, dir: &Path, waker: &Arc<Notify>) {
+        self.watch(dir, waker, WatchFlags::ONESHOT);
     }
 
     /// Wakes `waker` whenever something in the directory is made, renamed or removed.
@@ -64,7 +73,7 @@ impl Hints {
         let once = more.contains(WatchFlags::ONESHOT);
         // Held over the call: the first event may be read before the watch would be known.
         let mut watches = self.lock();
-        if let Ok(number) = inotify::add_watch(events.get_ref(), dir, flags) {
+        if let Ok(number) = inotify::add_watch(events, dir, flags) {
             watches.insert(number, Watch { waker: waker.clone(), once });
         }
     }
@@ -72,27 +81,33 @@ impl Hints {
     /// Hands hints out; ends only by being dropped.
     pub async fn run(&self) {
         let Some(events) = &self.events else { return std::future::pending().await };
+        let mut buffer = [0; EVENT_BYTES];
         loop {
-            let Ok(mut ready) = events.readable().await else { return std::future::pending().await };
-            self.hand_out(events.get_ref());
-            ready.clear_ready();
+            if events.readable().await.is_err() {
+                return std::future::pending().await;
+            }
+            while let Ok(read @ 1..) = events.try_read(&mut buffer) {
+                self.hand_out(&buffer[..read]);
+            }
         }
     }
 
-    fn hand_out(&self, events: &OwnedFd) {
-        let mut buffer = [MaybeUninit::uninit(); EVENT_BYTES];
-        let mut reader = inotify::Reader::new(events, &mut buffer);
-        while let Ok(event) = reader.next() {
-            let mut watches = self.lock();
-            if event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW) {
+    fn hand_out(&self, mut events: &[u8]) {
+        let mut watches = self.lock();
+        while let Some((head, rest)) = events.split_first_chunk::<EVENT_HEAD>() {
+            let [w1, w2, w3, w4, m1, m2, m3, m4, _, _, _, _, l1, l2, l3, l4] = *head;
+            let (number, mask) = (i32::from_ne_bytes([w1, w2, w3, w4]), u32::from_ne_bytes([m1, m2, m3, m4]));
+            let what = inotify::ReadFlags::from_bits_retain(mask);
+            events = rest.get(u32::from_ne_bytes([l1, l2, l3, l4]) as usize..).unwrap_or_default();
+            if what.contains(inotify::ReadFlags::QUEUE_OVERFLOW) {
                 watches.values().for_each(|watch| watch.waker.notify_one());
                 continue;
             }
-            let Some(watch) = watches.get(&event.wd()) else { continue };
+            let Some(watch) = watches.get(&number) else { continue };
             watch.waker.notify_one();
-            // A number that has spoken once, or whose directory is gone, is not used again by the kernel.
-            if watch.once || event.events().contains(inotify::ReadFlags::IGNORED) {
-                watches.remove(&event.wd());
+            // A number that has spoken once, or whose directory is gone, is not soon used again by the kernel.
+            if watch.once || what.contains(inotify::ReadFlags::IGNORED) {
+                watches.remove(&number);
             }
         }
     }
