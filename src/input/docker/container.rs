@@ -46,11 +46,13 @@ pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, from_en
         loop {
             let mut grant = room(&shared, &mut reader, &waker, is_first).await;
             let Ok(_turn) = shared.turns.acquire().await else { return };
-            let stepped = tokio::task::spawn_blocking(move || {
-                let step = reader.step(Instant::now());
-                (reader, step)
-            })
-            .await;
+            let stepped = stop
+                .tasks
+                .spawn_blocking(move || {
+                    let step = reader.step(Instant::now());
+                    (reader, step)
+                })
+                .await;
             drop(_turn);
             let step = match stepped {
                 Ok((back, step)) => {
@@ -70,7 +72,8 @@ pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, from_en
             lag.set(reader.chain.lag());
             match step {
                 Ok(Step::More) => {
-                    while window.len() > WINDOW || window.front().is_some_and(|(first, _)| first.is_stored()) {
+                    while window.len() > WINDOW || window.front().is_some_and(|(first, _)| first.is_stored())
+                    {
                         stored_first(&mut window).await;
                     }
                 }
@@ -86,8 +89,8 @@ pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, from_en
             }
         }
     };
-    // What the reader holds is in the journal or will be read again: it can be left anywhere but inside a step, which is
-    // not interrupted.
+    // What the reader holds is in the journal or will be read again: it can be left anywhere but inside a step, which goes
+    // on as a task of its own.
     tokio::select! {
         biased;
         () = stop.draining.cancelled() => {}
@@ -136,18 +139,24 @@ async fn idle(shared: &Shared, reader: &mut Reader, waker: &Arc<Notify>, window:
     }
     reader.chain.rest();
     reader.sink.batcher.rest();
-    sleep(PAUSE).await;
-    reader.directories().for_each(|dir| shared.hints.once(dir, waker));
-    reader.refresh();
-    // What came before the hint was asked for gives none.
-    if let Err(error) = reader.chain.look() {
-        complain(&error);
-    } else if reader.chain.has_news() || reader.chain.is_gone() {
-        return;
+    loop {
+        sleep(PAUSE).await;
+        reader.directories().for_each(|dir| shared.hints.once(dir, waker));
+        reader.refresh();
+        // What came before the hint was asked for gives none.
+        if let Err(error) = reader.chain.look() {
+            complain(&error);
+        } else if reader.chain.has_news() || reader.chain.is_gone() {
+            return;
+        }
+        let scan = shared.plan.scan_interval;
+        let now = Instant::now();
+        let due = reader.pieces.deadline().map(|due| due.saturating_duration_since(now));
+        if due.is_some_and(|due| due.is_zero()) {
+            return;
+        }
+        let _ = timeout(due.map_or(scan, |due| due.min(scan)), waker.notified()).await;
     }
-    let scan = shared.plan.scan_interval;
-    let due = reader.pieces.deadline().map(|due| due.saturating_duration_since(Instant::now()));
-    let _ = timeout(due.map_or(scan, |due| due.min(scan)), waker.notified()).await;
 }
 
 /// Waits for the oldest block and gives its bytes back.

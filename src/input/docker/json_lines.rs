@@ -139,8 +139,7 @@ fn quick(batch: &mut Batch, all: &[u8], times: &mut Times, from: usize) -> Optio
     let (mut attrs, mut rest) = (Span::EMPTY, rest);
     if let Some(object) = rest.strip_prefix(b"\"attrs\":") {
         let at = all.len() - object.len();
-        let (Value::Nested(span), taken) =
-            read_value(batch, Span::frame(at, object.len()), &LIMITS).ok()?
+        let (Value::Nested(span), taken) = read_value(batch, Span::frame(at, object.len()), &LIMITS).ok()?
         else {
             return None;
         };

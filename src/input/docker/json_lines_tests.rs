@@ -78,7 +78,8 @@ fn attributes_are_an_object() {
 
 #[test]
 fn any_order_and_blanks_are_json_all_the_same() {
-    let (found, left) = read(b"{ \"time\":\"1970-01-01T00:00:01Z\", \"stream\":\"stderr\", \"log\":\"x\\n\"}\n", false);
+    let (found, left) =
+        read(b"{ \"time\":\"1970-01-01T00:00:01Z\", \"stream\":\"stderr\", \"log\":\"x\\n\"}\n", false);
     let time = Some(Timestamp::new(1, 0));
     assert_eq!(found, [Read::Line(b"x".to_vec(), true, Some(Stream::Stderr), time, Vec::new())]);
     assert_eq!(left, 0);

@@ -110,11 +110,8 @@ impl Container {
         let name = file.name.strip_prefix('/').unwrap_or(&file.name).to_owned();
         let mut container =
             Container { id: id.to_owned(), name, image_name: file.config.image, ..Container::default() };
-        container.extra = extra(
-            plan,
-            &file.config.labels.unwrap_or_default(),
-            &file.config.env.unwrap_or_default(),
-        );
+        container.extra =
+            extra(plan, &file.config.labels.unwrap_or_default(), &file.config.env.unwrap_or_default());
         let image_id = file.image.strip_prefix("sha256:").unwrap_or(&file.image);
         let short = |id: &'_ str| id.get(..SHORT).unwrap_or(id).to_owned();
         let (short_id, short_image) = (short(id), short(image_id));

@@ -86,11 +86,7 @@ impl Tally {
         Tally {
             bytes: counter("sluicegate_received_bytes_total", "Bytes read from peers.", &labels),
             records: counter("sluicegate_received_records_total", "Records decoded.", &labels),
-            joined: counter(
-                "sluicegate_docker_files_joined_total",
-                "Lines put together of pieces.",
-                &labels,
-            ),
+            joined: counter("sluicegate_docker_files_joined_total", "Lines put together of pieces.", &labels),
             malformed: counter(
                 "sluicegate_docker_files_malformed_total",
                 "Lines that the json-file driver cannot have written; their text is kept as it stands.",

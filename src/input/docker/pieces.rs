@@ -18,32 +18,32 @@ const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// What all pieces of a line share and no other line has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LineKey {
-    pub time: Timestamp,
+pub(super) struct LineKey {
+    pub(super) time: Timestamp,
     /// Hash of the line's id where the driver writes one.
-    pub id: u64,
+    pub(super) id: u64,
 }
 
 /// A piece as its file has it.
 #[derive(Clone, Copy, Debug)]
-pub struct Piece<'t> {
-    pub text: &'t [u8],
-    pub key: LineKey,
+pub(super) struct Piece<'t> {
+    pub(super) text: &'t [u8],
+    pub(super) key: LineKey,
     /// The line ends with it.
-    pub ends: bool,
+    pub(super) ends: bool,
     /// From 1; 0 where the driver does not count.
-    pub ordinal: i32,
+    pub(super) ordinal: i32,
 }
 
 /// A line of more than one piece.
 #[derive(Debug)]
-pub struct Line {
-    pub text: Vec<u8>,
-    pub time: Timestamp,
+pub(super) struct Line {
+    pub(super) text: Vec<u8>,
+    pub(super) time: Timestamp,
     /// Some of it is missing at its end, for it was too long.
-    pub is_cut: bool,
+    pub(super) is_cut: bool,
     /// Pieces of it are missing.
-    pub is_partial: bool,
+    pub(super) is_partial: bool,
 }
 
 struct Open {
@@ -61,7 +61,7 @@ impl Drop for Open {
     }
 }
 
-pub struct Pieces {
+pub(super) struct Pieces {
     plan: JoinPlan,
     open: [Option<Open>; 2],
     waiting: Arc<AtomicUsize>,
@@ -69,27 +69,27 @@ pub struct Pieces {
 
 impl Pieces {
     /// `waiting` counts the bytes of all containers' lines.
-    pub fn new(plan: JoinPlan, waiting: Arc<AtomicUsize>) -> Pieces {
+    pub(super) fn new(plan: JoinPlan, waiting: Arc<AtomicUsize>) -> Pieces {
         Pieces { plan, open: [None, None], waiting }
     }
 
     /// Whether pieces are put together at all.
-    pub fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.plan.partial
     }
 
     /// Whether something of this output waits.
-    pub fn is_open(&self, stream: Stream) -> bool {
+    pub(super) fn is_open(&self, stream: Stream) -> bool {
         self.open[stream as usize].is_some()
     }
 
     /// Whether what waits of this output is another line than this one's, and so came to its end.
-    pub fn is_other(&self, stream: Stream, key: LineKey) -> bool {
+    pub(super) fn is_other(&self, stream: Stream, key: LineKey) -> bool {
         self.open[stream as usize].as_ref().is_some_and(|open| open.key != key)
     }
 
     /// Adds a piece, which begins at `start`. To be followed by [`Pieces::take`] when it is complete: true.
-    pub fn add(&mut self, stream: Stream, piece: &Piece<'_>, start: Point, now: Instant) -> bool {
+    pub(super) fn add(&mut self, stream: Stream, piece: &Piece<'_>, start: Point, now: Instant) -> bool {
         let until = now + self.plan.timeout;
         let open = self.open[stream as usize].get_or_insert_with(|| Open {
             line: Line {
@@ -119,7 +119,7 @@ impl Pieces {
     }
 
     /// Takes what waits of an output; `whole` when its last piece came.
-    pub fn take(&mut self, stream: Stream, whole: bool) -> Option<Line> {
+    pub(super) fn take(&mut self, stream: Stream, whole: bool) -> Option<Line> {
         let mut open = self.open[stream as usize].take()?;
         self.waiting.fetch_sub(open.line.text.len(), Ordering::Relaxed);
         let text = std::mem::take(&mut open.line.text);
@@ -128,17 +128,17 @@ impl Pieces {
     }
 
     /// Whether the line of this output has waited too long.
-    pub fn is_overdue(&self, stream: Stream, now: Instant) -> bool {
+    pub(super) fn is_overdue(&self, stream: Stream, now: Instant) -> bool {
         self.open[stream as usize].as_ref().is_some_and(|open| open.until <= now)
     }
 
     /// When the next line will have waited too long.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.open.iter().flatten().map(|open| open.until).min()
     }
 
     /// Where each output's unfinished line begins.
-    pub fn starts(&self) -> [Option<Point>; 2] {
+    pub(super) fn starts(&self) -> [Option<Point>; 2] {
         [0, 1].map(|at| self.open[at].as_ref().map(|open: &Open| open.start))
     }
 }

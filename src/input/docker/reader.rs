@@ -30,7 +30,7 @@ use crate::pipeline::stream::Origin;
 use crate::record::{Span, Timestamp};
 
 /// What is read at once: a container's turn, after which others have theirs.
-pub const BLOCK: usize = limits::READ_BYTES;
+pub(super) const BLOCK: usize = limits::READ_BYTES;
 /// Where the last line of a file is looked for that is not read from its beginning.
 const TAIL_BYTES: u64 = 2 * limits::MIB as u64;
 /// A position is stored by itself when so much was read since the last one that became no record.
@@ -38,7 +38,7 @@ const SILENT_BYTES: u64 = limits::MIB as u64;
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// There may be more.
     More,
     /// All is read that was written.
@@ -53,11 +53,11 @@ enum Format {
     Local,
 }
 
-pub struct Reader {
+pub(super) struct Reader {
     dir: PathBuf,
-    pub chain: Chain,
-    pub sink: Sink,
-    pub pieces: Pieces,
+    pub(super) chain: Chain,
+    pub(super) sink: Sink,
+    pub(super) pieces: Pieces,
     format: Format,
     times: Times,
     resumed: Resumed,
@@ -72,12 +72,12 @@ pub struct Reader {
     /// Bytes read since the last position.
     silent: u64,
     /// Bytes the last step took from the file.
-    pub read: usize,
+    pub(super) read: usize,
 }
 
 impl Reader {
     /// Of the container in `dir`; nothing is read yet.
-    pub fn new(shared: Arc<Shared>, dir: PathBuf, id: &str, driver: Driver) -> Reader {
+    pub(super) fn new(shared: Arc<Shared>, dir: PathBuf, id: &str, driver: Driver) -> Reader {
         let (format, base) = match driver {
             Driver::Local => (Format::Local, dir.join("local-logs").join("container.log")),
             _ => (Format::Json, dir.join(format!("{id}-json.log"))),
@@ -106,7 +106,7 @@ impl Reader {
     }
 
     /// Turns to where reading goes on. `from_end`: where nothing is known, at the end of what is there.
-    pub fn resume(&mut self, from_end: bool) -> Result<(), FileError> {
+    pub(super) fn resume(&mut self, from_end: bool) -> Result<(), FileError> {
         let position = self.positions.get(&self.key).and_then(|bytes| Position::from_bytes(&bytes));
         self.resumed = self.chain.resume(position.as_ref())?;
         self.former = position.unwrap_or_default();
@@ -123,17 +123,17 @@ impl Reader {
     }
 
     /// Where to ask for hints.
-    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+    pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
         let logs = self.chain.base().parent().filter(|logs| *logs != self.dir);
         [self.dir.as_path()].into_iter().chain(logs)
     }
 
-    pub fn key(&self) -> &Bytes {
+    pub(super) fn key(&self) -> &Bytes {
         &self.key
     }
 
     /// Reads what changed of the container's description.
-    pub fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         let stamp = metadata::stamp(&self.dir);
         // Of a removed container the last description counts.
         if stamp.is_some() && stamp != self.stamp {
@@ -146,7 +146,7 @@ impl Reader {
     }
 
     /// Reads a block, stores what it becomes.
-    pub fn step(&mut self, now: Instant) -> Result<Step, FileError> {
+    pub(super) fn step(&mut self, now: Instant) -> Result<Step, FileError> {
         self.read = 0;
         self.chain.look()?;
         if self.chain.truncations() != self.truncations {
@@ -351,10 +351,14 @@ impl Reader {
     }
 
     fn position(&self, done: usize) -> Position {
-        let mut position = Position { read: self.chain.point(done), unfinished: self.pieces.starts() };
+        let mut position = Position {
+            read: self.chain.point(done),
+            unfinished: self.pieces.starts(),
+            before: self.chain.before(),
+        };
         let at = self.chain.at(done);
         if self.resumed.read.is_some_and(|read| at < read) {
-            position.read = self.former.read;
+            (position.read, position.before) = (self.former.read, self.former.before);
             for (stream, start) in self.resumed.unfinished.iter().enumerate() {
                 if start.is_some_and(|start| start >= at) {
                     position.unfinished[stream] = self.former.unfinished[stream];

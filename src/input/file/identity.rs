@@ -1,7 +1,8 @@
 //! What a file is known by, and how far it has been read.
 //!
 //! ```text
-//! Position   version 1 | flags (1 stdout unfinished, 2 stderr unfinished) | read: Point | a Point for each flag
+//! Position   version 1 | flags (1 stdout unfinished, 2 stderr unfinished, 4 before known)
+//!            | read: Point | a Point for each flag
 //! Point      device u64 | inode u64 | print length u16 | print hash u64 | offset u64          all little end first
 //! ```
 
@@ -112,15 +113,18 @@ impl Point {
 pub struct Position {
     pub read: Point,
     pub unfinished: [Option<Point>; STREAMS],
+    /// The content that was read before the one of `read`: when that is gone, what follows this one is new.
+    pub before: Option<Point>,
 }
 
 impl Position {
     pub fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::with_capacity(2 + POINT_BYTES * (1 + STREAMS));
-        let flags = self.unfinished.iter().enumerate().map(|(at, point)| u8::from(point.is_some()) << at);
+        let mut out = Vec::with_capacity(2 + POINT_BYTES * (2 + STREAMS));
+        let points = || self.unfinished.iter().chain([&self.before]);
+        let flags = points().enumerate().map(|(at, point)| u8::from(point.is_some()) << at);
         out.extend([VERSION, flags.sum()]);
         self.read.put(&mut out);
-        self.unfinished.iter().flatten().for_each(|point| point.put(&mut out));
+        points().flatten().for_each(|point| point.put(&mut out));
         Bytes::from(out)
     }
 
@@ -129,7 +133,7 @@ impl Position {
         let [VERSION, flags, ..] = *bytes else { return None };
         bytes.advance(2);
         let mut position = Position { read: Point::take(&mut bytes)?, ..Position::default() };
-        for (at, slot) in position.unfinished.iter_mut().enumerate() {
+        for (at, slot) in position.unfinished.iter_mut().chain([&mut position.before]).enumerate() {
             if flags >> at & 1 == 1 {
                 *slot = Some(Point::take(&mut bytes)?);
             }
@@ -149,11 +153,14 @@ mod tests {
             print: Fingerprint::of(b"beginning"),
             offset: n << 40,
         };
-        for unfinished in [[None, None], [Some(point(7)), None], [None, Some(point(8))], [Some(point(9)); 2]] {
-            let position = Position { read: point(1), unfinished };
-            let bytes = position.to_bytes();
-            assert_eq!(Position::from_bytes(&bytes), Some(position));
-            assert_eq!(Position::from_bytes(&bytes[..bytes.len() - 1]), None);
+        for unfinished in [[None, None], [Some(point(7)), None], [None, Some(point(8))], [Some(point(9)); 2]]
+        {
+            for before in [None, Some(point(3))] {
+                let position = Position { read: point(1), unfinished, before };
+                let bytes = position.to_bytes();
+                assert_eq!(Position::from_bytes(&bytes), Some(position));
+                assert_eq!(Position::from_bytes(&bytes[..bytes.len() - 1]), None);
+            }
         }
         assert_eq!(Position::from_bytes(b""), None);
         assert_eq!(Position::from_bytes(&[9; 200]), None);

@@ -9,11 +9,17 @@ use crate::record::Timestamp;
 const MINUTE: usize = 17;
 
 /// Reads times, remembering the last one's minute.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Times {
     minute: [u8; MINUTE],
     /// Seconds since 1970 at its beginning, by the text alone.
     seconds: i64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Times { minute: *b"1970-01-01T00:00:", seconds: 0 }
+    }
 }
 
 impl Times {
@@ -76,9 +82,7 @@ fn minute_of(text: &[u8; MINUTE]) -> Option<i64> {
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0, |sum, digit| {
-        digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
-    })
+    digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
 }
 
 #[cfg(test)]

@@ -35,10 +35,7 @@ pub struct Found {
 
 /// The files of a log, oldest first, up to and without the newest one that `known` says is no news. `None` when there is
 /// not even a directory.
-pub fn survey(
-    base: &Path,
-    mut known: impl FnMut(&Found) -> bool,
-) -> Result<Option<Vec<Found>>, FileError> {
+pub fn survey(base: &Path, mut known: impl FnMut(&Found) -> bool) -> Result<Option<Vec<Found>>, FileError> {
     let Some(newest) = newest_number(base)? else { return Ok(None) };
     let mut found: Vec<Found> = Vec::new();
     // One more than was listed: it may have moved up since.
@@ -132,7 +129,8 @@ pub fn head(file: &File) -> io::Result<Vec<u8>> {
 /// A damaged file has what can be inflated of it.
 fn inflated_head(file: &File) -> Vec<u8> {
     let mut head = Vec::new();
-    let inflate = MultiGzDecoder::new(BufReader::with_capacity(2 * Fingerprint::BYTES, At { file, offset: 0 }));
+    let inflate =
+        MultiGzDecoder::new(BufReader::with_capacity(2 * Fingerprint::BYTES, At { file, offset: 0 }));
     // What fails here fails again, and is told, when the file is read.
     let _ = inflate.take(Fingerprint::BYTES as u64).read_to_end(&mut head);
     head

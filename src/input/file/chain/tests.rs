@@ -146,7 +146,7 @@ fn an_unfinished_line_is_begun_again_and_the_place_read_is_known() {
     chain.resume(None).unwrap();
     let start = Point { offset: 120, ..chain.point(0) };
     drain(&mut chain);
-    let position = Position { read: chain.point(0), unfinished: [None, Some(start)] };
+    let position = Position { read: chain.point(0), unfinished: [None, Some(start)], ..Position::default() };
     let mut again = logger.chain(100);
     let resumed = again.resume(Some(&position)).unwrap();
     assert_eq!(again.at(0), resumed.unfinished[1].unwrap());
@@ -256,4 +256,31 @@ fn a_reused_inode_is_another_file() {
     let mut again = logger.chain(100);
     again.resume(Some(&position)).unwrap();
     assert_eq!(drain(&mut again), (11..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_was_replaced_while_nobody_looked_is_told_from_what_was_rotated_away() {
+    for replaced in [true, false] {
+        let mut logger = Logger::new();
+        logger.write(10);
+        logger.rotate(3);
+        logger.write(10);
+        let mut chain = logger.chain(100);
+        chain.resume(None).unwrap();
+        drain(&mut chain);
+        let position = Position { read: chain.point(0), before: chain.before(), ..Position::default() };
+        drop(chain);
+        if replaced {
+            fs::write(logger.base(), "").unwrap();
+        } else {
+            for _ in 0..3 {
+                logger.rotate(3);
+                logger.write(10);
+            }
+        }
+        logger.write(5);
+        let mut again = logger.chain(100);
+        again.resume(Some(&position)).unwrap();
+        assert_eq!(drain(&mut again), (21..=logger.written).collect::<Vec<_>>());
+    }
 }
