@@ -113,12 +113,15 @@ fn name(plan: &ParsePlan, batch: &mut Batch, key: Span, there: [Range<usize>; 2]
 }
 
 fn prefixed(batch: &mut Batch, parts: &[&str], name: Span) -> Span {
-    let at = batch.arena.len();
-    for part in parts {
-        batch.keep(part.as_bytes());
-    }
-    batch.keep_again(name);
-    Span::arena(at, batch.arena.len() - at)
+    let len = parts.iter().map(|part| part.len()).sum::<usize>() + name.len();
+    batch.rewrite(name, len, |name, mut out| {
+        for part in parts.iter().map(|part| part.as_bytes()).chain([name]) {
+            let (room, rest) = out.split_at_mut(part.len());
+            room.copy_from_slice(part);
+            out = rest;
+        }
+        len
+    })
 }
 
 fn is_blank(byte: &u8) -> bool {

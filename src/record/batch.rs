@@ -129,15 +129,21 @@ impl Batch {
         Span::arena(at, bytes.len())
     }
 
-    /// Copies bytes of this batch once more, to the end of the arena, where they can be changed.
-    pub fn keep_again(&mut self, span: Span) -> Span {
+    /// Lets `write` make text of bytes of this batch: it gets them and `room` bytes at the end of the arena, and says how
+    /// many of these it filled.
+    pub fn rewrite(
+        &mut self,
+        span: Span,
+        room: usize,
+        write: impl FnOnce(&[u8], &mut [u8]) -> usize,
+    ) -> Span {
         let (at, from) = (self.arena.len(), (span.at & !IN_ARENA) as usize);
-        if span.at & IN_ARENA == 0 {
-            self.arena.extend_from_slice(&self.frame[from..from + span.len()]);
-        } else {
-            self.arena.extend_from_within(from..from + span.len());
-        }
-        Span::arena(at, span.len())
+        self.arena.resize(at + room, 0);
+        let (made, out) = self.arena.split_at_mut(at);
+        let source = if span.at & IN_ARENA == 0 { &self.frame[..] } else { &*made };
+        let len = write(&source[from..from + span.len()], out).min(room);
+        self.arena.truncate(at + len);
+        Span::arena(at, len)
     }
 
     /// Lets `write` append made text to the arena and gives its span.

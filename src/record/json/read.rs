@@ -22,6 +22,9 @@ use super::scan::{self, RawString, RawValue};
 use crate::base::limits::DEPTH;
 use crate::record::{Batch, Span};
 
+/// Words of eight bytes that a run may have until it is a long one.
+const SHORT: usize = 4;
+
 /// What a member's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -126,7 +129,7 @@ pub fn read_value(batch: &mut Batch, text: Span, limits: &ReadLimits) -> Result<
     Ok((made(batch, text, value), end))
 }
 
-#[inline]
+#[inline(always)]
 fn made(batch: &mut Batch, text: Span, value: RawValue) -> Value {
     match value {
         RawValue::Text(raw) => Value::Text(unescaped(batch, text, raw)),
@@ -140,54 +143,68 @@ fn made(batch: &mut Batch, text: Span, value: RawValue) -> Value {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn unescaped(batch: &mut Batch, text: Span, raw: RawString) -> Span {
     let span = text.slice(raw.start, raw.end - raw.start);
-    let Some(escape) = raw.escape else { return span };
-    // An escape is longer than what it stands for, so a copy has the room for it.
-    let kept = batch.arena.len();
-    batch.keep_again(span);
-    let text = batch.arena.get_mut(kept..).unwrap_or_default();
-    let len = unescape(text, escape - raw.start);
-    batch.arena.truncate(kept + len);
-    Span::arena(kept, len)
+    // No escape is shorter than the character it stands for.
+    if raw.escaped { batch.rewrite(span, span.len(), unescape) } else { span }
 }
 
-/// Unescapes in place a text that was scanned and whose first backslash stands at `first`; gives its new length.
-fn unescape(text: &mut [u8], first: usize) -> usize {
-    let (mut from, mut to) = (first, first);
-    while from < text.len() {
-        let (point, taken) = escape(text, from);
-        // No escape is shorter than the character it stands for, so this stays behind what is still to be read.
-        to += point.encode_utf8(&mut text[to..]).len();
-        from += taken;
-        let rest = text.get(from..).unwrap_or_default();
-        let run = memchr(b'\\', rest).unwrap_or(rest.len());
-        text.copy_within(from..from + run, to);
-        (from, to) = (from + run, to + run);
+/// Unescapes a text that was scanned into `out`, which is as long; gives the length of what was made.
+#[inline(never)]
+fn unescape(text: &[u8], out: &mut [u8]) -> usize {
+    let (mut from, mut to, mut words) = (0, 0, 0);
+    while let Some(&byte) = text.get(from) {
+        if byte == b'\\' {
+            words = 0;
+            (from, to) = escape(text, from, out, to);
+        } else if words == SHORT {
+            // A long run: found and copied as one.
+            let rest = text.get(from..).unwrap_or_default();
+            let run = memchr(b'\\', rest).unwrap_or(rest.len());
+            out[to..to + run].copy_from_slice(&rest[..run]);
+            (from, to) = (from + run, to + run);
+        } else if let (Some(word), Some(room)) = (scan::word_at(text, from), out.get_mut(to..to + 8)) {
+            // What stands behind the run in this word is written over.
+            room.copy_from_slice(&word.to_le_bytes());
+            let run = scan::equal_bytes(word, b'\\').trailing_zeros() as usize / 8;
+            (from, to, words) = (from + run, to + run, words + 1);
+        } else {
+            out[to] = byte;
+            (from, to) = (from + 1, to + 1);
+        }
     }
     to
 }
 
-/// What the escape at `at` stands for, and how many bytes it has.
-fn escape(text: &[u8], at: usize) -> (char, usize) {
-    match text.get(at + 1) {
-        Some(b'n') => ('\n', 2),
-        Some(b't') => ('\t', 2),
-        Some(b'r') => ('\r', 2),
-        Some(b'b') => ('\x08', 2),
-        Some(b'f') => ('\x0c', 2),
-        Some(b'u') => match (unit(text, at), unit(text, at + 6)) {
-            (high @ 0xd800..=0xdbff, low @ 0xdc00..=0xdfff) => {
-                let point = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-                (char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
-            }
-            (alone, _) => (char::from_u32(alone).unwrap_or(char::REPLACEMENT_CHARACTER), 6),
-        },
+/// Writes what the escape at `from` stands for at `to`; gives the places behind both.
+#[inline(always)]
+fn escape(text: &[u8], from: usize, out: &mut [u8], to: usize) -> (usize, usize) {
+    out[to] = match text.get(from + 1) {
+        Some(b'n') => b'\n',
+        Some(b't') => b'\t',
+        Some(b'r') => b'\r',
+        Some(b'b') => 0x08,
+        Some(b'f') => 0x0c,
+        Some(b'u') => {
+            let (point, taken) = code_point(text, from);
+            return (from + taken, to + point.encode_utf8(&mut out[to..]).len());
+        }
         // The quote, the backslash and the slash stand for themselves.
-        Some(&byte) => (char::from(byte), 2),
-        None => (char::REPLACEMENT_CHARACTER, 1),
-    }
+        byte => byte.copied().unwrap_or_default(),
+    };
+    (from + 2, to + 1)
+}
+
+/// The character of the escape `\uXXXX` at `at`, of both halves where it has two, and how many bytes that are.
+fn code_point(text: &[u8], at: usize) -> (char, usize) {
+    let (point, taken) = match (unit(text, at), unit(text, at + 6)) {
+        (high @ 0xd800..=0xdbff, low @ 0xdc00..=0xdfff) => {
+            (0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00), 12)
+        }
+        (alone, _) => (alone, 6),
+    };
+    (char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER), taken)
 }
 
 /// The UTF-16 unit of the escape `\uXXXX` at `at`; what no unit can be when there is none.
@@ -201,48 +218,49 @@ fn unit(text: &[u8], at: usize) -> u32 {
 }
 
 /// A copy without the blanks outside strings, and with the control bytes inside them escaped.
+#[inline(never)]
 fn compacted(batch: &mut Batch, raw: Span) -> Span {
-    let kept = batch.arena.len();
-    batch.keep_again(raw);
-    let text = batch.arena.get_mut(kept..).unwrap_or_default();
-    let len = drop_blanks(text);
-    // What is left of control bytes stands in strings.
-    if !scan::has_control(&text[..len]) {
-        batch.arena.truncate(kept + len);
-        return Span::arena(kept, len);
-    }
-    let compact = text[..len].to_vec();
-    batch.arena.truncate(kept);
-    batch.make(|arena| {
-        for byte in compact {
-            if byte < 0x20 { append_control(arena, byte) } else { arena.push(byte) }
-        }
-    })
+    let control = batch.bytes(raw).iter().filter(|byte| **byte < 0x20).count();
+    batch.rewrite(raw, raw.len() + control * (CONTROL.len() - 1), compact)
 }
 
-/// Drops, in place, the blanks outside strings of a text that was scanned; gives its new length.
-fn drop_blanks(text: &mut [u8]) -> usize {
-    let (mut at, mut to, mut run) = (0, 0, 0);
+/// Compacts a text that was scanned into `out`, which has room for it; gives the length of what was made.
+fn compact(text: &[u8], out: &mut [u8]) -> usize {
+    let (mut at, mut to) = (0, 0);
+    let mut put = |bytes: &[u8]| {
+        if let Some(room) = out.get_mut(to..to + bytes.len()) {
+            room.copy_from_slice(bytes);
+            to += bytes.len();
+        }
+    };
     while let Some(byte) = text.get(at) {
+        let start = at;
         match byte {
-            b'"' => at = scan::string(text, at).map_or(text.len(), |string| string.end + 1),
             b' ' | b'\n' | b'\r' | b'\t' => {
-                text.copy_within(run..at, to);
-                to += at - run;
                 at = scan::blanks(text, at);
-                run = at;
+                continue;
             }
+            b'"' => at = scan::string(text, at).map_or(text.len(), |string| string.end + 1),
             _ => at += 1,
         }
+        for run in text[start..at].chunk_by(|one, next| *one >= 0x20 && *next >= 0x20) {
+            match run {
+                &[byte @ 0..0x20] => put(&control(byte)),
+                run => put(run),
+            }
+        }
     }
-    text.copy_within(run..at, to);
-    to + at - run
+    to
 }
 
-fn append_control(out: &mut Vec<u8>, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.extend_from_slice(b"\\u00");
-    out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+const CONTROL: [u8; 6] = *b"\\u0000";
+
+/// The escape of a control byte.
+fn control(byte: u8) -> [u8; 6] {
+    let mut escape = CONTROL;
+    escape[4] += byte >> 4;
+    escape[5] = b"0123456789abcdef"[usize::from(byte & 15)];
+    escape
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ pub(super) struct RawString {
     pub(super) start: usize,
     /// Where its closing quote stands.
     pub(super) end: usize,
-    /// Its first backslash.
-    pub(super) escape: Option<usize>,
+    /// It has escapes.
+    pub(super) escaped: bool,
 }
 
 /// A value, as a place in the text; all places are `start..end`.
@@ -57,19 +57,55 @@ pub(super) fn expect(bytes: &[u8], at: usize, wanted: u8) -> Result<usize, JsonE
 }
 
 /// The string whose opening quote stands at `at`.
-#[inline]
+#[inline(always)]
 pub(super) fn string(bytes: &[u8], at: usize) -> Result<RawString, JsonError> {
     let start = expect(bytes, at, b'"')?;
-    let (mut from, mut escape) = (start, None);
-    loop {
-        let rest = bytes.get(from..).unwrap_or_default();
-        let found = from + memchr2(b'"', b'\\', rest).ok_or(JsonError::Cut)?;
-        if bytes.get(found) == Some(&b'"') {
-            return Ok(RawString { start, end: found, escape });
-        }
-        escape = escape.or(Some(found));
-        from = escaped(bytes, found)?;
+    let found = special(bytes, start).ok_or(JsonError::Cut)?;
+    if bytes.get(found) == Some(&b'"') {
+        return Ok(RawString { start, end: found, escaped: false });
     }
+    let end = behind_escapes(bytes, found)?;
+    Ok(RawString { start, end, escaped: true })
+}
+
+/// The closing quote of a string whose first backslash stands at `at`.
+#[inline(never)]
+fn behind_escapes(bytes: &[u8], mut at: usize) -> Result<usize, JsonError> {
+    loop {
+        at = special(bytes, escaped(bytes, at)?).ok_or(JsonError::Cut)?;
+        if bytes.get(at) == Some(&b'"') {
+            return Ok(at);
+        }
+    }
+}
+
+/// The first quote or backslash from `at` on. Most strings are short, and most escapes near each other: a few words are
+/// looked at before the search that is faster over long ones and costs a call.
+#[inline(always)]
+fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..4 {
+        let Some(word) = word_at(bytes, at) else { break };
+        let found = equal_bytes(word, b'"') | equal_bytes(word, b'\\');
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    memchr2(b'"', b'\\', bytes.get(at..)?).map(|found| at + found)
+}
+
+/// Eight bytes from `at` on, the first one lowest.
+#[inline(always)]
+pub(super) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
+}
+
+/// Has the top bit set of the lowest byte that equals `byte`, and nothing below it; zero when there is none.
+#[inline(always)]
+pub(super) fn equal_bytes(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let zeros = word ^ (ONES * u64::from(byte));
+    zeros.wrapping_sub(ONES) & !zeros & (ONES << 7)
 }
 
 /// Steps over the escape whose backslash stands at `at`.
@@ -92,10 +128,13 @@ fn escaped(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
 }
 
 /// The value that stands at `at`, and where it ends. `depth` is how many brackets may be open in it at once.
-#[inline]
+#[inline(always)]
 pub(super) fn value(bytes: &[u8], at: usize, depth: usize) -> Result<(RawValue, usize), JsonError> {
     match bytes.get(at) {
-        Some(b'"') => string(bytes, at).map(|raw| (RawValue::Text(raw), raw.end + 1)),
+        Some(b'"') => {
+            let raw = string(bytes, at)?;
+            Ok((RawValue::Text(raw), raw.end + 1))
+        }
         Some(b'{' | b'[') => {
             let (end, blank) = nested(bytes, at, depth)?;
             let control = has_control(bytes.get(at..end).unwrap_or_default());
@@ -159,6 +198,7 @@ fn digits(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
 }
 
 /// Where the array or object ends that begins at `start`, and whether it has blanks outside its strings.
+#[inline(never)]
 fn nested(bytes: &[u8], start: usize, depth: usize) -> Result<(usize, bool), JsonError> {
     let limit = depth.min(DEEPEST);
     // The innermost bracket is the lowest bit; one is a brace.
