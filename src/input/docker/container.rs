@@ -146,7 +146,7 @@ async fn idle(shared: &Shared, reader: &mut Reader, waker: &Arc<Notify>, window:
         // What came before the hint was asked for gives none.
         if let Err(error) = reader.chain.look() {
             complain(&error);
-        } else if reader.chain.has_news() || reader.chain.is_gone() {
+        } else if reader.chain.has_news() || reader.is_gone() {
             return;
         }
         let scan = shared.plan.scan_interval;

@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
@@ -35,6 +35,9 @@ pub(super) const BLOCK: usize = limits::READ_BYTES;
 const TAIL_BYTES: u64 = 2 * limits::MIB as u64;
 /// A position is stored by itself when so much was read since the last one that became no record.
 const SILENT_BYTES: u64 = limits::MIB as u64;
+
+/// While a file is behind, an unfinished line waits so much longer for its end.
+const BUSY: Duration = Duration::from_secs(60);
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +125,11 @@ impl Reader {
         Ok(())
     }
 
+    /// Whether the container is removed. Its driver may make the directory of the logs later than the container's own.
+    pub(super) fn is_gone(&self) -> bool {
+        self.chain.is_gone() && !self.dir.is_dir()
+    }
+
     /// Where to ask for hints.
     pub(super) fn directories(&self) -> impl Iterator<Item = &Path> {
         let logs = self.chain.base().parent().filter(|logs| *logs != self.dir);
@@ -164,14 +172,18 @@ impl Reader {
                 self.chain.leave();
                 Step::More
             }
-            Filled::Idle if self.chain.is_gone() => {
+            Filled::Idle if self.is_gone() => {
                 self.decode(true, now);
                 self.end_lines(None);
                 Step::Gone
             }
             Filled::Idle => Step::Idle,
         };
-        self.end_lines(Some(now));
+        // The end of a line may be in the file and not read yet; it is not waited for without end all the same.
+        let waited = if step == Step::More { now.checked_sub(BUSY) } else { Some(now) };
+        if waited.is_some() {
+            self.end_lines(waited);
+        }
         Ok(step)
     }
 

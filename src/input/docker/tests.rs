@@ -473,6 +473,21 @@ async fn containers_that_come_later_are_found_and_others_left_alone() {
 }
 
 #[tokio::test]
+async fn a_log_that_comes_after_its_container_is_waited_for() {
+    let house = House::new();
+    let local = house.container(1, "local");
+    let logs = local.base.parent().unwrap().to_owned();
+    fs::remove_dir(&logs).unwrap();
+    house.start();
+    // Found, and not taken for removed.
+    house.until(|| house.positions.get(b"docker docker ").is_some()).await;
+    fs::create_dir(&logs).unwrap();
+    local.put(include_bytes!("../../../tests/data/docker/local-default.bin"));
+    house.wait(7).await;
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn a_long_line_is_cut_and_an_unfinished_one_is_not_waited_for_long() {
     let house = House::with(|_, docker| {
         docker.join.timeout = Duration::from_millis(50);

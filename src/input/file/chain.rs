@@ -343,7 +343,7 @@ impl Chain {
         self.truncations
     }
 
-    /// Whether the directory itself is gone, so that nothing will come any more.
+    /// Whether there is not even a directory.
     pub fn is_gone(&self) -> bool {
         self.is_gone
     }
