@@ -113,14 +113,18 @@ async fn room(shared: &Shared, reader: &mut Reader, waker: &Arc<Notify>, is_firs
         grant
     };
     tokio::pin!(room);
+    let mut is_watched = false;
     loop {
         tokio::select! {
             biased;
             grant = &mut room => return grant,
             () = async {
                 sleep(LOOK.1).await;
-                let _ = timeout(LOOK.0, waker.notified()).await;
+                if is_watched {
+                    let _ = timeout(LOOK.0, waker.notified()).await;
+                }
             } => {
+                is_watched = true;
                 if let Some(dir) = base.parent() {
                     shared.hints.once_for_names(dir, waker);
                 }

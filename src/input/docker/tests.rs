@@ -394,7 +394,7 @@ async fn restarts_and_kills_lose_nothing_and_repeat_nothing() {
 }
 
 #[tokio::test]
-async fn twenty_five_rotations_while_nothing_fits_lose_nothing_and_delay_nobody() {
+async fn twenty_five_rotations_while_nothing_fits_lose_nothing() {
     let house = House::with(|plan, _| {
         for buffer in &mut plan.buffers {
             buffer.max_bytes = 256 << 10;
