@@ -397,7 +397,7 @@ async fn restarts_and_kills_lose_nothing_and_repeat_nothing() {
 async fn twenty_five_rotations_while_nothing_fits_lose_nothing() {
     let house = House::with(|plan, _| {
         for buffer in &mut plan.buffers {
-            buffer.max_bytes = 256 << 10;
+            buffer.max_bytes = 4 << 10;
             buffer.on_full = OnFull::Block;
         }
     });
@@ -408,7 +408,7 @@ async fn twenty_five_rotations_while_nothing_fits_lose_nothing() {
     for _ in 0..25 {
         container.lines(200);
         container.rotate(3);
-        // The reader is blocked or not: it takes note of every file soon.
+        // Nothing is read, but every file is taken note of.
         let ino = std::os::unix::fs::MetadataExt::ino(&fs::metadata(container.fixture(1, "")).unwrap());
         house.until(|| holds(ino)).await;
     }
