@@ -183,5 +183,4 @@ fn without_line_feed(batch: &Batch, text: Span) -> (Span, bool) {
 }
 
 #[cfg(test)]
-#[path = "json_lines_tests.rs"]
 mod tests;

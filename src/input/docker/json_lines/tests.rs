@@ -2,8 +2,8 @@ use bytes::Bytes;
 
 use super::*;
 
-const DEFAULT: &[u8] = include_bytes!("../../../tests/data/docker/json-file-default.log");
-const ATTRS: &[u8] = include_bytes!("../../../tests/data/docker/json-file-attrs.log");
+const DEFAULT: &[u8] = include_bytes!("../../../../tests/data/docker/json-file-default.log");
+const ATTRS: &[u8] = include_bytes!("../../../../tests/data/docker/json-file-attrs.log");
 
 #[derive(Clone, Debug, PartialEq)]
 enum Read {
