@@ -8,6 +8,7 @@ pub mod budget;
 pub mod docker;
 pub mod docker_plugin;
 pub mod duplicates;
+pub mod file;
 pub mod forward;
 pub mod gelf;
 pub mod heartbeat;

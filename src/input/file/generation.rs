@@ -1,0 +1,220 @@
+//! One content of a log: a file that was never renamed so far, was renamed, is compressed, or has no name any more.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufReader, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use rustix::buffer::spare_capacity;
+
+use super::identity::{FileId, Fingerprint, Point};
+use super::survey::{self, Found};
+use super::{FileError, OpenCount, OpenFiles};
+
+/// What a decoder reads of a compressed file at once.
+const PACKED_BYTES: usize = 64 * 1024;
+
+pub struct Generation {
+    /// Ascending in a chain.
+    pub number: u64,
+    pub id: FileId,
+    pub print: Fingerprint,
+    /// Its content before this is done with.
+    pub offset: u64,
+    /// As it was last seen; of a compressed file it is not known.
+    pub size: u64,
+    pub gzip: bool,
+    path: PathBuf,
+    source: Option<Source>,
+    /// Size and time of change when it was last looked at.
+    seen: (u64, i64, i64),
+}
+
+enum Source {
+    Plain(Held),
+    /// Inflated so far.
+    Gzip(Box<MultiGzDecoder<BufReader<Held>>>, u64),
+}
+
+struct Held {
+    file: File,
+    _count: OpenCount,
+}
+
+impl Read for Held {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.file).read(buffer)
+    }
+}
+
+/// What became of a file since it was last looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// At most it grew.
+    Grown,
+    /// Another content has begun under the same inode.
+    Replaced,
+}
+
+impl Generation {
+    /// Of a file that was met; it is kept open when there is room.
+    pub fn new(number: u64, found: Found, open: &OpenFiles) -> Generation {
+        let mut generation = Generation {
+            number,
+            id: found.id,
+            print: Fingerprint::of(&found.head),
+            offset: 0,
+            size: if found.gzip { 0 } else { found.size },
+            gzip: found.gzip,
+            path: PathBuf::new(),
+            source: None,
+            seen: Default::default(),
+        };
+        if open.is_crowded() {
+            generation.path = found.path;
+        } else {
+            generation.hold(found, open);
+        }
+        generation
+    }
+
+    fn hold(&mut self, found: Found, open: &OpenFiles) {
+        self.path = found.path;
+        // After a rotation the content goes on in a compressed file; before, it was plain.
+        self.gzip = found.gzip;
+        let held = Held { file: found.file, _count: open.enter() };
+        self.source = Some(if found.gzip {
+            Source::Gzip(Box::new(MultiGzDecoder::new(BufReader::with_capacity(PACKED_BYTES, held))), 0)
+        } else {
+            Source::Plain(held)
+        });
+    }
+
+    /// Where it was last seen.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.source.is_some()
+    }
+
+    pub fn point(&self, offset: u64) -> Point {
+        Point { id: self.id, print: self.print, offset }
+    }
+
+    /// Whether the file that was met has this content.
+    pub fn is(&self, found: &Found) -> bool {
+        self.point(0).likeness(found.id, &found.head) > 0
+    }
+
+    /// Lets the file go; it is opened again when it is needed.
+    pub fn close(&mut self) {
+        self.source = None;
+    }
+
+    /// Opens the file if it is not: where it was, or where it was moved to. False when it is nowhere.
+    pub fn open(&mut self, base: &Path, open: &OpenFiles) -> Result<bool, FileError> {
+        if self.is_open() {
+            return Ok(true);
+        }
+        if let Some(found) = survey::open(self.path.clone(), self.gzip)?
+            && self.is(&found)
+        {
+            self.hold(found, open);
+            return Ok(true);
+        }
+        let all = survey::survey(base, |_| false)?.unwrap_or_default();
+        match all.into_iter().find(|found| self.is(found)) {
+            Some(found) => {
+                self.hold(found, open);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Appends up to `want` bytes of the content from `from` on; 0 at its end.
+    pub fn read(&mut self, from: u64, want: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        buffer.reserve(want);
+        match &mut self.source {
+            None => Err(ErrorKind::NotFound.into()),
+            Some(Source::Plain(held)) => loop {
+                // All the room there is: it was made for this.
+                match rustix::io::pread(&held.file, spare_capacity(buffer), from) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    read => return Ok(read?),
+                }
+            },
+            Some(Source::Gzip(decoder, inflated)) => {
+                if *inflated < from {
+                    let skipped = io::copy(&mut decoder.by_ref().take(from - *inflated), &mut io::sink())?;
+                    *inflated += skipped;
+                }
+                let read = decoder.by_ref().take(want as u64).read_to_end(buffer)?;
+                *inflated += read as u64;
+                Ok(read)
+            }
+        }
+    }
+
+    /// Looks at size and beginning again. A file that is closed is looked at by its name.
+    pub fn check(&mut self) -> io::Result<Change> {
+        let (metadata, opened);
+        let file = match &self.source {
+            Some(Source::Gzip(..)) => return Ok(Change::Grown),
+            Some(Source::Plain(held)) => {
+                metadata = held.file.metadata()?;
+                Some(&held.file)
+            }
+            None => {
+                metadata = fs::metadata(&self.path)?;
+                if FileId::of(&metadata) != self.id {
+                    return Ok(Change::Grown);
+                }
+                None
+            }
+        };
+        let seen = seen(&metadata);
+        if seen == self.seen {
+            return Ok(Change::Grown);
+        }
+        let head = match file {
+            Some(file) => survey::head(file)?,
+            None => {
+                opened = File::open(&self.path)?;
+                survey::head(&opened)?
+            }
+        };
+        self.seen = seen;
+        self.size = metadata.len();
+        // A writer that keeps its own offset leaves a hole where it was truncated; behind it goes on what we read.
+        let hole = head.first() == Some(&0) && self.size >= self.offset;
+        let fits = self.print.fits(&head);
+        if self.size < self.offset || !(fits || hole) {
+            self.print = Fingerprint::of(&head);
+            return Ok(Change::Replaced);
+        }
+        if !fits || !self.print.is_full() {
+            self.print = Fingerprint::of(&head);
+        }
+        Ok(Change::Grown)
+    }
+
+    /// Takes note that it is the one that is written to.
+    pub fn is_at(&mut self, path: &Path) {
+        if self.path != path {
+            self.path = path.to_owned();
+        }
+    }
+
+    /// Bytes that are known to be there and not read.
+    pub fn lag(&self) -> u64 {
+        self.size.saturating_sub(self.offset)
+    }
+}
+
+fn seen(metadata: &Metadata) -> (u64, i64, i64) {
+    (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+}
