@@ -5,6 +5,7 @@
 
 pub mod batcher;
 pub mod budget;
+pub mod docker_plugin;
 pub mod duplicates;
 pub mod forward;
 pub mod heartbeat;
