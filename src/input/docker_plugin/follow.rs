@@ -240,6 +240,8 @@ impl Work {
             }
             self.stored().await?;
         }
+        // A quiet container keeps no memory.
+        self.batcher.batch.frame = Bytes::new();
         if taken.bytes > 0 {
             fifo.take(taken.bytes, &mut self.scratch)?;
         }

@@ -100,6 +100,7 @@ pub struct DockerPlugin {
     damage: LogLimit,
     copying: LogLimit,
     failing: LogLimit,
+    refusing: LogLimit,
 }
 
 struct Metrics {
@@ -150,6 +151,7 @@ impl DockerPlugin {
             damage: LogLimit::new(Duration::from_secs(30)),
             copying: LogLimit::new(Duration::from_secs(60)),
             failing: LogLimit::new(Duration::from_secs(30)),
+            refusing: LogLimit::new(Duration::from_secs(10)),
         })
     }
 
@@ -199,13 +201,15 @@ impl DockerPlugin {
         let started = self.begin(&file, &info).await;
         match started {
             Ok((container, fifo)) => {
-                tracing::info!(container = %container.name, tag = %container.tag, "a container's output is read");
+                tracing::debug!(container = %container.name, tag = %container.tag, "a container's output is read");
                 self.follow(container, fifo, stopped, true, &stop);
                 Ok(())
             }
             Err(error) => {
                 lock(&self.active).remove(&file);
-                tracing::warn!(container = %info.container_id, "a container is refused: {error}");
+                if let Some(suppressed) = self.refusing.allow() {
+                    tracing::warn!(container = %info.container_id, suppressed, "a container is refused: {error}");
+                }
                 Err(error)
             }
         }

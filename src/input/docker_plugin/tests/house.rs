@@ -23,6 +23,7 @@ use crate::pipeline::join::{JoinSettings, Joiner, Marks};
 use crate::pipeline::route::Router;
 use crate::pipeline::stream::Identity;
 use crate::pipeline::tidy::Tidy;
+use crate::wire::log_entry::LogEntry;
 use crate::wire::loggroup::{packed, walk};
 
 const WAIT: Duration = Duration::from_secs(60);
@@ -227,30 +228,14 @@ impl House {
 
     /// What `docker logs` prints.
     pub(super) async fn logs(&self, engine: &Engine, config: &str) -> String {
-        self.follow_logs(engine, config).await
+        self.open_logs(engine, config).await.text().await
     }
 
-    pub(super) fn follow_logs(
-        &self,
-        engine: &Engine,
-        config: &str,
-    ) -> impl Future<Output = String> + Send + use<> {
+    pub(super) async fn open_logs(&self, engine: &Engine, config: &str) -> Logs {
         let body = format!(r#"{{"Info":{},"Config":{config}}}"#, engine.info("{}"));
-        let request = post("/LogDriver.ReadLogs", &body);
-        let sent = send(self.socket(), request);
-        async move {
-            let answer = sent.await;
-            let at = memchr::memmem::find(&answer, b"\r\n\r\n").unwrap() + 4;
-            let entries = unchunk(&answer[at..]);
-            let mut rest = &entries[..];
-            let mut text = Vec::new();
-            while let Some((length, behind)) = rest.split_first_chunk() {
-                let (message, behind) = behind.split_at(u32::from_be_bytes(*length) as usize);
-                text.extend_from_slice(crate::wire::log_entry::LogEntry::read(message).unwrap().line);
-                rest = behind;
-            }
-            String::from_utf8(text).unwrap()
-        }
+        let mut stream = UnixStream::connect(self.socket()).await.unwrap();
+        stream.write_all(&post("/LogDriver.ReadLogs", &body)).await.unwrap();
+        Logs { stream, answer: Vec::new() }
     }
 
     pub(super) async fn numbers(&self) -> Vec<usize> {
@@ -280,6 +265,35 @@ impl House {
     }
 }
 
+/// The answer to a ReadLogs, as it arrives.
+pub(super) struct Logs {
+    stream: UnixStream,
+    answer: Vec<u8>,
+}
+
+impl Logs {
+    pub(super) async fn read_until(&mut self, text: &[u8]) {
+        while memchr::memmem::find(&self.answer, text).is_none() {
+            assert!(self.stream.read_buf(&mut self.answer).await.unwrap() > 0);
+        }
+    }
+
+    /// All lines, once the answer has ended.
+    pub(super) async fn text(mut self) -> String {
+        self.stream.read_to_end(&mut self.answer).await.unwrap();
+        let at = memchr::memmem::find(&self.answer, b"\r\n\r\n").unwrap() + 4;
+        let entries = unchunk(&self.answer[at..]);
+        let mut rest = &entries[..];
+        let mut text = Vec::new();
+        while let Some((length, behind)) = rest.split_first_chunk() {
+            let (message, behind) = behind.split_at(u32::from_be_bytes(*length) as usize);
+            text.extend_from_slice(LogEntry::read(message).unwrap().line);
+            rest = behind;
+        }
+        String::from_utf8(text).unwrap()
+    }
+}
+
 fn post(path: &str, body: &str) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nHost: \r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
@@ -297,7 +311,7 @@ async fn send(socket: PathBuf, request: Vec<u8>) -> Vec<u8> {
     let mut stream = UnixStream::connect(socket).await.unwrap();
     stream.write_all(&request).await.unwrap();
     let mut answer = Vec::new();
-    if !memchr::memmem::find(&request, b"Connection: close").is_some_and(|at| at > 0) {
+    if memchr::memmem::find(&request, b"Connection: close").is_none() {
         // One answer of known length; the connection stays.
         while !answer.ends_with(b"}") {
             assert!(stream.read_buf(&mut answer).await.unwrap() > 0);
