@@ -8,7 +8,7 @@ use house::House;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recorded_container_is_read_to_its_end() {
-    let mut house = House::new().await;
+    let house = House::new().await;
     let mut engine = Engine::new(house.dir()).await;
     house.start(&engine, r#"{"tag":"{{.Name}}","env":"APP","labels":"team"}"#).await;
     engine.write(include_bytes!("../../../tests/data/docker/plugin-fifo.bin"));
@@ -33,7 +33,7 @@ async fn a_recorded_container_is_read_to_its_end() {
 async fn killed_at_any_moment_nothing_is_lost_and_nothing_comes_twice() {
     const LINES: usize = 100_000;
     let mut house = House::new().await;
-    let mut engine = Engine::new(house.dir()).await;
+    let engine = Engine::new(house.dir()).await;
     house.start(&engine, "{}").await;
     let writing = engine.write_in_background(numbered(0..LINES));
     for _ in 0..6 {
@@ -68,7 +68,7 @@ async fn killed_between_storing_and_taking_nothing_comes_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_costs_its_own_bytes() {
-    let mut house = House::new().await;
+    let house = House::new().await;
     let mut engine = Engine::new(house.dir()).await;
     house.start(&engine, "{}").await;
     engine.write(b"\xff\xff\xff\xffgarbage");
@@ -116,8 +116,7 @@ async fn a_fifo_that_is_gone_is_forgotten() {
     assert_eq!(house.states(), 1);
     std::fs::remove_file(&engine.path).unwrap();
     house.restart().await;
-    house.wait_finished().await;
-    assert_eq!((house.states(), house.positions()), (0, 0));
+    house.wait_forgotten().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -173,6 +173,11 @@ impl House {
         self.until(|house| house.rooms().plugin.active.lock().unwrap().is_empty()).await;
     }
 
+    /// Until nothing is known of any container.
+    pub(super) async fn wait_forgotten(&self) {
+        self.until(|house| house.states() == 0 && house.positions() == 0).await;
+    }
+
     /// Until nothing is left in the FIFO.
     pub(super) async fn wait_taken(&self, engine: &Engine) {
         self.until(|_| engine.waiting() == 0).await;
