@@ -168,7 +168,7 @@ async fn recorded_calls_are_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn docker_logs_reads_what_was_written() {
-    let mut house = House::new().await;
+    let house = House::new().await;
     let mut engine = Engine::new(house.dir()).await;
     house.start(&engine, "{}").await;
     engine.write(&numbered(0..30));
@@ -195,7 +195,7 @@ async fn docker_logs_reads_what_was_written() {
 /// Many containers at once, with lines of both kinds and an entry in two writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn containers_do_not_mix() {
-    let mut house = House::new().await;
+    let house = House::new().await;
     let mut engines = Vec::new();
     for name in ["fifo-a", "fifo-b", "fifo-c", "fifo-d"] {
         let engine = Engine::named(house.dir(), name).await;
