@@ -17,7 +17,10 @@ fuzz_target!(|input: &[u8]| {
                 written.clear();
                 entry.append(&mut written);
                 let again = LogEntry::read(&written).unwrap();
-                assert_eq!((again.source, again.time_nano, again.line), (entry.source, entry.time_nano, entry.line));
+                assert_eq!(
+                    (again.source, again.time_nano, again.line),
+                    (entry.source, entry.time_nano, entry.line)
+                );
                 assert!(again.attrs.iter().eq(entry.attrs.iter()));
             }
             Next::Skipped(bytes) => assert!(bytes > 0 && frames.at() == before + bytes),
