@@ -19,7 +19,7 @@ use super::metadata::{self, Container, Driver, Stamp};
 use super::pieces::{LineKey, Piece, Pieces};
 use super::sink::{Marks, Sink};
 use super::{Shared, Tally};
-use crate::base::limits;
+use crate::base::{host, limits};
 use crate::input::batcher::Batcher;
 use crate::input::file::chain::Resumed;
 use crate::input::file::generation::Generation;
@@ -87,7 +87,7 @@ impl Reader {
         };
         let stamp = metadata::stamp(&dir);
         let container = Arc::new(Container::read(&dir, id, &shared.plan));
-        let origin = Origin { input: shared.name.clone(), peer: id.into() };
+        let origin = Origin::new(shared.name.clone(), host::name());
         Reader {
             chain: Chain::new(base, shared.open.clone(), shared.losses.clone()),
             sink: Sink::new(Batcher::new(shared.intake.clone(), origin, None), container),
