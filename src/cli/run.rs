@@ -185,7 +185,7 @@ fn greet(gateway: &Gateway, data_dir: &Path) {
             _ if address.is_open() => "  open to the network, without key or TLS".to_owned(),
             _ => String::new(),
         };
-        say(&format!("  {:<12} {}{note}", address.door.to_string(), address.place));
+        say(&format!("  {:<13} {}{note}", address.door.to_string(), address.place));
     }
     say(&invitation(&gateway.addresses, gateway.project().is_some()));
 }
