@@ -84,12 +84,12 @@ impl Run {
             };
             greet(&gateway, &data_dir);
             let mut hangup = signals.reload.take();
-            let mut succeeded = false;
-            while !succeeded {
+            let mut successor = None;
+            while successor.is_none() {
                 tokio::select! {
                     () = signals.stop() => break,
-                    () = gateway.handed_over() => {
-                        succeeded = true;
+                    stream = gateway.handed_over() => {
+                        successor = Some(stream);
                         continue;
                     }
                     () = received(&mut hangup) => {
@@ -108,9 +108,9 @@ impl Run {
                 }
             }
             let stopping = async {
-                if succeeded {
+                if let Some(successor) = successor {
                     tracing::info!("another gateway has our sockets and takes over: stopping");
-                    gateway.make_way().await;
+                    gateway.make_way(successor).await;
                 } else {
                     tracing::info!("stopping: delivering what is stored; a second signal stops at once");
                     gateway.stop().await;
