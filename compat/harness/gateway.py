@@ -160,6 +160,7 @@ class Gateway:
         if self._log:
             self._reader.join(5)
             self._log.close()
+            self._log = None
 
     # --- ports and what is behind them
 
