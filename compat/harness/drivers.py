@@ -36,7 +36,6 @@ class Driver:
     streams: int = 2  # 1: the container writes to stdout alone
     marks_bytes: bool = False  # the driver itself puts U+FFFD in the place of bytes that are no UTF-8, on both sides of a cut
     drops_empty: bool = False  # empty lines are not sent
-    discards_queue: bool = False  # what waits when a container ends is lost, so that it waits until all was seen
 
     def log_options(self, place):
         def filled(value):
@@ -117,9 +116,9 @@ FORMATS = (None, "rfc3164", "rfc5424", "rfc5424micro")
 DRIVERS = [
     _fluentd("tcp", "127.0.0.1:{forward}", (STEADY,), try_all=True),
     _fluentd("tcp ack", "127.0.0.1:{forward}", OVER_ALL, streams=1, try_all=True, options=ACK, once=OVER_ALL),
-    _fluentd("tcp async ack", "127.0.0.1:{forward}", OVER_ALL, options={**ACK, **ASYNC}, once=OVER_ALL, discards_queue=True),
+    _fluentd("tcp async ack", "127.0.0.1:{forward}", OVER_ALL, options={**ACK, **ASYNC}, once=OVER_ALL),
     _fluentd("unix", "unix://{forward_unix}", OVER_RESTARTS, try_all=True),
-    _fluentd("unix async", "unix://{forward_unix}", OVER_RESTARTS, options=ASYNC, discards_queue=True),
+    _fluentd("unix async", "unix://{forward_unix}", OVER_RESTARTS, options=ASYNC),
     _fluentd("unix ack", "unix://{forward_unix}", OVER_ALL, streams=1, try_all=True, options=ACK, once=OVER_ALL),
     *(_syslog("udp", "udp://127.0.0.1:{syslog}", form, (STEADY, TAKE_OVER), try_all=not form) for form in FORMATS),
     *(_syslog("tcp", "tcp://127.0.0.1:{syslog}", form, try_all=not form) for form in FORMATS),
