@@ -230,7 +230,8 @@ impl<P: Protocol> Datagrams<P> {
         self.decoder.tick(self.ticked);
         // The runtime tells of changes only; what it missed, for whatever reason, waits no longer than this.
         self.gather(true).await?;
-        if !std::mem::take(&mut self.busy) {
+        // What waits for the journal may have come before the last tick.
+        if !std::mem::take(&mut self.busy) && self.round.datagrams.is_empty() {
             self.receiver.rest();
             self.peers.rest();
             self.round = Round::default();
@@ -306,5 +307,32 @@ impl Counts {
         if let Some(suppressed) = self.failing.allow() {
             tracing::warn!(input, address = %socket, suppressed, "datagrams cannot be received: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UdpSocket;
+
+    use super::super::tests::house::House;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_for_a_busy_journal_outlives_ticks_without_news() {
+        let house = House::new();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let mut datagrams = Datagrams::new(house.oneway(), DatagramSocket::Udp(socket));
+        let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        sender.send_to(b"line", address).await.unwrap();
+        while datagrams.round.datagrams.is_empty() {
+            datagrams.gather(true).await.unwrap();
+        }
+        for _ in 0..3 {
+            datagrams.tick().await.unwrap();
+        }
+        datagrams.store(&Stop::default()).await.unwrap();
+        datagrams.held.finish().await.unwrap();
+        assert_eq!(house.texts().await, ["line"]);
     }
 }

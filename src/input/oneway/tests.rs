@@ -17,7 +17,7 @@ use crate::config::plan::OnFull;
 use crate::input::listener::{Connection, Gate, GateSettings, Peer, Socket, SocketFile, Stream};
 use house::{House, Lines};
 
-mod house;
+pub(super) mod house;
 
 type Oneway = Arc<super::Oneway<Lines>>;
 

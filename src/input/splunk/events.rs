@@ -4,6 +4,7 @@
 //! event is          the record has
 //! text, a number    log
 //! Docker's line     log, source, container_id, container_name, image_name (or tag, where no form fits), attributes
+//! Docker's raw text log, container_id, container_name, image_name, where the tag before the text has a form with an id
 //! any object        its members by name, nested ones as JSON
 //! an array          log, as JSON
 //!                   ... then `fields`, host, splunk_source, sourcetype, index, and the peer's address
@@ -22,7 +23,7 @@ use bytes::Bytes;
 
 use super::answer::Code;
 use super::envelope::{DockerLine, Envelope, Members, skip_object};
-use super::tag::{self, TagSplitter};
+use super::tag::{self, TagRanges, TagSplitter};
 use super::time;
 use crate::base::limits::KIB;
 use crate::config::docker_tag::DockerTag;
@@ -255,7 +256,9 @@ impl Events {
             (None, Some(Value::Nested(text))) => self.nested(text, batcher, tally),
             (None, Some(value)) => {
                 let text = value.text(&mut batcher.batch).unwrap_or_default();
-                push_log(text, self.settings.max_event, batcher, tally);
+                if !(context.docker && self.raw_line(text, batcher, tally)) {
+                    push_log(text, self.settings.max_event, batcher, tally);
+                }
             }
         }
         if let Some(text) = no_time {
@@ -299,6 +302,20 @@ impl Events {
         }
     }
 
+    /// A text of Docker's format `raw`, tag and line with a blank between; false when it is none that can be told. The tag
+    /// may be switched off, so only a form with an id, which no text begins with by chance, counts.
+    fn raw_line(&mut self, text: Span, batcher: &mut Batcher, tally: &mut Tally) -> bool {
+        let bytes = batcher.batch.bytes(text);
+        let Some(blank) = memchr::memchr(b' ', bytes) else { return false };
+        let found =
+            self.splitter.split(&self.settings.container_tags, bytes.get(..blank).unwrap_or_default());
+        let Some(found) = found.filter(|found| found.id.is_some()) else { return false };
+        let line = text.slice(blank + 1, text.len() - blank - 1);
+        push_log(line, self.settings.max_event, batcher, tally);
+        push_container(found, text, batcher);
+        true
+    }
+
     fn docker_line(&mut self, line: DockerLine, batcher: &mut Batcher, tally: &mut Tally) {
         let text = match line.line {
             Value::Null => batcher.batch.keep(b"null"),
@@ -308,18 +325,7 @@ impl Events {
         batcher.push("source", line.source);
         if let Some(tag) = line.tag {
             match self.splitter.split(&self.settings.container_tags, batcher.batch.bytes(tag)) {
-                Some(found) => {
-                    for (key, range) in [
-                        ("container_id", &found.id),
-                        ("container_name", &found.name),
-                        ("image_name", &found.image_name),
-                        ("image_id", &found.image_id),
-                    ] {
-                        if let Some(range) = range {
-                            batcher.push(key, tag.slice(range.start, range.len()));
-                        }
-                    }
-                }
+                Some(found) => push_container(found, tag, batcher),
                 None => batcher.push("tag", tag),
             }
         }
@@ -391,6 +397,20 @@ pub(super) fn push_log(text: Span, max_event: usize, batcher: &mut Batcher, tall
     if text.len() > max_event {
         tally.cut += 1;
         batcher.push_text("__cut__", b"log");
+    }
+}
+
+/// Pushes what the forms found in a tag; `tag` begins with it.
+fn push_container(found: &TagRanges, tag: Span, batcher: &mut Batcher) {
+    for (key, range) in [
+        ("container_id", &found.id),
+        ("container_name", &found.name),
+        ("image_name", &found.image_name),
+        ("image_id", &found.image_id),
+    ] {
+        if let Some(range) = range {
+            batcher.push(key, tag.slice(range.start, range.len()));
+        }
     }
 }
 

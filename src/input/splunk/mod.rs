@@ -11,8 +11,9 @@
 //! documentation of the collector, Docker's driver, and what both were seen to say.
 //!
 //! **Pieces.** The driver marks the pieces of a long line by nothing but the length of their text, 16 KiB, so only what
-//! it sends is joined, by that length. In its format `raw` tag and attributes stand before the text and the stream is not
-//! named, and bytes that are no UTF-8 grow when the driver repairs them: such pieces stay records of their own.
+//! it sends is joined, by that length. In its format `raw` the tag stands before the text and the stream is not named; the
+//! tag is taken off where it has a form with an id. Attributes there cannot be told from the text: such pieces stay records
+//! of their own.
 //!
 //! **Acknowledgement.** A request that names a channel gets an ack id. Since ids are given after the events were stored,
 //! every id that was given is true whenever it is asked for, also a second time, and also by a client that asks after a

@@ -248,6 +248,20 @@ fn sources_have_tags_of_their_own() {
 }
 
 #[test]
+fn docker_s_raw_texts_lose_a_tag_that_names_a_container() {
+    let body = r#"{"event":"web/d88c56f8195b  hello"}{"event":"web/d88c56f8195b "}{"event":"docker.web x"}{"event":"web"}"#;
+    let texts = |docker| -> Vec<String> {
+        events(body, docker).records.into_iter().map(|(shown, _)| shown).collect()
+    };
+    let container = "container_id=d88c56f8195b|container_name=web";
+    let whole = [format!("log= hello|{container}"), format!("log=|{container}")];
+    assert_eq!(texts(true)[..2], whole);
+    // Any text may begin so.
+    assert_eq!(texts(true)[2..], ["log=docker.web x", "log=web"]);
+    assert_eq!(texts(false)[0], "log=web/d88c56f8195b  hello");
+}
+
+#[test]
 fn raw_lines_are_events() {
     let mut bench = Bench::new(&plan());
     let decoded = bench.lines("source=/var/log/a&host=h&time=1795388358.5&x=y", b"one\r\n\n two \nthree");
