@@ -19,22 +19,52 @@ IMAGE = "compat-busybox"
 
 
 class Engine:
-    def __init__(self, log_directory):
+    def __init__(self, log_directory, live_restore=False, environment=None):
+        """With `live_restore`, containers go on while the Engine is away; `environment` is what its log drivers look at."""
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="sgd-", dir="/tmp"))
         self.host = f"unix://{self.root}/docker.sock"
         self.log = open(pathlib.Path(log_directory) / "dockerd.log", "wb")
-        self.process = None
+        self.process, self.live_restore, self.environment = None, live_restore, {**os.environ, **(environment or {})}
 
     def start(self):
+        self._start_daemon()
+        self._import_image()
+        return self
+
+    def _start_daemon(self):
         at = self.root
         self.process = subprocess.Popen(
             ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs", f"--host={self.host}",
-             f"--data-root={at}/data", f"--exec-root={at}/exec", f"--pidfile={at}/docker.pid"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+             f"--data-root={at}/data", f"--exec-root={at}/exec", f"--pidfile={at}/docker.pid",
+             f"--live-restore={str(self.live_restore).lower()}"],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.environment,
         )
         wait_until("dockerd answers", lambda: self.docker("version", check=False).returncode == 0, 60, 0.2)
-        self._import_image()
-        return self
+
+    def restart(self, kill=False):
+        """Ends the daemon, with kill -9 where asked for, and starts it again; with live_restore the containers go on."""
+        if kill:
+            self.process.kill()
+        else:
+            self.process.terminate()
+        self.process.wait(60)
+        if kill:
+            self._forget_containerd()
+        self._start_daemon()
+
+    def _forget_containerd(self):
+        """It dies with a killed daemon; where nobody reaps it at once, the next daemon would wait for its answer."""
+        file = self.root / "exec" / "containerd" / "containerd.pid"
+        status = pathlib.Path(f"/proc/{file.read_text().strip()}/stat")
+
+        def has_ended():
+            try:
+                return status.read_text().rpartition(")")[2].split()[0] in "ZX"
+            except FileNotFoundError:
+                return True
+
+        wait_until("containerd has ended", has_ended)
+        file.unlink()
 
     def _import_image(self):
         archive = self.root / "image.tar"
@@ -67,11 +97,15 @@ class Engine:
         """
         address = f"127.0.0.1:{to}" if isinstance(to, int) else f"unix://{to}"
         chosen = {"fluentd-address": address, **(log_options or {})}
-        arguments = ["run", "--detach", "--network=none", "--log-driver=fluentd"]
-        arguments += [f"--log-opt={key}={value}" for key, value in chosen.items()]
+        return self.launch("fluentd", chosen, script, *options, name=name, mount=mount, wait=wait, timeout=timeout)
+
+    def launch(self, driver, log_options, script, *options, name=None, mount=None, wait=True, timeout=120):
+        """Runs `sh -c SCRIPT` in a container with this log driver and its options; returns its full id."""
+        arguments = ["run", "--detach", "--network=none", f"--log-driver={driver}"]
+        arguments += [f"--log-opt={key}={value}" for key, value in log_options.items()]
         arguments += [f"--name={name}"] if name else []
         arguments += [f"--volume={mount}:/mnt"] if mount else []
-        container = self.docker(*arguments, *options, IMAGE, "sh", "-c", script).stdout.strip()
+        container = self.docker(*arguments, *options, IMAGE, "sh", "-c", script, timeout=timeout).stdout.strip()
         if wait:
             self.wait(container, timeout)
         return container
@@ -124,9 +158,9 @@ class Engine:
 
 
 @contextlib.contextmanager
-def around(case):
+def around(case, **options):
     """What a suite takes over as its own `around`: one Engine for all its tests."""
-    engine = Engine(case.directory)
+    engine = Engine(case.directory, **options)
     try:
         yield engine.start()
     finally:

@@ -73,9 +73,8 @@ class Gateway:
         self.ports, self.printed = {}, []
         if arguments is None:
             arguments = ["run", "--config", str(self._write_config())]
-        if self._log:
-            self._log.close()
-        self._log = open(self.directory / "gateway.log", "ab")
+        # opened once: the reader of a former process may still write to it
+        self._log = self._log or open(self.directory / "gateway.log", "ab")
         self.process = subprocess.Popen(
             [*self.wrapper, self.binary, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log, env=self.environment,
@@ -120,6 +119,19 @@ class Gateway:
         self.process.wait(10)
         self._reader.join(5)
 
+    def take_over(self, timeout=30):
+        """Starts a successor of the running gateway (`run --take-over`); returns the exit code of the former one."""
+        former, reader = self.process, self._reader
+        try:
+            self.start(arguments=["run", "--take-over", "--config", str(self._write_config())])
+            code = former.wait(timeout)
+        finally:
+            if former.poll() is None:
+                former.kill()
+                former.wait(10)
+        reader.join(5)
+        return code
+
     def terminate(self, timeout=30):
         """SIGTERM; returns the exit code."""
         self.signal(signal.SIGTERM)
@@ -148,6 +160,7 @@ class Gateway:
         if self._log:
             self._reader.join(5)
             self._log.close()
+            self._log = None
 
     # --- ports and what is behind them
 

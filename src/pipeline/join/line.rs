@@ -77,6 +77,11 @@ impl Line {
                 || first.is_some_and(|first| to_the_millisecond(first) == to_the_millisecond(record.time)))
     }
 
+    /// Whether so many bytes more are still within the longest line.
+    pub fn has_room(&self, bytes: usize, max_line: usize) -> bool {
+        bytes <= max_line.saturating_sub(self.text_bytes)
+    }
+
     /// Adds a piece; false when it was there already. Text beyond `max_line` bytes is not kept, and ends the line.
     pub fn add(&mut self, mut piece: Piece, stored: Option<u64>, max_line: usize, until: Instant) -> bool {
         self.stored.extend(stored);

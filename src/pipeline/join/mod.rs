@@ -8,7 +8,8 @@
 //! A line ends with its last piece, with the next line of the same container and stream (the engine drops pieces in its
 //! non-blocking mode), or after the join time-out, because the end of a container may cut its last line for ever. What
 //! ends without its last piece carries `__partial__: true`, and pieces that come later start a line of their own. A line
-//! that grows past the longest allowed is emitted at once, named in `__cut__`; the rest of it is dropped and counted.
+//! that grows past the longest allowed is emitted at once, named in `__cut__`; the rest of it is dropped and counted. Where
+//! nothing marks pieces, that rest may be the next line: then nothing is dropped, and it starts a record of its own.
 
 mod line;
 mod piece;
@@ -198,7 +199,11 @@ impl Joiner {
             let is_piece = piece::is_piece(batch, &record, marks);
             let stream = piece::stream_of(origin, batch, &record, marks);
             let open = stream.as_ref().and_then(|key| lines.open.get(key));
-            let goes_on = marks != Marks::Fields && open.is_some_and(|line| line.goes_on(&record, marks));
+            let goes_on = marks != Marks::Fields
+                && open.is_some_and(|line| {
+                    line.goes_on(&record, marks)
+                        && line.has_room(piece::text_bytes(batch, &record), settings.max_line)
+                });
             if !is_piece && !goes_on {
                 if let Some(line) = stream.and_then(|key| lines.take(&key)) {
                     self.end(&mut lines, line, batch, &mut absorbed);

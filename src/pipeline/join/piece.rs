@@ -62,9 +62,13 @@ pub(super) fn is_piece(batch: &Batch, record: &Record, marks: Marks) -> bool {
 }
 
 fn is_small(batch: &Batch, record: &Record) -> bool {
-    let text = text_of(batch, record).map_or(0, |(_, text)| text.len());
+    let text = text_bytes(batch, record);
     let all: usize = batch.fields_of(record).iter().map(|field| field.key.len() + field.value.len()).sum();
     all - text <= OTHER_BYTES
+}
+
+pub(super) fn text_bytes(batch: &Batch, record: &Record) -> usize {
+    text_of(batch, record).map_or(0, |(_, text)| text.len())
 }
 
 fn text_of<'b>(batch: &'b Batch, record: &Record) -> Option<(&'static str, &'b [u8])> {

@@ -81,6 +81,20 @@ fn a_full_text_waits_for_the_next_of_its_stream() {
 }
 
 #[test]
+fn what_does_not_fit_may_be_the_next_line_and_is_kept() {
+    let mut house = house(Marks::Length);
+    house.settings.max_line = 2 * FULL;
+    let full = vec![b'x'; FULL];
+    let out = |len: usize| ("stdout".to_owned(), len);
+    // A line of exactly the longest, or the beginning of a longer one: nothing tells.
+    assert_eq!(house.absorb(&[("a", "stdout", 1, &full), ("a", "stdout", 2, &full)]), []);
+    assert_eq!(house.absorb(&[("a", "stdout", 3, b"next line")]), [out(2 * FULL), out(9)]);
+    let longer = vec![("a", "stdout", 4, &full[..]); 3];
+    assert_eq!(house.absorb(&longer), [out(2 * FULL)]);
+    assert_eq!(house.absorb(&[("a", "stdout", 5, b"its end")]), [out(FULL + 7)]);
+}
+
+#[test]
 fn pieces_of_a_line_have_one_time_where_drivers_keep_it() {
     let house = house(Marks::LengthAndTime);
     let full = vec![b'x'; FULL];
