@@ -445,10 +445,11 @@ def test_managed(case, engine):
 
 
 def processes_in(home):
-    """Gateways whose data directory is this one, seen by what the plugin has mounted."""
+    """Gateways that read their configuration from here, in whatever part of the file system they live."""
     found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (process / "exe").readlink().name == "sluicegate" and str(home) in (process / "mountinfo").read_text():
+            inside = process / "root" / "etc" / "sluicegate" / "sluicegate.yaml"
+            if (process / "exe").readlink().name == "sluicegate" and inside.samefile(home / "etc" / "sluicegate.yaml"):
                 found.append(int(process.name))
     return found
