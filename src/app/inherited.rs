@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
 use rustix::net::{AddressFamily, SocketType, sockopt};
+use tokio::task::JoinHandle;
+
+use crate::base::shutdown::Passed;
 
 /// Sockets by what they are bound to.
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub struct Inherited {
     sockets: Vec<Held>,
     /// Who opened them keeps them open when we go.
     supervised: bool,
+    /// Connections that come while the predecessor ends.
+    passing: Option<JoinHandle<Vec<Passed>>>,
 }
 
 #[derive(Debug)]
@@ -38,7 +43,7 @@ impl Inherited {
     /// Takes what systemd passed, and the variables that say so. To be called before there are threads.
     pub fn from_supervisor() -> Inherited {
         let mut passed = ListenFd::from_env();
-        let mut inherited = Inherited { sockets: Vec::new(), supervised: passed.len() > 0 };
+        let mut inherited = Inherited { supervised: passed.len() > 0, ..Inherited::default() };
         for at in 0..passed.len() {
             let socket = passed
                 .take_tcp_listener(at)
@@ -58,8 +63,11 @@ impl Inherited {
     }
 
     /// Of sockets whose former owner goes.
-    pub(super) fn from_predecessor(sockets: Vec<OwnedFd>) -> Inherited {
-        let mut inherited = Inherited::default();
+    pub(super) fn from_predecessor(
+        sockets: Vec<OwnedFd>,
+        passing: Option<JoinHandle<Vec<Passed>>>,
+    ) -> Inherited {
+        let mut inherited = Inherited { passing, ..Inherited::default() };
         sockets.into_iter().for_each(|socket| inherited.add(socket));
         inherited
     }
@@ -71,6 +79,11 @@ impl Inherited {
 
     pub(super) fn is_empty(&self) -> bool {
         self.sockets.is_empty()
+    }
+
+    /// What gives the connections that were passed on, once the predecessor has ended.
+    pub(super) fn take_passing(&mut self) -> Option<JoinHandle<Vec<Passed>>> {
+        self.passing.take()
     }
 
     fn add(&mut self, socket: OwnedFd) {
@@ -155,13 +168,16 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind(tcp.local_addr().unwrap()).unwrap();
         let address = tcp.local_addr().unwrap();
-        let mut inherited = Inherited::from_predecessor(vec![
-            UnixListener::bind(&stream).unwrap().into(),
-            UnixDatagram::bind(&datagram).unwrap().into(),
-            tcp.into(),
-            udp.into(),
-            UnixDatagram::unbound().unwrap().into(),
-        ]);
+        let mut inherited = Inherited::from_predecessor(
+            vec![
+                UnixListener::bind(&stream).unwrap().into(),
+                UnixDatagram::bind(&datagram).unwrap().into(),
+                tcp.into(),
+                udp.into(),
+                UnixDatagram::unbound().unwrap().into(),
+            ],
+            None,
+        );
         assert!(inherited.unixgram(&stream).is_none());
         assert!(inherited.unix(&stream).is_some() && inherited.unix(&stream).is_none());
         assert!(inherited.unixgram(&datagram).is_some());

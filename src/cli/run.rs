@@ -84,12 +84,12 @@ impl Run {
             };
             greet(&gateway, &data_dir);
             let mut hangup = signals.reload.take();
-            let mut succeeded = false;
-            while !succeeded {
+            let mut successor = None;
+            while successor.is_none() {
                 tokio::select! {
                     () = signals.stop() => break,
-                    () = gateway.handed_over() => {
-                        succeeded = true;
+                    stream = gateway.handed_over() => {
+                        successor = Some(stream);
                         continue;
                     }
                     () = received(&mut hangup) => {
@@ -108,9 +108,9 @@ impl Run {
                 }
             }
             let stopping = async {
-                if succeeded {
+                if let Some(successor) = successor {
                     tracing::info!("another gateway has our sockets and takes over: stopping");
-                    gateway.make_way().await;
+                    gateway.make_way(successor).await;
                 } else {
                     tracing::info!("stopping: delivering what is stored; a second signal stops at once");
                     gateway.stop().await;
@@ -185,7 +185,7 @@ fn greet(gateway: &Gateway, data_dir: &Path) {
             _ if address.is_open() => "  open to the network, without key or TLS".to_owned(),
             _ => String::new(),
         };
-        say(&format!("  {:<12} {}{note}", address.door.to_string(), address.place));
+        say(&format!("  {:<13} {}{note}", address.door.to_string(), address.place));
     }
     say(&invitation(&gateway.addresses, gateway.project().is_some()));
 }

@@ -153,11 +153,21 @@ impl<W: AsyncWrite + Unpin> Window<W> {
         Ok(())
     }
 
-    /// Waits until everything is stored and every ack is written, then says `last_word` and nothing more.
-    pub async fn finish(&mut self, last_word: &[u8]) -> Result<(), WindowError> {
+    /// Waits until everything is stored.
+    pub async fn settle_all(&mut self) -> Result<(), WindowError> {
         while !self.waiting.is_empty() {
             self.progress().await?;
         }
+        Ok(())
+    }
+
+    pub fn into_writer(self) -> W {
+        self.writer
+    }
+
+    /// Waits until everything is stored and every ack is written, then says `last_word` and nothing more.
+    pub async fn finish(&mut self, last_word: &[u8]) -> Result<(), WindowError> {
+        self.settle_all().await?;
         self.out.extend_from_slice(last_word);
         while self.unwritten() > 0 {
             self.progress().await?;

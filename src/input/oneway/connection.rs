@@ -28,7 +28,7 @@ use super::held::Held;
 use super::peer::{Arrived, Peer, Taken};
 use super::{Decoder, Message, Oneway, Protocol, Sender};
 use crate::base::limits;
-use crate::base::shutdown::Stop;
+use crate::base::shutdown::{Passed, Stop};
 use crate::input::budget::Budget;
 use crate::input::listener::Stream;
 use crate::input::reader::Reader;
@@ -64,9 +64,10 @@ enum Read {
 }
 
 impl<P: Protocol> Connection<P> {
-    pub(super) fn new(oneway: Arc<Oneway<P>>, stream: Stream, sender: Sender) -> Self {
+    /// `first` was read before.
+    pub(super) fn new(oneway: Arc<Oneway<P>>, stream: Stream, first: BytesMut, sender: Sender) -> Self {
         Connection {
-            reader: Reader::new(stream, oneway.intake.budget.clone(), BytesMut::new()),
+            reader: Reader::new(stream, oneway.intake.budget.clone(), first),
             decoder: oneway.protocol.decoder(),
             peer: oneway.peer(sender),
             held: Held::new(oneway.connections.window),
@@ -82,6 +83,7 @@ impl<P: Protocol> Connection<P> {
             match self.turn(stop).await {
                 Ok(Read::Bytes(_)) => {}
                 Ok(Read::Ended) => break Ok(()),
+                Ok(Read::Stopped) if self.can_be_passed(stop) => return Box::pin(self.pass(stop)).await,
                 Ok(Read::Stopped) => break Box::pin(self.drain(stop)).await,
                 Err(fault) => break Err(fault),
             }
@@ -225,6 +227,24 @@ impl<P: Protocol> Connection<P> {
         self.messages = messages;
         cut?;
         Ok(())
+    }
+
+    /// Whether another process can go on with it: TCP alone keeps a peer from noticing an end.
+    fn can_be_passed(&self, stop: &Stop) -> bool {
+        stop.successor.is_there()
+            && matches!(self.reader.inner(), Stream::Tcp(_))
+            && self.peer.address().is_some()
+            && self.decoder.is_between_messages()
+    }
+
+    async fn pass(mut self, stop: &Stop) -> Result<(), Fault> {
+        let (stream, unread) = self.reader.into_parts();
+        if let (Stream::Tcp(stream), Some(peer)) = (stream, self.peer.address()) {
+            let input = self.oneway.name.to_string();
+            let passed = Passed { input, peer, stream: stream.into_std()?, unread: unread.to_vec() };
+            stop.successor.pass(passed).await;
+        }
+        Ok(self.held.finish().await?)
     }
 
     /// Takes what the peer had written before the gateway was told to stop.

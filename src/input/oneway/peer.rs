@@ -1,5 +1,6 @@
 //! What is decoded into for one peer: its batcher, what it is called, and the account of what became of its messages.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,6 +45,10 @@ impl Peer {
     ) -> Peer {
         let origin = Origin::new(input.clone(), sender.label.clone());
         Peer { sender, batcher: Batcher::new(intake.clone(), origin, join), fresh: true }
+    }
+
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.sender.address
     }
 
     /// Decodes a message of a connection, or a datagram.

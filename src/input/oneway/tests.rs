@@ -23,7 +23,8 @@ type Oneway = Arc<super::Oneway<Lines>>;
 
 fn serve(oneway: &Oneway, stream: Stream, stop: &Stop) -> JoinHandle<()> {
     let peer = Peer { label: "peer".into(), address: None, client: None, tls: false };
-    let connection = Connection { stream, peer, deadline: tokio::time::Instant::now() };
+    let connection =
+        Connection { stream, peer, deadline: tokio::time::Instant::now(), first: Default::default() };
     tokio::spawn(oneway.clone().serve(connection, stop.clone()))
 }
 

@@ -102,6 +102,8 @@ pub struct Session<R, W> {
     /// A rewritten tag.
     scratch: Vec<u8>,
     received: bool,
+    /// The peer has asked for an ack.
+    has_acks: bool,
     /// Bytes taken since others had their turn.
     turn_bytes: usize,
     /// Acks were written before all was read that had come: what is read next may have been sent before them.
@@ -117,6 +119,15 @@ enum Next {
     Left,
     /// We end it.
     Close,
+    /// Another process goes on with it.
+    Pass,
+}
+
+/// A connection that goes on elsewhere: its halves, and the beginning of a message.
+pub struct Left<R, W> {
+    pub read: R,
+    pub write: W,
+    pub unread: BytesMut,
 }
 
 impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
@@ -147,6 +158,7 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             owed: None,
             scratch: Vec::new(),
             received: false,
+            has_acks: false,
             turn_bytes: 0,
             hurried: false,
             last_word: b"",
@@ -155,8 +167,8 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    /// Serves the connection to its end.
-    pub async fn run(mut self, stop: Stop) -> Result<(), SessionError> {
+    /// Serves the connection to its end, or to where another process goes on.
+    pub async fn run(mut self, stop: Stop) -> Result<Option<Left<R, W>>, SessionError> {
         let ended = loop {
             match self.turn(&stop).await {
                 Ok(Next::Turn) => {}
@@ -165,6 +177,11 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 Err(error) => break Err(error),
             }
         };
+        if matches!(ended, Ok(Next::Pass)) {
+            self.window.settle_all().await?;
+            let (read, unread) = self.reader.into_parts();
+            return Ok(Some(Left { read, write: self.window.into_writer(), unread }));
+        }
         if self.window.is_empty() && !self.hurried && matches!(ended, Ok(Next::Left)) {
             self.acks_were_read();
         }
@@ -189,7 +206,7 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             Ok(()) => {}
             Err(error) => tracing::debug!("not all acks were taken: {error}"),
         }
-        ended.map(drop)
+        ended.map(|_| None)
     }
 
     /// Reads once and takes what is complete.
@@ -198,6 +215,9 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let read = self.read(stop).await?;
         if read == 0 {
             if stop.draining.is_cancelled() {
+                if stop.successor.is_there() && self.can_be_passed() {
+                    return Ok(Next::Pass);
+                }
                 self.last_read().await?;
                 return Ok(Next::Close);
             }
@@ -227,6 +247,11 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             return Ok(Next::Close);
         }
         Ok(Next::Turn)
+    }
+
+    /// Whether the peer would lose what it writes after our end: it asks for no acks, and TCP tells it too late.
+    fn can_be_passed(&self) -> bool {
+        self.reader.inner().is_plain_tcp() && !self.has_acks && !self.forward.is_secured()
     }
 
     fn acks_were_read(&mut self) {
