@@ -48,7 +48,23 @@ class Engine:
         else:
             self.process.terminate()
         self.process.wait(60)
+        if kill:
+            self._forget_containerd()
         self._start_daemon()
+
+    def _forget_containerd(self):
+        """It dies with a killed daemon; where nobody reaps it at once, the next daemon would wait for its answer."""
+        file = self.root / "exec" / "containerd" / "containerd.pid"
+        status = pathlib.Path(f"/proc/{file.read_text().strip()}/stat")
+
+        def has_ended():
+            try:
+                return status.read_text().rpartition(")")[2].split()[0] in "ZX"
+            except FileNotFoundError:
+                return True
+
+        wait_until("containerd has ended", has_ended)
+        file.unlink()
 
     def _import_image(self):
         archive = self.root / "image.tar"

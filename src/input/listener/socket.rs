@@ -137,6 +137,10 @@ impl Outlive {
         self.0.store(true, Ordering::Release);
     }
 
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -151,6 +155,11 @@ impl SocketFile {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether its socket goes on without us.
+    pub fn outlives_us(&self) -> bool {
+        self.outlive.is_set()
     }
 
     /// Removes it, unless another one stands there by now.

@@ -241,7 +241,10 @@ impl<P: Protocol> Datagrams<P> {
 
     /// Takes what came before the gateway was told to stop.
     async fn drain(&mut self, stop: &Stop) -> Result<(), NotStored> {
-        self.receiver.socket.shut_read();
+        if !self.receiver.socket.shut_read() {
+            self.held.make_room().await?;
+            return self.store(stop).await;
+        }
         let mut total = 0;
         loop {
             self.held.make_room().await?;
