@@ -112,13 +112,18 @@ impl Gateway {
     ) -> Result<Gateway> {
         let plan = Arc::new(plan);
         let outlive = Outlive::default();
-        if inherited.is_supervised() {
+        let follows = inherited.has_predecessor();
+        if inherited.is_supervised() || follows {
             outlive.set();
         }
         // Who had these sockets still has the data directory, and lets go of it.
-        let patience =
-            if inherited.is_empty() || inherited.is_supervised() { Duration::ZERO } else { PREDECESSOR };
+        let patience = if follows { PREDECESSOR } else { Duration::ZERO };
         let doors = Doors::bind(&plan, &mut inherited, &outlive).await?;
+        // A failure before this leaves the other gateway as it was, with its sockets and their files.
+        inherited.succeed().await?;
+        if follows {
+            outlive.clear();
+        }
         inherited.close_rest();
         let addresses = doors.addresses(&plan);
         let Doors { operations, log_service, inputs } = doors;
@@ -166,7 +171,9 @@ impl Gateway {
     }
 
     /// Stops for a successor, which waits for the data directory: what is stored is delivered by it.
-    pub async fn make_way(self) {
+    pub async fn make_way(mut self) {
+        // At the end of the stop its file would be the successor's.
+        self.handover = None;
         self.outlive.set();
         let total = self.plan.limits.stop_deadline.min(SUCCESSOR);
         self.stop_within(total).await;

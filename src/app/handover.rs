@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! new   run --take-over: connects to DATA/handover.sock, asks, gets every listening socket (SCM_RIGHTS)
-//! old   sends them, then stops: accepts no more, reads what its connections hold, lets go of the data directory
+//! new   binds what it listens on besides; when nothing can go wrong there any more, it says so
+//! old   stops: accepts no more, reads what its connections hold, lets go of the data directory
 //! new   waits for the data directory, then reads; peers that connected meanwhile were waiting in the kernel
 //! ```
+//!
+//! A successor that ends before it says so (a port is taken, a certificate is not there) changes nothing: the old one
+//! runs on.
 //!
 //! The socket lies in the data directory, which is the gateway's own; a peer of another user than ours or root is refused.
 
@@ -28,10 +32,13 @@ use super::inherited::Inherited;
 
 const FILE: &str = "handover.sock";
 const QUESTION: &[u8; 16] = b"take over, v.1.\n";
+const CONFIRMATION: &[u8; 1] = b"!";
 /// What one message can carry (`SCM_MAX_FD`).
 const SOCKETS: usize = 253;
 /// The other side is a program that has nothing else to do.
 const ANSWER: Duration = Duration::from_secs(5);
+/// It binds sockets and looks names up.
+const BINDING: Duration = Duration::from_secs(30);
 
 /// The old gateway's side.
 pub(super) struct HandOver {
@@ -59,25 +66,32 @@ impl HandOver {
         Ok(HandOver { listener, path, sockets })
     }
 
-    /// Resolves when a successor has all sockets.
+    /// Resolves when a successor has all sockets and can take our place.
     pub(super) async fn handed(&self) {
         loop {
             let asked = async {
-                let (stream, _) = self.listener.accept().await?;
-                let answered = tokio::time::timeout(ANSWER, self.answer(stream)).await;
-                answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+                let (mut stream, _) = self.listener.accept().await?;
+                let answered = tokio::time::timeout(ANSWER, self.answer(&mut stream)).await;
+                answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
+                let mut confirmation = [0; CONFIRMATION.len()];
+                match tokio::time::timeout(BINDING, stream.read_exact(&mut confirmation)).await {
+                    Ok(Ok(_)) if confirmation == *CONFIRMATION => Ok(()),
+                    _ => Err(io::Error::other("it got them and did not start; its log says why")),
+                }
             };
             match asked.await {
                 Ok(()) => return,
                 Err(error) => {
-                    tracing::warn!("another program asked for our sockets and did not get them: {error}");
+                    tracing::warn!(
+                        "another program asked for our sockets and does not take our place: {error}"
+                    );
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
     }
 
-    async fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
+    async fn answer(&self, stream: &mut UnixStream) -> io::Result<()> {
         let peer = stream.peer_cred()?.uid();
         if peer != 0 && peer != rustix::process::geteuid().as_raw() {
             return Err(io::Error::new(ErrorKind::PermissionDenied, format!("it runs as user {peer}")));
@@ -88,7 +102,7 @@ impl HandOver {
             return Err(io::Error::new(ErrorKind::InvalidData, "it did not ask as a gateway asks"));
         }
         let sockets: Vec<BorrowedFd<'_>> = self.sockets.iter().map(AsFd::as_fd).collect();
-        stream.async_io(Interest::WRITABLE, || send(&stream, &sockets)).await
+        stream.async_io(Interest::WRITABLE, || send(stream, &sockets)).await
     }
 }
 
@@ -128,7 +142,13 @@ fn receive(stream: &UnixStream) -> io::Result<(Option<u8>, Vec<OwnedFd>)> {
     Ok(((received.bytes > 0).then_some(count[0]), sockets))
 }
 
-/// Asks the gateway that runs on this data directory for its sockets, which makes it go. Nothing when none runs there.
+/// Says that we can take the place of the gateway at the other end.
+pub(super) async fn confirm(mut predecessor: UnixStream) -> io::Result<()> {
+    predecessor.write_all(CONFIRMATION).await
+}
+
+/// Asks the gateway that runs on this data directory for its sockets; it goes when the start that gets them is sure to
+/// listen. Nothing when none runs there.
 pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
     let path = data_dir.join(FILE);
     let mut stream = match UnixStream::connect(&path).await {
@@ -136,15 +156,18 @@ pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
+        // The path is too long for a socket: no gateway can have one there.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot take over from {}", path.display())),
     };
     let asked = async {
         stream.write_all(QUESTION).await?;
         stream.async_io(Interest::READABLE, || receive(&stream)).await
     };
-    match tokio::time::timeout(ANSWER, asked).await {
+    let answer = tokio::time::timeout(ANSWER, asked).await;
+    match answer {
         Ok(Ok((Some(count), sockets))) if sockets.len() == usize::from(count) => {
-            Ok(Some(Inherited::from_predecessor(sockets)))
+            Ok(Some(Inherited::from_predecessor(sockets, Some(stream))))
         }
         Ok(Ok((None, _))) => {
             bail!("the gateway that runs on {} refused to hand over; its log says why", data_dir.display())
@@ -175,7 +198,12 @@ mod tests {
             let mut nothing = Vec::new();
             let _ = stream.read_to_end(&mut nothing).await;
             assert!(nothing.is_empty());
-            take_over(dir.path()).await.unwrap().unwrap()
+            // Nor one that does not get as far as to listen.
+            drop(take_over(dir.path()).await.unwrap().unwrap());
+            let mut inherited = take_over(dir.path()).await.unwrap().unwrap();
+            assert!(inherited.has_predecessor());
+            inherited.succeed().await.unwrap();
+            inherited
         };
         let ((), mut inherited) = tokio::join!(old.handed(), strange);
         drop(old);
@@ -183,5 +211,14 @@ mod tests {
         assert_eq!(inherited.tcp(address).unwrap().local_addr().unwrap(), address);
         // Its file is gone with it.
         assert!(take_over(dir.path()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn nobody_runs_where_no_socket_can_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir.path().join("d".repeat(120));
+        fs::create_dir(&long).unwrap();
+        assert!(HandOver::open(&long, Vec::new()).is_err());
+        assert!(take_over(&long).await.unwrap().is_none());
     }
 }

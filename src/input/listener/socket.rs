@@ -134,6 +134,11 @@ impl Outlive {
         self.0.store(true, Ordering::Release);
     }
 
+    /// They are ours alone.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
