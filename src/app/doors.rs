@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::descriptors;
 use super::inherited::Inherited;
-use crate::config::plan::Plan;
+use crate::config::plan::{InputPlan, Plan};
 use crate::input::listener::Outlive;
 
 mod input;
@@ -155,7 +155,9 @@ impl Doors {
 /// The connections that all inputs together may have; said where an input alone could want more.
 fn connections(plan: &Plan) -> Arc<Semaphore> {
     let limit = descriptors::raise();
-    let room = descriptors::for_connections(limit);
+    let reads_files = |input: &&InputPlan| input.kind.connections().is_none();
+    let held = plan.inputs.iter().filter(reads_files).count() * descriptors::for_files(limit);
+    let room = descriptors::for_connections(limit, held);
     for input in &plan.inputs {
         let wanted = input.kind.connections().map_or(0, |connections| connections.max_connections);
         if wanted > room {
