@@ -116,14 +116,18 @@ impl Gateway {
     ) -> Result<Gateway> {
         let plan = Arc::new(plan);
         let outlive = Outlive::default();
-        if inherited.is_supervised() {
+        let follows = inherited.has_predecessor();
+        if inherited.is_supervised() || follows {
             outlive.set();
         }
         // Who had these sockets still has the data directory, and lets go of it.
-        let patience =
-            if inherited.is_empty() || inherited.is_supervised() { Duration::ZERO } else { PREDECESSOR };
+        let patience = if follows { PREDECESSOR } else { Duration::ZERO };
         let doors = Doors::bind(&plan, &mut inherited, &outlive).await?;
-        let passing = inherited.take_passing();
+        // A failure before this leaves the other gateway as it was, with its sockets and their files.
+        let passing = inherited.succeed().await?;
+        if follows {
+            outlive.clear();
+        }
         inherited.close_rest();
         let addresses = doors.addresses(&plan);
         let Doors { operations, log_service, inputs } = doors;
@@ -173,7 +177,9 @@ impl Gateway {
 
     /// Stops for a successor, which waits for the data directory: what is stored is delivered by it. `successor` is what
     /// [`Gateway::handed_over`] gave.
-    pub async fn make_way(self, successor: UnixStream) {
+    pub async fn make_way(mut self, successor: UnixStream) {
+        // At the end of the stop its file would be the successor's.
+        self.handover = None;
         self.outlive.set();
         let (connections, passed) = mpsc::channel(PASSED);
         self.inputs.successor.set(connections);
@@ -325,7 +331,7 @@ async fn wire(
         stop: inputs.clone(),
     };
     for address in &addresses {
-        if let Door::Input(name) = &address.door {
+        if let Door::Forward(name) | Door::Input(name) = &address.door {
             status.add_input(name, address.place.clone());
         }
     }
@@ -352,7 +358,8 @@ async fn wire(
     ready.start(&inputs);
     if let Some(passing) = passing {
         // Who passed them has let go of the data directory, after them.
-        ready.adopt(passing.await.unwrap_or_default());
+        let passed = passing.await.unwrap_or_default();
+        ready.adopt(passed);
     }
     for tls in ready.tls.iter().cloned() {
         ticks.tasks.spawn(tls.watch(ticks.draining.clone()));

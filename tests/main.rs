@@ -14,6 +14,7 @@ mod gateway {
     mod fairness;
     mod forward;
     mod full;
+    mod handover;
     mod join;
     mod json;
     mod letters;

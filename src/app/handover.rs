@@ -2,12 +2,16 @@
 //!
 //! ```text
 //! new   run --take-over: connects to DATA/handover.sock, asks, gets every listening socket (SCM_RIGHTS)
-//! old   sends them, then stops: accepts no more, reads what its connections hold, passes on those whose peers would lose
-//!       what they write next (TCP without acks), lets go of the data directory
+//! new   binds what it listens on besides; when nothing can go wrong there any more, it says so
+//! old   stops: accepts no more, reads what its connections hold, passes on those whose peers would lose what they write
+//!       next (TCP without acks), lets go of the data directory
 //! new   waits for the data directory, then reads; peers that connected meanwhile were waiting in the kernel
 //! ```
 //!
 //! One passed connection: its socket with `input len u8 | address len u8 | unread len u32`, big end first, then those.
+//!
+//! A successor that ends before it says so (a port is taken, a certificate is not there) changes nothing: the old one
+//! runs on.
 //!
 //! The socket lies in the data directory, which is the gateway's own; a peer of another user than ours or root is refused.
 
@@ -28,6 +32,7 @@ use rustix::net::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::inherited::Inherited;
@@ -35,10 +40,13 @@ use crate::base::shutdown::Passed;
 
 const FILE: &str = "handover.sock";
 const QUESTION: &[u8; 16] = b"take over, v.1.\n";
+const CONFIRMATION: &[u8; 1] = b"!";
 /// What one message can carry (`SCM_MAX_FD`).
 const SOCKETS: usize = 253;
 /// The other side is a program that has nothing else to do.
 const ANSWER: Duration = Duration::from_secs(5);
+/// It binds sockets and looks names up.
+const BINDING: Duration = Duration::from_secs(30);
 
 /// The old gateway's side.
 pub(super) struct HandOver {
@@ -66,25 +74,32 @@ impl HandOver {
         Ok(HandOver { listener, path, sockets })
     }
 
-    /// Resolves when a successor has all sockets, with the way to it.
+    /// Resolves when a successor has all sockets and can take our place, with the way to it.
     pub(super) async fn handed(&self) -> UnixStream {
         loop {
             let asked = async {
-                let (stream, _) = self.listener.accept().await?;
-                let answered = tokio::time::timeout(ANSWER, self.answer(stream)).await;
-                answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+                let (mut stream, _) = self.listener.accept().await?;
+                let answered = tokio::time::timeout(ANSWER, self.answer(&mut stream)).await;
+                answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
+                let mut confirmation = [0; CONFIRMATION.len()];
+                match tokio::time::timeout(BINDING, stream.read_exact(&mut confirmation)).await {
+                    Ok(Ok(_)) if confirmation == *CONFIRMATION => Ok(stream),
+                    _ => Err(io::Error::other("it got them and did not start; its log says why")),
+                }
             };
             match asked.await {
                 Ok(stream) => return stream,
                 Err(error) => {
-                    tracing::warn!("another program asked for our sockets and did not get them: {error}");
+                    tracing::warn!(
+                        "another program asked for our sockets and does not take our place: {error}"
+                    );
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
     }
 
-    async fn answer(&self, mut stream: UnixStream) -> io::Result<UnixStream> {
+    async fn answer(&self, stream: &mut UnixStream) -> io::Result<()> {
         let peer = stream.peer_cred()?.uid();
         if peer != 0 && peer != rustix::process::geteuid().as_raw() {
             return Err(io::Error::new(ErrorKind::PermissionDenied, format!("it runs as user {peer}")));
@@ -96,8 +111,7 @@ impl HandOver {
         }
         let sockets: Vec<BorrowedFd<'_>> = self.sockets.iter().map(AsFd::as_fd).collect();
         let count = [sockets.len() as u8];
-        stream.async_io(Interest::WRITABLE, || send(&stream, &count, &sockets)).await?;
-        Ok(stream)
+        stream.async_io(Interest::WRITABLE, || send(stream, &count, &sockets)).await
     }
 }
 
@@ -206,7 +220,14 @@ fn receive(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<Owne
     Ok((received.bytes, sockets))
 }
 
-/// Asks the gateway that runs on this data directory for its sockets, which makes it go. Nothing when none runs there.
+/// Says that we can take the place of the gateway at the other end. What it passes on is there when it has ended.
+pub(super) async fn confirm(mut predecessor: UnixStream) -> io::Result<JoinHandle<Vec<Passed>>> {
+    predecessor.write_all(CONFIRMATION).await?;
+    Ok(tokio::spawn(take_passed(predecessor)))
+}
+
+/// Asks the gateway that runs on this data directory for its sockets; it goes when the start that gets them is sure to
+/// listen. Nothing when none runs there.
 pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
     let path = data_dir.join(FILE);
     let mut stream = match UnixStream::connect(&path).await {
@@ -214,6 +235,8 @@ pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
+        // The path is too long for a socket: no gateway can have one there.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot take over from {}", path.display())),
     };
     let asked = async {
@@ -222,10 +245,10 @@ pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
         let (read, sockets) = stream.async_io(Interest::READABLE, || receive(&stream, &mut count)).await?;
         io::Result::Ok((count.first().copied().filter(|_| read > 0), sockets))
     };
-    match tokio::time::timeout(ANSWER, asked).await {
+    let answer = tokio::time::timeout(ANSWER, asked).await;
+    match answer {
         Ok(Ok((Some(count), sockets))) if sockets.len() == usize::from(count) => {
-            let passing = tokio::spawn(take_passed(stream));
-            Ok(Some(Inherited::from_predecessor(sockets, Some(passing))))
+            Ok(Some(Inherited::from_predecessor(sockets, Some(stream))))
         }
         Ok(Ok((None, _))) => {
             bail!("the gateway that runs on {} refused to hand over; its log says why", data_dir.display())
@@ -256,7 +279,12 @@ mod tests {
             let mut nothing = Vec::new();
             let _ = stream.read_to_end(&mut nothing).await;
             assert!(nothing.is_empty());
-            take_over(dir.path()).await.unwrap().unwrap()
+            // Nor one that does not get as far as to listen.
+            drop(take_over(dir.path()).await.unwrap().unwrap());
+            let mut inherited = take_over(dir.path()).await.unwrap().unwrap();
+            assert!(inherited.has_predecessor());
+            inherited.succeed().await.unwrap();
+            inherited
         };
         let (_, mut inherited) = tokio::join!(old.handed(), strange);
         drop(old);
@@ -264,5 +292,14 @@ mod tests {
         assert_eq!(inherited.tcp(address).unwrap().local_addr().unwrap(), address);
         // Its file is gone with it.
         assert!(take_over(dir.path()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn nobody_runs_where_no_socket_can_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir.path().join("d".repeat(120));
+        fs::create_dir(&long).unwrap();
+        assert!(HandOver::open(&long, Vec::new()).is_err());
+        assert!(take_over(&long).await.unwrap().is_none());
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use super::descriptors;
 use super::doors::{InputDoors, Opened};
 use crate::base::shutdown::{Passed, Stop};
 use crate::base::tls::ServerTls;
@@ -112,8 +113,9 @@ impl Inputs {
             }
             InputKind::Docker(plan) => {
                 let (intake, positions) = (shared.intake.clone(), shared.positions.clone());
-                let files = Arc::new(DockerFiles::new(name, plan.clone(), intake, positions));
-                self.tasks.push(Box::pin(files.run(shared.stop.clone())));
+                let open = descriptors::for_files(descriptors::raise());
+                let files = DockerFiles::new(name, plan.clone(), intake, positions).with_open_files(open);
+                self.tasks.push(Box::pin(Arc::new(files).run(shared.stop.clone())));
                 Ok(())
             }
         }

@@ -285,6 +285,10 @@ impl Chain {
         let alone = self.generations.len() == 1;
         let Some(front) = self.generations.front_mut() else { return Ok(Filled::Idle) };
         if !front.open(&self.base, &self.open)? {
+            // All of it that was ever seen is read, and it went with its directory.
+            if alone && self.is_gone && !front.gzip && front.lag() == 0 {
+                return Ok(Filled::Ended);
+            }
             self.losses.lost.increment(1);
             tracing::warn!(
                 file = %front.path().display(),

@@ -46,6 +46,19 @@ struct Waiting {
     since: Instant,
 }
 
+/// What a connection that ended had read and not yet seen stored.
+pub struct Unstored(VecDeque<Waiting>);
+
+impl Unstored {
+    pub async fn wait(&mut self) -> Result<(), WindowError> {
+        while let Some(oldest) = self.0.front_mut() {
+            oldest.receipt.stored().await?;
+            self.0.pop_front();
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum WindowError {
     #[error(transparent)]
@@ -153,21 +166,16 @@ impl<W: AsyncWrite + Unpin> Window<W> {
         Ok(())
     }
 
-    /// Waits until everything is stored.
-    pub async fn settle_all(&mut self) -> Result<(), WindowError> {
-        while !self.waiting.is_empty() {
-            self.progress().await?;
-        }
-        Ok(())
-    }
-
-    pub fn into_writer(self) -> W {
-        self.writer
+    /// What is written to, and what waits to be stored. Acks are given up.
+    pub fn into_parts(self) -> (W, Unstored) {
+        (self.writer, Unstored(self.waiting))
     }
 
     /// Waits until everything is stored and every ack is written, then says `last_word` and nothing more.
     pub async fn finish(&mut self, last_word: &[u8]) -> Result<(), WindowError> {
-        self.settle_all().await?;
+        while !self.waiting.is_empty() {
+            self.progress().await?;
+        }
         self.out.extend_from_slice(last_word);
         while self.unwritten() > 0 {
             self.progress().await?;

@@ -137,6 +137,7 @@ impl Outlive {
         self.0.store(true, Ordering::Release);
     }
 
+    /// They are ours alone.
     pub fn clear(&self) {
         self.0.store(false, Ordering::Release);
     }

@@ -178,9 +178,19 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             }
         };
         if matches!(ended, Ok(Next::Pass)) {
-            self.window.settle_all().await?;
             let (read, unread) = self.reader.into_parts();
-            return Ok(Some(Left { read, write: self.window.into_writer(), unread }));
+            let (write, mut stored) = self.window.into_parts();
+            stored.wait().await?;
+            return Ok(Some(Left { read, write, unread }));
+        }
+        if matches!(ended, Ok(Next::Close)) && !self.has_acks {
+            // What the peer writes from now on is lost, and the sooner its socket fails the less that is.
+            self.reader.forget();
+            drop(self.reader);
+            let (write, mut stored) = self.window.into_parts();
+            drop(write);
+            stored.wait().await?;
+            return Ok(None);
         }
         if self.window.is_empty() && !self.hurried && matches!(ended, Ok(Next::Left)) {
             self.acks_were_read();
