@@ -150,6 +150,11 @@ impl SocketFile {
         &self.path
     }
 
+    /// Whether the socket goes on without us.
+    pub fn outlives(&self) -> bool {
+        self.outlive.is_set()
+    }
+
     /// Removes it, unless another one stands there by now.
     fn remove(&self) {
         let ours = fs::symlink_metadata(&self.path).is_ok_and(|file| {
@@ -163,7 +168,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if !self.outlive.is_set() {
+        if !self.outlives() {
             self.remove();
         }
     }
