@@ -29,7 +29,8 @@ class Driver:
     options: dict  # of --log-opt; {names} are the Place's
     input: str  # which of the Place's inputs it needs
     lossless: tuple = (STEADY,)  # disturbances that may lose nothing
-    once: tuple = (STEADY, TAKE_OVER, GRACEFUL)  # ... that may double nothing
+    # ... that may double nothing. After a kill a LogGroup that was on its way is sent again.
+    once: tuple = (STEADY, TAKE_OVER, GRACEFUL)
     try_all: bool = False  # one of those that are put through every disturbance also in a short run
     fields: frozenset = ALWAYS
     full_id: bool = True  # container_id has 64 digits, else 12
@@ -115,11 +116,11 @@ FORMATS = (None, "rfc3164", "rfc5424", "rfc5424micro")
 
 DRIVERS = [
     _fluentd("tcp", "127.0.0.1:{forward}", (STEADY,), try_all=True),
-    _fluentd("tcp ack", "127.0.0.1:{forward}", OVER_ALL, streams=1, try_all=True, options=ACK, once=OVER_ALL),
-    _fluentd("tcp async ack", "127.0.0.1:{forward}", OVER_ALL, options={**ACK, **ASYNC}, once=OVER_ALL),
+    _fluentd("tcp ack", "127.0.0.1:{forward}", OVER_ALL, streams=1, try_all=True, options=ACK),
+    _fluentd("tcp async ack", "127.0.0.1:{forward}", OVER_ALL, options={**ACK, **ASYNC}),
     _fluentd("unix", "unix://{forward_unix}", OVER_RESTARTS, try_all=True),
     _fluentd("unix async", "unix://{forward_unix}", OVER_RESTARTS, options=ASYNC),
-    _fluentd("unix ack", "unix://{forward_unix}", OVER_ALL, streams=1, try_all=True, options=ACK, once=OVER_ALL),
+    _fluentd("unix ack", "unix://{forward_unix}", OVER_ALL, streams=1, try_all=True, options=ACK),
     *(_syslog("udp", "udp://127.0.0.1:{syslog}", form, (STEADY, TAKE_OVER), try_all=not form) for form in FORMATS),
     *(_syslog("tcp", "tcp://127.0.0.1:{syslog}", form, try_all=not form) for form in FORMATS),
     *(_syslog("tls", "tcp+tls://127.0.0.1:{syslog_tls}", form, options=TLS, try_all=form == "rfc5424micro") for form in FORMATS),

@@ -10,6 +10,7 @@ hold, or the test fails; the rest is recorded. The tables are printed and kept i
 
 import concurrent.futures
 import contextlib
+import shutil
 import time
 
 from harness import docker
@@ -32,12 +33,16 @@ def around(case):
     return docker.around(case, live_restore=True, environment=ENGINE_ENVIRONMENT)
 
 
+def row_name(driver, disturbance):
+    return f"{driver.name} {disturbance}".replace(" ", "-")
+
+
 class Row:
     """One driver, one disturbance: a gateway of its own and four containers."""
 
     def __init__(self, case, engine, authority, driver, disturbance):
         self.engine, self.driver, self.disturbance, self.each = engine, driver, disturbance, case.size(SHORT, LONG)
-        self.name = f"{driver.name} {disturbance}".replace(" ", "-")
+        self.name = row_name(driver, disturbance)
         self.mount = case.short_directory()
         self.place = Place(case, driver, self.name, self.mount, authority, engine)
         self.gateway = self.place.gateway
@@ -150,11 +155,13 @@ def run_table(case, engine, disturbance, drivers, at_once=AT_ONCE):
 
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         for driver, outcome in zip(drivers, pool.map(one, drivers)):
+            found = [f"{driver.name}: {outcome}"]
             if isinstance(outcome, Account):
                 rows.append((driver.name, outcome))
-                wrong += broken(driver, disturbance, outcome)
-            else:
-                wrong.append(f"{driver.name}: {outcome}")
+                found = list(broken(driver, disturbance, outcome))
+            wrong += found
+            if not found:  # only the logs of bad rows are shown
+                shutil.rmtree(case.directory / row_name(driver, disturbance), ignore_errors=True)
     lines = table(f"{disturbance}, {case.size(SHORT, LONG) * CONTAINERS:,} numbered lines a row", rows)
     results = case.work / "results"
     results.mkdir(exist_ok=True)

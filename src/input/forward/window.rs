@@ -32,6 +32,8 @@ pub struct Window<W> {
     written: usize,
     /// The peer does not read its acks.
     muted: bool,
+    /// The peer never asked for an ack.
+    silent: bool,
     acks: Counter,
     unread: Counter,
     latency: Histogram,
@@ -77,6 +79,7 @@ impl<W: AsyncWrite + Unpin> Window<W> {
             out: Vec::new(),
             written: 0,
             muted: false,
+            silent: true,
             acks,
             unread,
             latency,
@@ -94,6 +97,7 @@ impl<W: AsyncWrite + Unpin> Window<W> {
         since: Instant,
     ) {
         self.bytes += bytes;
+        self.silent &= count == 0;
         // Without acks only the latest receipt matters: an earlier one resolves before it.
         if acks.is_empty()
             && let Some(last) = self.waiting.back_mut()
@@ -190,6 +194,21 @@ impl<W: AsyncWrite + Unpin> Window<W> {
         }
     }
 
+    /// Whether the peer has waited for no ack so far.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Lets go of the connection's writing side, and then waits until everything is stored.
+    pub async fn close(self) -> Result<(), WindowError> {
+        let Window { writer, waiting, .. } = self;
+        drop(writer);
+        for mut each in waiting {
+            each.receipt.stored().await?;
+        }
+        Ok(())
+    }
+
     /// One step: an ack written in part or whole, or the oldest receipt resolved. Pending for ever when nothing waits.
     /// Cancelling it between steps loses nothing.
     async fn progress(&mut self) -> Result<(), WindowError> {
@@ -283,6 +302,17 @@ mod tests {
         window.push(Receipt::nothing(), budget.empty_grant(), 0, vec![7; 512], 1, Instant::now());
         window.finish(b"").await.unwrap();
         drop(peer);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_waits_for_no_ack_is_let_go_at_once() {
+        let (ours, mut peer) = tokio::io::duplex(1024);
+        let mut window = window(ours);
+        let budget = Budget::new(1 << 20);
+        window.push(Receipt::nothing(), budget.empty_grant(), 0, Vec::new(), 0, Instant::now());
+        assert!(window.is_silent());
+        window.close().await.unwrap();
+        assert_eq!(peer.read(&mut [0; 1]).await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -176,7 +176,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if !self.outlive.is_set() {
+        if !self.outlives() {
             self.remove();
         }
     }

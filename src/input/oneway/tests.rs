@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::DatagramSocket;
 use crate::base::shutdown::Stop;
 use crate::config::plan::OnFull;
-use crate::input::listener::{Connection, Gate, GateSettings, Peer, Socket, SocketFile, Stream};
+use crate::input::listener::{Connection, Gate, GateSettings, Outlive, Peer, Socket, SocketFile, Stream};
 use house::{House, Lines};
 
 pub(super) mod house;
@@ -423,4 +423,30 @@ async fn unix_datagrams_may_be_large_and_a_stop_loses_none() {
     assert!(house.texts().await[1..] == numbered(written), "not all {written} lines");
     assert_eq!(house.intake.budget.used(), 0);
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_socket_that_a_successor_has_takes_datagrams_after_our_stop() {
+    let house = House::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let ours = blocking::UnixDatagram::bind(&path).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let theirs = ours.try_clone().unwrap();
+    let outlive = Outlive::default();
+    let file = SocketFile::new(&path, outlive.clone()).unwrap();
+    let ours = DatagramSocket::Unix(UnixDatagram::from_std(ours).unwrap(), file);
+    let stop = Stop::default();
+    let served = tokio::spawn(house.oneway().receive(ours, stop.clone()));
+    let sender = blocking::UnixDatagram::unbound().unwrap();
+    sender.connect(&path).unwrap();
+    sender.send(b"one").unwrap();
+    house.wait_for(1).await;
+    outlive.set();
+    stop.draining.cancel();
+    served.await.unwrap();
+    sender.send(b"two").unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!(theirs.recv(&mut buffer).unwrap(), 3);
+    assert_eq!(house.texts().await, ["one"]);
 }

@@ -198,6 +198,14 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         if !self.reader.unread().is_empty() && matches!(ended, Ok(Next::Left)) {
             self.forward.metrics.cut_messages.increment(1);
         }
+        // A peer that waits for no ack learns of our end by a write of its own that fails; whatever it writes until then into
+        // a connection that is still open is lost.
+        let nothing_to_say = self.last_word.is_empty() && self.window.is_silent();
+        if matches!(ended, Ok(Next::Close)) && stop.draining.is_cancelled() && nothing_to_say {
+            let Session { reader, window, .. } = self;
+            drop(reader);
+            return Ok(window.close().await?);
+        }
         // Nothing more is taken, and a peer that is slow to read its last acks must not hold what others wait for.
         self.reader.forget();
         // A peer that is gone cannot take its acks; what it sent is stored all the same.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::house::{intake, plan};
 use super::{recording, requests};
+use crate::config::docker_tag::DockerTag;
 use crate::config::plan::SplunkPlan;
 use crate::input::batcher::Batcher;
 use crate::input::splunk::answer::Code;
@@ -250,8 +251,11 @@ fn sources_have_tags_of_their_own() {
 #[test]
 fn docker_s_raw_texts_lose_a_tag_that_names_a_container() {
     let body = r#"{"event":"web/d88c56f8195b  hello"}{"event":"web/d88c56f8195b "}{"event":"docker.web x"}{"event":"web"}"#;
+    let forms = ["{{.Name}}/{{.ID}}", "docker.{{.Name}}"].map(|form| DockerTag::parse(form).unwrap());
+    let plan = SplunkPlan { container_tags: forms.to_vec(), ..plan() };
     let texts = |docker| -> Vec<String> {
-        events(body, docker).records.into_iter().map(|(shown, _)| shown).collect()
+        let decoded = Bench::new(&plan).events(body.as_bytes(), docker);
+        decoded.records.into_iter().map(|(shown, _)| shown).collect()
     };
     let container = "container_id=d88c56f8195b|container_name=web";
     let whole = [format!("log= hello|{container}"), format!("log=|{container}")];
