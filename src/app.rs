@@ -122,8 +122,17 @@ impl Gateway {
         // Who had these sockets still has the data directory, and lets go of it.
         let patience =
             if inherited.is_empty() || inherited.is_supervised() { Duration::ZERO } else { PREDECESSOR };
+        let predecessor = inherited.take_predecessor();
+        if predecessor.is_some() {
+            // Should we fail, it goes on: the files of its sockets are not ours to remove.
+            outlive.set();
+        }
         let doors = Doors::bind(&plan, &mut inherited, &outlive).await?;
-        let passing = inherited.take_passing();
+        let mut passing = None;
+        if let Some(predecessor) = predecessor {
+            outlive.clear();
+            passing = Some(predecessor.dismiss().await);
+        }
         inherited.close_rest();
         let addresses = doors.addresses(&plan);
         let Doors { operations, log_service, inputs } = doors;

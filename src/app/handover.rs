@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! new   run --take-over: connects to DATA/handover.sock, asks, gets every listening socket (SCM_RIGHTS)
-//! old   sends them, then stops: accepts no more, reads what its connections hold, passes on those whose peers would lose
+//! new   listens where the old one did not, and says that it is ready; one that cannot ends, and the old one goes on
+//! old   stops: accepts no more, reads what its connections hold, passes on those whose peers would lose
 //!       what they write next (TCP without acks), lets go of the data directory
 //! new   waits for the data directory, then reads; peers that connected meanwhile were waiting in the kernel
 //! ```
@@ -28,6 +29,7 @@ use rustix::net::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::inherited::Inherited;
@@ -35,10 +37,13 @@ use crate::base::shutdown::Passed;
 
 const FILE: &str = "handover.sock";
 const QUESTION: &[u8; 16] = b"take over, v.1.\n";
+const READY: &[u8; 6] = b"ready\n";
 /// What one message can carry (`SCM_MAX_FD`).
 const SOCKETS: usize = 253;
 /// The other side is a program that has nothing else to do.
 const ANSWER: Duration = Duration::from_secs(5);
+/// A successor looks names up and reads certificates before it is ready.
+const PREPARING: Duration = Duration::from_secs(60);
 
 /// The old gateway's side.
 pub(super) struct HandOver {
@@ -66,18 +71,26 @@ impl HandOver {
         Ok(HandOver { listener, path, sockets })
     }
 
-    /// Resolves when a successor has all sockets, with the way to it.
+    /// Resolves when a successor has all sockets and is ready, with the way to it.
     pub(super) async fn handed(&self) -> UnixStream {
         loop {
             let asked = async {
                 let (stream, _) = self.listener.accept().await?;
                 let answered = tokio::time::timeout(ANSWER, self.answer(stream)).await;
-                answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+                let mut stream = answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
+                let mut ready = [0; READY.len()];
+                match tokio::time::timeout(PREPARING, stream.read_exact(&mut ready)).await {
+                    Ok(Ok(_)) if ready == *READY => Ok(stream),
+                    Ok(Err(error)) if error.kind() != ErrorKind::UnexpectedEof => Err(error),
+                    _ => Err(io::Error::other("it has them, and could not start")),
+                }
             };
             match asked.await {
                 Ok(stream) => return stream,
                 Err(error) => {
-                    tracing::warn!("another program asked for our sockets and did not get them: {error}");
+                    tracing::warn!(
+                        "another program asked for our sockets and does not take over, so we go on: {error}"
+                    );
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -206,7 +219,22 @@ fn receive(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<Owne
     Ok((received.bytes, sockets))
 }
 
-/// Asks the gateway that runs on this data directory for its sockets, which makes it go. Nothing when none runs there.
+/// The gateway whose sockets we have, and which goes on until we say that we are ready.
+#[derive(Debug)]
+pub(super) struct Predecessor(UnixStream);
+
+impl Predecessor {
+    /// Makes it go; gives the connections that it passes on, once it has gone.
+    pub(super) async fn dismiss(mut self) -> JoinHandle<Vec<Passed>> {
+        if let Err(error) = self.0.write_all(READY).await {
+            tracing::debug!(%error, "the gateway that hands over has gone by itself");
+        }
+        tokio::spawn(take_passed(self.0))
+    }
+}
+
+/// Asks the gateway that runs on this data directory for its sockets. It goes on until we listen everywhere, so that it
+/// still runs when we cannot. Nothing when none runs there.
 pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
     let path = data_dir.join(FILE);
     let mut stream = match UnixStream::connect(&path).await {
@@ -224,8 +252,7 @@ pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
     };
     match tokio::time::timeout(ANSWER, asked).await {
         Ok(Ok((Some(count), sockets))) if sockets.len() == usize::from(count) => {
-            let passing = tokio::spawn(take_passed(stream));
-            Ok(Some(Inherited::from_predecessor(sockets, Some(passing))))
+            Ok(Some(Inherited::from_predecessor(sockets, Some(Predecessor(stream)))))
         }
         Ok(Ok((None, _))) => {
             bail!("the gateway that runs on {} refused to hand over; its log says why", data_dir.display())
@@ -244,7 +271,7 @@ mod tests {
     use std::net::TcpListener;
 
     #[tokio::test]
-    async fn a_successor_gets_every_socket_and_a_stranger_none() {
+    async fn a_successor_that_is_ready_gets_every_socket_and_a_stranger_none() {
         let dir = tempfile::tempdir().unwrap();
         assert!(take_over(dir.path()).await.unwrap().is_none());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -256,7 +283,11 @@ mod tests {
             let mut nothing = Vec::new();
             let _ = stream.read_to_end(&mut nothing).await;
             assert!(nothing.is_empty());
-            take_over(dir.path()).await.unwrap().unwrap()
+            // One that cannot start is none.
+            drop(take_over(dir.path()).await.unwrap().unwrap());
+            let mut inherited = take_over(dir.path()).await.unwrap().unwrap();
+            let _ = inherited.take_predecessor().unwrap().dismiss().await;
+            inherited
         };
         let (_, mut inherited) = tokio::join!(old.handed(), strange);
         drop(old);

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
 use rustix::net::{AddressFamily, SocketType, sockopt};
-use tokio::task::JoinHandle;
 
-use crate::base::shutdown::Passed;
+use super::handover::Predecessor;
 
 /// Sockets by what they are bound to.
 #[derive(Debug, Default)]
@@ -21,8 +20,8 @@ pub struct Inherited {
     sockets: Vec<Held>,
     /// Who opened them keeps them open when we go.
     supervised: bool,
-    /// Connections that come while the predecessor ends.
-    passing: Option<JoinHandle<Vec<Passed>>>,
+    /// Who has them as well, until it is told to go.
+    predecessor: Option<Predecessor>,
 }
 
 #[derive(Debug)]
@@ -63,11 +62,8 @@ impl Inherited {
     }
 
     /// Of sockets whose former owner goes.
-    pub(super) fn from_predecessor(
-        sockets: Vec<OwnedFd>,
-        passing: Option<JoinHandle<Vec<Passed>>>,
-    ) -> Inherited {
-        let mut inherited = Inherited { passing, ..Inherited::default() };
+    pub(super) fn from_predecessor(sockets: Vec<OwnedFd>, predecessor: Option<Predecessor>) -> Inherited {
+        let mut inherited = Inherited { predecessor, ..Inherited::default() };
         sockets.into_iter().for_each(|socket| inherited.add(socket));
         inherited
     }
@@ -81,9 +77,8 @@ impl Inherited {
         self.sockets.is_empty()
     }
 
-    /// What gives the connections that were passed on, once the predecessor has ended.
-    pub(super) fn take_passing(&mut self) -> Option<JoinHandle<Vec<Passed>>> {
-        self.passing.take()
+    pub(super) fn take_predecessor(&mut self) -> Option<Predecessor> {
+        self.predecessor.take()
     }
 
     fn add(&mut self, socket: OwnedFd) {
