@@ -191,8 +191,11 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         // Nothing more is taken, and a peer that is slow to read its last acks must not hold what others wait for.
         self.reader.forget();
         // A peer that is gone cannot take its acks; what it sent is stored all the same.
+        // Lingering lets the peer read its acks. One that asks for none would only go on writing, and lose it all: the sooner
+        // it is refused, the sooner it comes back.
+        let is_owed = self.has_acks || !self.last_word.is_empty() || !matches!(ended, Ok(Next::Close));
         match self.window.finish(self.last_word).await {
-            Ok(()) if !matches!(ended, Ok(Next::Left) | Err(SessionError::Read(_))) => {
+            Ok(()) if is_owed && !matches!(ended, Ok(Next::Left) | Err(SessionError::Read(_))) => {
                 let discarding = self.reader.discard(self.forward.plan.linger_timeout);
                 tokio::select! {
                     () = discarding => {}
