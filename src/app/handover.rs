@@ -267,7 +267,7 @@ mod tests {
     use std::net::TcpListener;
 
     #[tokio::test]
-    async fn a_successor_gets_every_socket_and_a_stranger_none() {
+    async fn a_successor_that_is_ready_gets_every_socket_and_a_stranger_none() {
         let dir = tempfile::tempdir().unwrap();
         assert!(take_over(dir.path()).await.unwrap().is_none());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

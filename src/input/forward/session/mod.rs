@@ -183,7 +183,7 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             stored.wait().await?;
             return Ok(Some(Left { read, write, unread }));
         }
-        if matches!(ended, Ok(Next::Close)) && !self.has_acks {
+        if matches!(ended, Ok(Next::Close)) && !self.has_acks && self.last_word.is_empty() {
             // What the peer writes from now on is lost, and the sooner its socket fails the less that is.
             self.reader.forget();
             drop(self.reader);
