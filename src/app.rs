@@ -166,8 +166,10 @@ impl Gateway {
     }
 
     /// Stops for a successor, which waits for the data directory: what is stored is delivered by it.
-    pub async fn make_way(self) {
+    pub async fn make_way(mut self) {
         self.outlive.set();
+        // Its file would go when the successor has put its own in the same place.
+        self.handover = None;
         let total = self.plan.limits.stop_deadline.min(SUCCESSOR);
         self.stop_within(total).await;
     }

@@ -80,9 +80,12 @@ impl DatagramSocket {
         (got < wanted).then_some(got)
     }
 
-    /// Where the socket can tell its writers that nobody reads any more, it does. What it holds can still be read.
+    /// Where the socket can tell its writers that nobody reads any more, it does. What it holds can still be read. A socket
+    /// that goes on without us would be shut for its next reader, too.
     pub(super) fn shut_read(&self) {
-        if let DatagramSocket::Unix(socket, _) = self {
+        if let DatagramSocket::Unix(socket, file) = self
+            && !file.outlives_us()
+        {
             let _ = socket.shutdown(Shutdown::Read);
         }
     }
