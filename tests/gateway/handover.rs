@@ -47,10 +47,10 @@ async fn a_successor_that_cannot_listen_changes_nothing_and_the_next_one_succeed
     let good = plan(dir.path(), "good.yaml", |text| text);
     let inherited = ask(&old).await;
     let starting = tokio::spawn(Gateway::start_with(good, None, inherited));
-    timeout(PATIENCE, handed).await.unwrap().unwrap();
+    let successor = timeout(PATIENCE, handed).await.unwrap().unwrap();
     let Ok(old) = Arc::try_unwrap(old).map_err(drop) else { panic!("somebody holds it") };
     let data = old.data();
-    old.gateway.make_way().await;
+    old.gateway.make_way(successor).await;
     let gateway = timeout(PATIENCE, starting).await.unwrap().unwrap().unwrap();
     let mut stream = UnixStream::connect(&socket).await.unwrap();
     stream.write_all(b"\x93\xa1t\xce\x6a\x00\x00\x00\x81\xa1a\xa1b").await.unwrap();
