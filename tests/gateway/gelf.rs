@@ -59,7 +59,8 @@ async fn send_udp(gateway: &TestGateway, input: &str, datagrams: &[Vec<u8>]) {
 async fn a_container_s_lines_have_one_shape_however_they_are_packed() {
     let gateway = start(&config("gelf", "", "")).await;
     let long = long();
-    let packings: [fn(&[u8]) -> Vec<u8>; 3] = [<[u8]>::to_vec, gzip, zlib];
+    type Packing = fn(&[u8]) -> Vec<u8>;
+    let packings: [Packing; 3] = [<[u8]>::to_vec, gzip, zlib];
     let lines = |at: u32| [stdout(10 * at, "hello"), stderr(10 * at + 1, "oops"), stdout(10 * at + 2, &long)];
     let mut number = 0;
     for (at, pack) in (0..).zip(packings) {

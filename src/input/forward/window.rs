@@ -201,12 +201,9 @@ impl<W: AsyncWrite + Unpin> Window<W> {
 
     /// Lets go of the connection's writing side, and then waits until everything is stored.
     pub async fn close(self) -> Result<(), WindowError> {
-        let Window { writer, waiting, .. } = self;
+        let (writer, mut unstored) = self.into_parts();
         drop(writer);
-        for mut each in waiting {
-            each.receipt.stored().await?;
-        }
-        Ok(())
+        unstored.wait().await
     }
 
     /// One step: an ack written in part or whole, or the oldest receipt resolved. Pending for ever when nothing waits.
@@ -312,7 +309,7 @@ mod tests {
         window.push(Receipt::nothing(), budget.empty_grant(), 0, Vec::new(), 0, Instant::now());
         assert!(window.is_silent());
         window.close().await.unwrap();
-        assert_eq!(peer.read(&mut [0; 1]).await.unwrap(), 0);
+        assert_eq!(tokio::io::AsyncReadExt::read(&mut peer, &mut [0; 1]).await.unwrap(), 0);
     }
 
     #[tokio::test]

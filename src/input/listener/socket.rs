@@ -176,7 +176,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if !self.outlives() {
+        if !self.outlives_us() {
             self.remove();
         }
     }

@@ -309,7 +309,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 None => ack::append(&mut self.acks, id, chunk.text),
             }
             self.ack_count += 1;
-            self.has_acks = true;
         }
     }
 

@@ -102,8 +102,6 @@ pub struct Session<R, W> {
     /// A rewritten tag.
     scratch: Vec<u8>,
     received: bool,
-    /// The peer has asked for an ack.
-    has_acks: bool,
     /// Bytes taken since others had their turn.
     turn_bytes: usize,
     /// Acks were written before all was read that had come: what is read next may have been sent before them.
@@ -158,7 +156,6 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             owed: None,
             scratch: Vec::new(),
             received: false,
-            has_acks: false,
             turn_bytes: 0,
             hurried: false,
             last_word: b"",
@@ -183,15 +180,6 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             stored.wait().await?;
             return Ok(Some(Left { read, write, unread }));
         }
-        if matches!(ended, Ok(Next::Close)) && !self.has_acks && self.last_word.is_empty() {
-            // What the peer writes from now on is lost, and the sooner its socket fails the less that is.
-            self.reader.forget();
-            drop(self.reader);
-            let (write, mut stored) = self.window.into_parts();
-            drop(write);
-            stored.wait().await?;
-            return Ok(None);
-        }
         if self.window.is_empty() && !self.hurried && matches!(ended, Ok(Next::Left)) {
             self.acks_were_read();
         }
@@ -204,7 +192,8 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         if matches!(ended, Ok(Next::Close)) && stop.draining.is_cancelled() && nothing_to_say {
             let Session { reader, window, .. } = self;
             drop(reader);
-            return Ok(window.close().await?);
+            window.close().await?;
+            return Ok(None);
         }
         // Nothing more is taken, and a peer that is slow to read its last acks must not hold what others wait for.
         self.reader.forget();
@@ -269,7 +258,7 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
 
     /// Whether the peer would lose what it writes after our end: it asks for no acks, and TCP tells it too late.
     fn can_be_passed(&self) -> bool {
-        self.reader.inner().is_plain_tcp() && !self.has_acks && !self.forward.is_secured()
+        self.reader.inner().is_plain_tcp() && self.window.is_silent() && !self.forward.is_secured()
     }
 
     fn acks_were_read(&mut self) {
