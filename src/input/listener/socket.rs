@@ -150,6 +150,11 @@ impl SocketFile {
         &self.path
     }
 
+    /// Whether the socket goes on without us.
+    pub(in crate::input) fn outlives(&self) -> bool {
+        self.outlive.is_set()
+    }
+
     /// Removes it, unless another one stands there by now.
     fn remove(&self) {
         let ours = fs::symlink_metadata(&self.path).is_ok_and(|file| {

@@ -80,9 +80,12 @@ impl DatagramSocket {
         (got < wanted).then_some(got)
     }
 
-    /// Where the socket can tell its writers that nobody reads any more, it does. What it holds can still be read.
+    /// Where the socket can tell its writers that nobody reads any more, it does. What it holds can still be read. One that
+    /// goes on without us stays as it is: it is the same socket for whoever has it next.
     pub(super) fn shut_read(&self) {
-        if let DatagramSocket::Unix(socket, _) = self {
+        if let DatagramSocket::Unix(socket, file) = self
+            && !file.outlives()
+        {
             let _ = socket.shutdown(Shutdown::Read);
         }
     }
