@@ -8,7 +8,8 @@
 //! A line ends with its last piece, with the next line of the same container and stream (the engine drops pieces in its
 //! non-blocking mode), or after the join time-out, because the end of a container may cut its last line for ever. What
 //! ends without its last piece carries `__partial__: true`, and pieces that come later start a line of their own. A line
-//! that grows past the longest allowed is emitted at once, named in `__cut__`; the rest of it is dropped and counted.
+//! that grows past the longest allowed is emitted at once, named in `__cut__`; the rest of it is dropped and counted,
+//! but where pieces have no ids: there what comes behind the cut is a line of its own.
 
 mod line;
 mod piece;

@@ -170,7 +170,7 @@ fn pieces_of_two_senders_at_one_address_do_not_mix() {
 /// A line that waited for the timer and the one behind it are two, whatever their pieces are numbered.
 #[tokio::test]
 async fn pieces_of_two_lines_come_back_as_two() {
-    for marks in [Marks::Fields, Marks::Length] {
+    for marks in [Marks::Fields, Marks::LengthAndTime] {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::open(crate::journal::Options::new(dir.path())).unwrap();
         let joiner = Joiner::new(journal.clone(), HashMap::new());
