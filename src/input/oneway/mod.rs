@@ -17,7 +17,7 @@ mod peer;
 mod peers;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::net::SocketAddr;
 use std::ops::Range;
