@@ -35,9 +35,9 @@ async fn a_successor_that_cannot_listen_changes_nothing_and_the_next_one_succeed
         let old = old.clone();
         async move { old.gateway.handed_over().await }
     });
+    let one = format!("'unix:{}'", socket.display());
     let broken = plan(dir.path(), "broken.yaml", |text| {
-        text.replace("listen: 'unix:", &format!("listen: ['unix:{}/no/s', 'unix:", dir.path().display()))
-            .replace("/s' }", "/s'] }")
+        text.replace(&one, &format!("[{one}, 'unix:{}/no/s']", dir.path().display()))
     });
     let refused = Gateway::start_with(broken, None, ask(&old).await).await.err().unwrap();
     assert!(format!("{refused:#}").contains("directory is not there"), "{refused:#}");

@@ -41,7 +41,7 @@ async fn containers_whose_buffer_is_full_hold_no_budget() {
     let house = House::with(|plan, _| {
         for buffer in &mut plan.buffers {
             buffer.on_full = OnFull::Block;
-            buffer.max_bytes = 64 << 10;
+            buffer.max_bytes = 4 << 10;
         }
     });
     let line = format!("{}\n", "x".repeat(10_000));
