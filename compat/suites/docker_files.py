@@ -7,6 +7,8 @@ container's back; a container that is removed takes its files with it, at once; 
 
 import contextlib
 import dataclasses
+import os
+import pathlib
 import time
 
 from harness.delivery import table
@@ -297,7 +299,13 @@ def test_container_removed_while_it_is_read(case, engine):
 
     wait_until("all lines", lambda: sum(map(len, came().values())) >= 12_000)
     equal("lines", came(), {name: [str(n) for n in range(1, 3001)] for name in names})
-    wait_until("nobody is followed", lambda: files.gateway.metric("sluicegate_files_open") == 0)
+    wait_until("no removed file is held open", lambda: not held_open(files.gateway.process.pid))
+
+
+def held_open(pid):
+    """Logs that a process holds open after they were removed."""
+    opened = pathlib.Path(f"/proc/{pid}/fd").iterdir()
+    return [name for name in map(os.readlink, opened) if "/containers/" in name and name.endswith("(deleted)")]
 
 
 def short_lived(case, engine, count=20):
