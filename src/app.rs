@@ -18,12 +18,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, operations};
-use crate::base::shutdown::Stop;
+use crate::base::shutdown::{Passed, Stop};
 use crate::base::tls::ServerTls;
 use crate::config::plan::{InputKind, InputPlan, JoinPlan, Plan};
 use crate::input::budget::Budget;
@@ -71,6 +73,8 @@ const CLOSING: Duration = Duration::from_millis(1500);
 const PREDECESSOR: Duration = Duration::from_secs(90);
 /// A successor waits, and peers with it: reading what connections hold and answering it is all that is worth that.
 const SUCCESSOR: Duration = Duration::from_secs(4);
+/// Connections on their way to a successor.
+const PASSED: usize = 64;
 /// Queues reopened at once: far fewer than the channel of announced destinations holds.
 const REOPENED: usize = 64;
 
@@ -112,13 +116,18 @@ impl Gateway {
     ) -> Result<Gateway> {
         let plan = Arc::new(plan);
         let outlive = Outlive::default();
-        if inherited.is_supervised() {
+        let follows = inherited.has_predecessor();
+        if inherited.is_supervised() || follows {
             outlive.set();
         }
         // Who had these sockets still has the data directory, and lets go of it.
-        let patience =
-            if inherited.is_empty() || inherited.is_supervised() { Duration::ZERO } else { PREDECESSOR };
+        let patience = if follows { PREDECESSOR } else { Duration::ZERO };
         let doors = Doors::bind(&plan, &mut inherited, &outlive).await?;
+        // A failure before this leaves the other gateway as it was, with its sockets and their files.
+        let passing = inherited.succeed().await?;
+        if follows {
+            outlive.clear();
+        }
         inherited.close_rest();
         let addresses = doors.addresses(&plan);
         let Doors { operations, log_service, inputs } = doors;
@@ -134,7 +143,8 @@ impl Gateway {
         let started = match opened.context("opening the data directory").flatten() {
             Ok(data) => {
                 let journal = data.journal.clone();
-                let sockets = Sockets { log_service, inputs, addresses, operations: handle, outlive };
+                let sockets =
+                    Sockets { log_service, inputs, addresses, operations: handle, passing, outlive };
                 let started = wire(plan, status, data, sockets, &ticks).await;
                 if started.is_err() {
                     journal.close().await;
@@ -158,18 +168,31 @@ impl Gateway {
     }
 
     /// Resolves when another gateway has taken our sockets, to take our place: then [`Gateway::make_way`] is due.
-    pub async fn handed_over(&self) {
+    pub async fn handed_over(&self) -> UnixStream {
         match &self.handover {
             Some(handover) => handover.handed().await,
             None => std::future::pending().await,
         }
     }
 
-    /// Stops for a successor, which waits for the data directory: what is stored is delivered by it.
-    pub async fn make_way(self) {
+    /// Stops for a successor, which waits for the data directory: what is stored is delivered by it. `successor` is what
+    /// [`Gateway::handed_over`] gave.
+    pub async fn make_way(mut self, successor: UnixStream) {
+        // At the end of the stop its file would be the successor's.
+        self.handover = None;
         self.outlive.set();
+        let (connections, passed) = mpsc::channel(PASSED);
+        self.inputs.successor.set(connections);
+        let ended = CancellationToken::new();
+        let passing = tokio::spawn(handover::pass_on(successor, passed, ended.clone()));
         let total = self.plan.limits.stop_deadline.min(SUCCESSOR);
-        self.stop_within(total).await;
+        let inputs = self.inputs.clone();
+        let all_passed = async {
+            let _ = tokio::time::timeout(total, inputs.tasks.wait()).await;
+            ended.cancel();
+        };
+        tokio::join!(self.stop_within(total), all_passed);
+        let _ = passing.await;
     }
 
     async fn stop_within(self, total: Duration) {
@@ -252,6 +275,7 @@ struct Sockets {
     addresses: Vec<Address>,
     /// A second handle of the operations port.
     operations: OwnedFd,
+    passing: Option<JoinHandle<Vec<Passed>>>,
     outlive: Outlive,
 }
 
@@ -263,7 +287,7 @@ async fn wire(
     sockets: Sockets,
     ticks: &Stop,
 ) -> Result<Gateway> {
-    let Sockets { log_service, inputs: doors, addresses, operations, outlive } = sockets;
+    let Sockets { log_service, inputs: doors, addresses, operations, passing, outlive } = sockets;
     let Data { identity, journal, duplicates, positions, letters, store } = data;
     status.set_journal(journal.clone());
     let mut service_listener = None;
@@ -307,7 +331,7 @@ async fn wire(
         stop: inputs.clone(),
     };
     for address in &addresses {
-        if let Door::Input(name) = &address.door {
+        if let Door::Forward(name) | Door::Input(name) = &address.door {
             status.add_input(name, address.place.clone());
         }
     }
@@ -332,6 +356,11 @@ async fn wire(
     reopened.into_iter().for_each(|destination| shipping.start(destination));
     ticks.tasks.spawn(start_senders(shipping.clone(), announced, ticks.draining.clone()));
     ready.start(&inputs);
+    if let Some(passing) = passing {
+        // Who passed them has let go of the data directory, after them.
+        let passed = passing.await.unwrap_or_default();
+        ready.adopt(passed);
+    }
     for tls in ready.tls.iter().cloned() {
         ticks.tasks.spawn(tls.watch(ticks.draining.clone()));
     }

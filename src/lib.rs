@@ -1,12 +1,13 @@
 //! Sluicegate, a forwarding gateway for logs.
 //!
-//! Docker's log drivers, Fluent Bit, Fluentd and every fluent-logger send to it; it stores what it acknowledges and
-//! ships it to Alibaba Cloud Log Service, or to the Log Service it carries inside.
+//! Docker's log drivers, Fluent Bit, Fluentd, every fluent-logger, syslog, GELF and Splunk's collector send to it, and it
+//! reads the files of Docker's own drivers; it stores what it acknowledges and ships it to Alibaba Cloud Log Service, or to
+//! the Log Service it carries inside.
 //!
 //! ```text
-//! socket -> input -> Batch -> pipeline -> Fragment -> journal -> output -> PutLogs -> Log Service
-//!             ^                                          |                            (cloud, or embedded)
-//!             `------------ receipt: stored -------------'
+//! socket, FIFO, file -> input -> Batch -> pipeline -> Fragment -> journal -> output -> PutLogs -> Log Service
+//!                         ^                                          |                            (cloud, or embedded)
+//!                         `------------ receipt: stored -------------'
 //! ```
 //!
 //! The house, from the roof down; a room uses only what lies below it:

@@ -3,25 +3,36 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 mod gateway {
+    pub mod drivers;
     pub mod fake_service;
     pub mod harness;
+    pub mod http;
     pub mod peers;
     pub mod watch;
 
     mod buffers;
     mod connections;
+    mod docker_files;
+    mod docker_plugin;
     mod duplicates;
     mod fairness;
     mod forward;
     mod full;
+    mod gelf;
+    mod handover;
     mod join;
     mod json;
     mod letters;
+    mod one_shape;
     mod options;
+    mod restarts;
     mod routes;
     mod running;
     mod seals;
     mod secured;
     mod signals;
+    mod splunk;
+    mod syslog;
+    mod take_over;
     mod verdicts;
 }

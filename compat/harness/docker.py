@@ -49,10 +49,22 @@ class Engine:
             self.process.terminate()
         self.process.wait(60)
         if kill:
-            # containerd dies with its parent, and its pid file stays; what it names would be taken for a containerd
-            wait_until("containerd is gone", lambda: not list(self._left_behind(b"containerd")), 20)
-            (self.root / "exec/containerd/containerd.pid").unlink(missing_ok=True)
+            self._forget_containerd()
         self._start_daemon()
+
+    def _forget_containerd(self):
+        """It dies with a killed daemon; where nobody reaps it at once, the next daemon would wait for its answer."""
+        file = self.root / "exec" / "containerd" / "containerd.pid"
+        status = pathlib.Path(f"/proc/{file.read_text().strip()}/stat")
+
+        def has_ended():
+            try:
+                return status.read_text().rpartition(")")[2].split()[0] in "ZX"
+            except FileNotFoundError:
+                return True
+
+        wait_until("containerd has ended", has_ended)
+        file.unlink()
 
     def _import_image(self):
         archive = self.root / "image.tar"
@@ -128,12 +140,12 @@ class Engine:
         shutil.rmtree(self.root, ignore_errors=True)
         self.log.close()
 
-    def _left_behind(self, *names):
-        """containerd and its shims may outlive a killed dockerd; their command lines name our directory."""
+    def _left_behind(self):
+        """containerd and its shims outlive a killed dockerd; their command lines name our directory."""
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 command = (process / "cmdline").read_bytes().split(b"\0")
-                if command[0].endswith(names or (b"containerd", b"containerd-shim-runc-v2")) and any(
+                if command[0].endswith((b"containerd", b"containerd-shim-runc-v2")) and any(
                     str(self.root).encode() in word for word in command
                 ):
                     yield int(process.name)

@@ -51,8 +51,9 @@ def merged(base, over):
 
 
 class Gateway:
-    def __init__(self, binary, directory, config=None, fixed_ports=False, environment=None, wrapper=()):
+    def __init__(self, binary, directory, config=None, fixed_ports=False, environment=None, wrapper=(), pass_fds=()):
         self.binary, self.directory, self.wrapper = str(binary), pathlib.Path(directory), list(wrapper)
+        self.pass_fds = pass_fds
         self.data_dir = self.directory / "data"
         self.environment = {**os.environ, "NO_COLOR": "1", **(environment or {})}
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ class Gateway:
         self._log = self._log or open(self.directory / "gateway.log", "ab")
         self.process = subprocess.Popen(
             [*self.wrapper, self.binary, *arguments],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log, env=self.environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log, env=self.environment, pass_fds=self.pass_fds,
         )
         self._reader = threading.Thread(target=self._read_lines, args=(self.process, self._log), daemon=True)
         self._reader.start()

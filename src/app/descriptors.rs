@@ -8,6 +8,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// For the journal, the embedded Log Service, senders, and the 512 connections that each of two HTTP ports may have.
 const RESERVED: usize = 1_280;
+/// Enough for as many containers as a machine has, as a rule.
+const FILES: usize = 1_024;
 /// More than any gateway needs; "unlimited" is a number after all.
 const MOST: u64 = 4_000_000;
 
@@ -21,9 +23,15 @@ pub(super) fn raise() -> usize {
     usize::try_from(if raised { wanted } else { before }).unwrap_or(usize::MAX)
 }
 
-/// How many of `limit` open files all connections of inputs together may take. A small limit is halved.
-pub(super) fn for_connections(limit: usize) -> usize {
-    (limit - RESERVED.min(limit / 2)).max(1)
+/// How many of `limit` open files all connections of inputs together may take, where inputs that read files and FIFOs have
+/// `held` of them open. A small limit is halved.
+pub(super) fn for_connections(limit: usize, held: usize) -> usize {
+    (limit - (RESERVED + held).min(limit / 2)).max(1)
+}
+
+/// How many of `limit` open files an input that reads the files or FIFOs of containers holds, as far as it can choose.
+pub(super) fn for_files(limit: usize) -> usize {
+    (limit / 16).clamp(16, FILES)
 }
 
 #[cfg(test)]
@@ -32,9 +40,11 @@ mod tests {
 
     #[test]
     fn connections_leave_files_for_the_rest() {
-        assert_eq!(for_connections(20_000), 18_720);
-        assert_eq!(for_connections(1_024), 512);
-        assert_eq!(for_connections(0), 1);
+        assert_eq!(for_connections(20_000, 0), 18_720);
+        assert_eq!(for_connections(20_000, 2 * for_files(20_000)), 16_672);
+        assert_eq!(for_connections(1_024, for_files(1_024)), 512);
+        assert_eq!(for_connections(0, for_files(0)), 1);
+        assert_eq!((for_files(1_024), for_files(4_096)), (64, 256));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::descriptors;
 use super::inherited::Inherited;
-use crate::config::plan::Plan;
+use crate::config::plan::{InputKind, InputPlan, Plan};
 use crate::input::listener::Outlive;
 
 mod input;
@@ -28,6 +28,8 @@ const BACKLOG: u32 = 1024;
 /// What listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Door {
+    /// An input that `sluicegate send` can send to.
+    Forward(String),
     Input(String),
     LogService,
     Operations,
@@ -36,7 +38,7 @@ pub enum Door {
 impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Door::Input(name) => name,
+            Door::Forward(name) | Door::Input(name) => name,
             Door::LogService => "log service",
             Door::Operations => "operations",
         })
@@ -141,7 +143,10 @@ impl Doors {
         let inputs = plan.inputs.iter().zip(&self.inputs).flat_map(|(input, bound)| {
             let places = bound.doors.iter().map(InputDoor::place);
             places.chain(bound.files.clone().map(Place::Files)).map(|place| Address {
-                door: Door::Input(input.name.clone()),
+                door: match input.kind {
+                    InputKind::Forward(_) => Door::Forward(input.name.clone()),
+                    _ => Door::Input(input.name.clone()),
+                },
                 place,
                 guarded: bound.guarded,
             })
@@ -155,7 +160,9 @@ impl Doors {
 /// The connections that all inputs together may have; said where an input alone could want more.
 fn connections(plan: &Plan) -> Arc<Semaphore> {
     let limit = descriptors::raise();
-    let room = descriptors::for_connections(limit);
+    let reads_files = |input: &&InputPlan| input.kind.connections().is_none();
+    let held = plan.inputs.iter().filter(reads_files).count() * descriptors::for_files(limit);
+    let room = descriptors::for_connections(limit, held);
     for input in &plan.inputs {
         let wanted = input.kind.connections().map_or(0, |connections| connections.max_connections);
         if wanted > room {

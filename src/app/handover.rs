@@ -2,15 +2,23 @@
 //!
 //! ```text
 //! new   run --take-over: connects to DATA/handover.sock, asks, gets every listening socket (SCM_RIGHTS)
-//! old   sends them, then stops: accepts no more, reads what its connections hold, lets go of the data directory
+//! new   binds what it listens on besides; when nothing can go wrong there any more, it says so
+//! old   stops: accepts no more, reads what its connections hold, passes on those whose peers would lose what they write
+//!       next (TCP without acks), lets go of the data directory
 //! new   waits for the data directory, then reads; peers that connected meanwhile were waiting in the kernel
 //! ```
+//!
+//! One passed connection: its socket with `input len u8 | address len u8 | unread len u32`, big end first, then those.
+//!
+//! A successor that ends before it says so (a port is taken, a certificate is not there) changes nothing: the old one
+//! runs on.
 //!
 //! The socket lies in the data directory, which is the gateway's own; a peer of another user than ours or root is refused.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -23,15 +31,22 @@ use rustix::net::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::inherited::Inherited;
+use crate::base::shutdown::Passed;
 
 const FILE: &str = "handover.sock";
 const QUESTION: &[u8; 16] = b"take over, v.1.\n";
+const CONFIRMATION: &[u8; 1] = b"!";
 /// What one message can carry (`SCM_MAX_FD`).
 const SOCKETS: usize = 253;
 /// The other side is a program that has nothing else to do.
 const ANSWER: Duration = Duration::from_secs(5);
+/// It binds sockets and looks names up.
+const BINDING: Duration = Duration::from_secs(30);
 
 /// The old gateway's side.
 pub(super) struct HandOver {
@@ -59,25 +74,32 @@ impl HandOver {
         Ok(HandOver { listener, path, sockets })
     }
 
-    /// Resolves when a successor has all sockets.
-    pub(super) async fn handed(&self) {
+    /// Resolves when a successor has all sockets and can take our place, with the way to it.
+    pub(super) async fn handed(&self) -> UnixStream {
         loop {
             let asked = async {
-                let (stream, _) = self.listener.accept().await?;
-                let answered = tokio::time::timeout(ANSWER, self.answer(stream)).await;
-                answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+                let (mut stream, _) = self.listener.accept().await?;
+                let answered = tokio::time::timeout(ANSWER, self.answer(&mut stream)).await;
+                answered.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))?;
+                let mut confirmation = [0; CONFIRMATION.len()];
+                match tokio::time::timeout(BINDING, stream.read_exact(&mut confirmation)).await {
+                    Ok(Ok(_)) if confirmation == *CONFIRMATION => Ok(stream),
+                    _ => Err(io::Error::other("it got them and did not start; its log says why")),
+                }
             };
             match asked.await {
-                Ok(()) => return,
+                Ok(stream) => return stream,
                 Err(error) => {
-                    tracing::warn!("another program asked for our sockets and did not get them: {error}");
+                    tracing::warn!(
+                        "another program asked for our sockets and does not take our place: {error}"
+                    );
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         }
     }
 
-    async fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
+    async fn answer(&self, stream: &mut UnixStream) -> io::Result<()> {
         let peer = stream.peer_cred()?.uid();
         if peer != 0 && peer != rustix::process::geteuid().as_raw() {
             return Err(io::Error::new(ErrorKind::PermissionDenied, format!("it runs as user {peer}")));
@@ -88,7 +110,8 @@ impl HandOver {
             return Err(io::Error::new(ErrorKind::InvalidData, "it did not ask as a gateway asks"));
         }
         let sockets: Vec<BorrowedFd<'_>> = self.sockets.iter().map(AsFd::as_fd).collect();
-        stream.async_io(Interest::WRITABLE, || send(&stream, &sockets)).await
+        let count = [sockets.len() as u8];
+        stream.async_io(Interest::WRITABLE, || send(stream, &count, &sockets)).await
     }
 }
 
@@ -98,37 +121,113 @@ impl Drop for HandOver {
     }
 }
 
-fn send(stream: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Passes connections on until there are no more.
+pub(super) async fn pass_on(
+    mut stream: UnixStream,
+    mut connections: mpsc::Receiver<Passed>,
+    ended: CancellationToken,
+) {
+    loop {
+        let passed = tokio::select! {
+            biased;
+            passed = connections.recv() => passed,
+            () = ended.cancelled() => {
+                connections.close();
+                connections.recv().await
+            }
+        };
+        let Some(passed) = passed else { return };
+        if let Err(error) = pass(&mut stream, &passed).await {
+            tracing::warn!(input = %passed.input, peer = %passed.peer, "a connection could not be passed on: {error}");
+            return;
+        }
+    }
+}
+
+async fn pass(stream: &mut UnixStream, passed: &Passed) -> io::Result<()> {
+    let peer = passed.peer.to_string();
+    let mut head = vec![passed.input.len() as u8, peer.len() as u8];
+    head.extend_from_slice(&(passed.unread.len() as u32).to_be_bytes());
+    let sockets = [passed.stream.as_fd()];
+    stream.async_io(Interest::WRITABLE, || send(stream, &head, &sockets)).await?;
+    stream.write_all(passed.input.as_bytes()).await?;
+    stream.write_all(peer.as_bytes()).await?;
+    stream.write_all(&passed.unread).await
+}
+
+/// Takes what a predecessor passes on until it ends.
+async fn take_passed(mut stream: UnixStream) -> Vec<Passed> {
+    let mut taken = Vec::new();
+    loop {
+        match take(&mut stream).await {
+            Ok(Some(passed)) => taken.push(passed),
+            Ok(None) => return taken,
+            Err(error) => {
+                tracing::warn!("connections of the gateway before us are lost: {error}");
+                return taken;
+            }
+        }
+    }
+}
+
+async fn take(stream: &mut UnixStream) -> io::Result<Option<Passed>> {
+    let mut head = [0; 6];
+    let (read, sockets) = stream.async_io(Interest::READABLE, || receive(stream, &mut head)).await?;
+    if read == 0 {
+        return Ok(None);
+    }
+    let broken = || io::Error::from(ErrorKind::InvalidData);
+    stream.read_exact(head.get_mut(read..).ok_or_else(broken)?).await?;
+    let socket = sockets.into_iter().next().ok_or_else(broken)?;
+    let [input, peer, a, b, c, d] = head;
+    let input = String::from_utf8(exactly(stream, input.into()).await?).map_err(|_| broken())?;
+    let peer = String::from_utf8(exactly(stream, peer.into()).await?).map_err(|_| broken())?;
+    let unread = exactly(stream, u32::from_be_bytes([a, b, c, d]) as usize).await?;
+    let peer = peer.parse().map_err(|_| broken())?;
+    Ok(Some(Passed { input, peer, stream: TcpStream::from(socket), unread }))
+}
+
+async fn exactly(stream: &mut UnixStream, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    stream.read_exact(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// The bytes with the sockets; few enough for one call.
+fn send(stream: &UnixStream, bytes: &[u8], sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !sockets.is_empty() && !control.push(SendAncillaryMessage::ScmRights(sockets)) {
         return Err(ErrorKind::InvalidInput.into());
     }
-    let count = [sockets.len() as u8];
-    rustix::net::sendmsg(stream, &[IoSlice::new(&count)], &mut control, SendFlags::empty())?;
-    Ok(())
+    match rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty())? {
+        sent if sent == bytes.len() => Ok(()),
+        _ => Err(ErrorKind::WriteZero.into()),
+    }
 }
 
-fn receive(stream: &UnixStream) -> io::Result<(Option<u8>, Vec<OwnedFd>)> {
+fn receive(stream: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut count = [0];
-    let received = rustix::net::recvmsg(
-        stream,
-        &mut [IoSliceMut::new(&mut count)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    )?;
+    let received =
+        rustix::net::recvmsg(stream, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let mut sockets = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(passed) = message {
             sockets.extend(passed);
         }
     }
-    Ok(((received.bytes > 0).then_some(count[0]), sockets))
+    Ok((received.bytes, sockets))
 }
 
-/// Asks the gateway that runs on this data directory for its sockets, which makes it go. Nothing when none runs there.
+/// Says that we can take the place of the gateway at the other end. What it passes on is there when it has ended.
+pub(super) async fn confirm(mut predecessor: UnixStream) -> io::Result<JoinHandle<Vec<Passed>>> {
+    predecessor.write_all(CONFIRMATION).await?;
+    Ok(tokio::spawn(take_passed(predecessor)))
+}
+
+/// Asks the gateway that runs on this data directory for its sockets; it goes when the start that gets them is sure to
+/// listen. Nothing when none runs there.
 pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
     let path = data_dir.join(FILE);
     let mut stream = match UnixStream::connect(&path).await {
@@ -136,15 +235,20 @@ pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
+        // The path is too long for a socket: no gateway can have one there.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot take over from {}", path.display())),
     };
     let asked = async {
         stream.write_all(QUESTION).await?;
-        stream.async_io(Interest::READABLE, || receive(&stream)).await
+        let mut count = [0];
+        let (read, sockets) = stream.async_io(Interest::READABLE, || receive(&stream, &mut count)).await?;
+        io::Result::Ok((count.first().copied().filter(|_| read > 0), sockets))
     };
-    match tokio::time::timeout(ANSWER, asked).await {
+    let answer = tokio::time::timeout(ANSWER, asked).await;
+    match answer {
         Ok(Ok((Some(count), sockets))) if sockets.len() == usize::from(count) => {
-            Ok(Some(Inherited::from_predecessor(sockets)))
+            Ok(Some(Inherited::from_predecessor(sockets, Some(stream))))
         }
         Ok(Ok((None, _))) => {
             bail!("the gateway that runs on {} refused to hand over; its log says why", data_dir.display())
@@ -163,7 +267,7 @@ mod tests {
     use std::net::TcpListener;
 
     #[tokio::test]
-    async fn a_successor_gets_every_socket_and_a_stranger_none() {
+    async fn a_successor_that_is_ready_gets_every_socket_and_a_stranger_none() {
         let dir = tempfile::tempdir().unwrap();
         assert!(take_over(dir.path()).await.unwrap().is_none());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -175,13 +279,27 @@ mod tests {
             let mut nothing = Vec::new();
             let _ = stream.read_to_end(&mut nothing).await;
             assert!(nothing.is_empty());
-            take_over(dir.path()).await.unwrap().unwrap()
+            // Nor one that does not get as far as to listen.
+            drop(take_over(dir.path()).await.unwrap().unwrap());
+            let mut inherited = take_over(dir.path()).await.unwrap().unwrap();
+            assert!(inherited.has_predecessor());
+            inherited.succeed().await.unwrap();
+            inherited
         };
-        let ((), mut inherited) = tokio::join!(old.handed(), strange);
+        let (_, mut inherited) = tokio::join!(old.handed(), strange);
         drop(old);
         assert!(std::net::TcpStream::connect(address).is_ok());
         assert_eq!(inherited.tcp(address).unwrap().local_addr().unwrap(), address);
         // Its file is gone with it.
         assert!(take_over(dir.path()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn nobody_runs_where_no_socket_can_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir.path().join("d".repeat(120));
+        fs::create_dir(&long).unwrap();
+        assert!(HandOver::open(&long, Vec::new()).is_err());
+        assert!(take_over(&long).await.unwrap().is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! From the plan's inputs and their doors to the tasks that read them. Building may fail; starting does not.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -8,8 +9,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use super::descriptors;
 use super::doors::{InputDoors, Opened};
-use crate::base::shutdown::Stop;
+use crate::base::shutdown::{Passed, Stop};
 use crate::base::tls::ServerTls;
 use crate::config::plan::{ConnectionsPlan, DatagramsPlan, InputKind, InputPlan, JoinPlan, Nil};
 use crate::input::Intake;
@@ -27,6 +29,8 @@ use crate::output::refused::DeadLetters;
 use crate::pipeline::join::{JoinSettings, Marks};
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Goes on with a connection of an input.
+type Adopt = Box<dyn Fn(Passed) + Send + Sync>;
 
 /// What inputs are made with.
 pub(super) struct Shared<'a> {
@@ -42,6 +46,8 @@ pub(super) struct Shared<'a> {
 #[derive(Default)]
 pub(super) struct Inputs {
     tasks: Vec<Task>,
+    /// By the input's name.
+    adopts: HashMap<String, Adopt>,
     /// Those whose keys can be read again.
     pub(super) forwards: Vec<(String, Arc<Forward>)>,
     /// Certificates that can be read again.
@@ -64,6 +70,11 @@ impl Inputs {
                 let forward =
                     Arc::new(Forward::new(name, plan, doors.keys.clone(), shared.nil, intake, letters));
                 self.forwards.push((name.clone(), forward.clone()));
+                if let Some(gate) = doors.gate.clone() {
+                    let (forward, stop) = (forward.clone(), shared.stop.clone());
+                    self.adopts
+                        .insert(name.clone(), Box::new(move |passed| forward.adopt(&gate, passed, &stop)));
+                }
                 self.open(name, doors, shared, move |gate, socket, stop| {
                     forward.clone().listen(gate, socket, stop)
                 })
@@ -102,8 +113,9 @@ impl Inputs {
             }
             InputKind::Docker(plan) => {
                 let (intake, positions) = (shared.intake.clone(), shared.positions.clone());
-                let files = Arc::new(DockerFiles::new(name, plan.clone(), intake, positions));
-                self.tasks.push(Box::pin(files.run(shared.stop.clone())));
+                let open = descriptors::for_files(descriptors::raise());
+                let files = DockerFiles::new(name, plan.clone(), intake, positions).with_open_files(open);
+                self.tasks.push(Box::pin(Arc::new(files).run(shared.stop.clone())));
                 Ok(())
             }
         }
@@ -121,6 +133,8 @@ impl Inputs {
         let intake = shared.intake.clone();
         let oneway = Arc::new(Oneway::new(name, protocol, connections.clone(), datagrams, join, intake));
         let Some(gate) = doors.gate.clone() else { return Ok(()) };
+        let (adopting, at, stop) = (oneway.clone(), gate.clone(), shared.stop.clone());
+        self.adopts.insert(name.to_owned(), Box::new(move |passed| adopting.adopt(&at, passed, &stop)));
         for opened in self.doors(doors)? {
             let (oneway, stop) = (oneway.clone(), shared.stop.clone());
             match opened {
@@ -163,6 +177,17 @@ impl Inputs {
             opened.extend(door.open(&mut self.handles)?);
         }
         Ok(opened)
+    }
+
+    /// Goes on with what another process had. An input that is no more ends its connections.
+    pub(super) fn adopt(&self, passed: Vec<Passed>) {
+        for passed in passed {
+            match self.adopts.get(&passed.input) {
+                Some(adopt) => adopt(passed),
+                None => tracing::warn!(input = %passed.input, peer = %passed.peer,
+                    "a connection of the gateway before us is closed: this input takes none any more"),
+            }
+        }
     }
 
     pub(super) fn start(&mut self, stop: &Stop) {

@@ -15,7 +15,7 @@ use super::is_shipped;
 use crate::api::operations::Report;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::config::plan::Plan;
-use crate::input::{Intake, duplicates};
+use crate::input::{Intake, duplicates, positions};
 use crate::journal::{Journal, QueueId, QueueStats, Stats};
 use crate::output::deliver::Delivery;
 
@@ -200,8 +200,7 @@ impl Status {
         if let Some(intake) = &parts.intake {
             self.gauges.budget_used.set(intake.budget.used() as f64);
         }
-        // Remembered ids wait for nobody, so their age is no news.
-        for queue in stats.queues.iter().filter(|queue| queue.name != duplicates::QUEUE) {
+        for queue in stats.queues.iter().filter(|queue| is_waited_for(&queue.name)) {
             parts.buffers.entry(queue.id).or_insert_with(|| Buffer::new(&queue.name)).set(queue);
         }
     }
@@ -212,6 +211,11 @@ impl Status {
         let waits = !stats.disk_full && !journal.last_receipt().is_stored();
         self.parts().movement.look(Instant::now(), stats.stored, waits)
     }
+}
+
+/// Whether what a queue holds waits for something. Remembered ids and places in files do not, so their age is no news.
+fn is_waited_for(queue: &str) -> bool {
+    queue != duplicates::QUEUE && queue != positions::QUEUE
 }
 
 /// The journal's progress when it last moved, while something waits to be stored.
@@ -324,6 +328,12 @@ impl Report for Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_files_wait_for_nobody() {
+        assert!(is_waited_for("pending") && is_waited_for("local/logs"));
+        assert!(!is_waited_for(positions::QUEUE) && !is_waited_for(duplicates::QUEUE));
+    }
 
     #[test]
     fn only_what_waits_and_does_not_move_is_wedged() {

@@ -84,12 +84,12 @@ impl Run {
             };
             greet(&gateway, &data_dir);
             let mut hangup = signals.reload.take();
-            let mut succeeded = false;
-            while !succeeded {
+            let mut successor = None;
+            while successor.is_none() {
                 tokio::select! {
                     () = signals.stop() => break,
-                    () = gateway.handed_over() => {
-                        succeeded = true;
+                    stream = gateway.handed_over() => {
+                        successor = Some(stream);
                         continue;
                     }
                     () = received(&mut hangup) => {
@@ -108,9 +108,9 @@ impl Run {
                 }
             }
             let stopping = async {
-                if succeeded {
+                if let Some(successor) = successor {
                     tracing::info!("another gateway has our sockets and takes over: stopping");
-                    gateway.make_way().await;
+                    gateway.make_way(successor).await;
                 } else {
                     tracing::info!("stopping: delivering what is stored; a second signal stops at once");
                     gateway.stop().await;
@@ -185,7 +185,7 @@ fn greet(gateway: &Gateway, data_dir: &Path) {
             _ if address.is_open() => "  open to the network, without key or TLS".to_owned(),
             _ => String::new(),
         };
-        say(&format!("  {:<12} {}{note}", address.door.to_string(), address.place));
+        say(&format!("  {:<13} {}{note}", address.door.to_string(), address.place));
     }
     say(&invitation(&gateway.addresses, gateway.project().is_some()));
 }
@@ -197,12 +197,15 @@ fn invitation(addresses: &[Address], embedded: bool) -> String {
         let other = address.filter(|address| *address != SocketAddr::from((Ipv4Addr::LOCALHOST, usual)));
         other.map(|address| format!(" {flag} {address}")).unwrap_or_default()
     };
-    let to = option("--to", FORWARD_PORT, |door| matches!(door, Door::Input(_)));
+    let at = option("--operations", OPERATIONS_PORT, |door| *door == Door::Operations);
+    if !addresses.iter().any(|address| matches!(address.door, Door::Forward(_))) {
+        return format!("try: sluicegate status{at}");
+    }
+    let to = option("--to", FORWARD_PORT, |door| matches!(door, Door::Forward(_)));
     let send = format!("try: sluicegate send --tag demo{to} '{{\"log\":\"hello\"}}'");
     if !embedded {
         return send;
     }
-    let at = option("--operations", OPERATIONS_PORT, |door| *door == Door::Operations);
     format!("{send} && sluicegate query{at} hello")
 }
 
@@ -215,7 +218,7 @@ mod tests {
     fn the_invitation_names_what_is_not_usual() {
         let at =
             |door, socket: &str| Address { door, place: Place::Tcp(socket.parse().unwrap()), guarded: false };
-        let input = || Door::Input("operations".to_owned());
+        let input = || Door::Forward("operations".to_owned());
         let usual = [at(input(), "0.0.0.0:24224"), at(Door::Operations, "127.0.0.1:24290")];
         let hello = "'{\"log\":\"hello\"}'";
         assert_eq!(
@@ -229,6 +232,8 @@ mod tests {
                 "try: sluicegate send --tag demo --to [::1]:24224 {hello} && sluicegate query --operations 127.0.0.1:24291 hello"
             )
         );
+        let none = [at(Door::Input("syslog".to_owned()), "127.0.0.1:5140"), usual[1].clone()];
+        assert_eq!(invitation(&none, true), "try: sluicegate status");
         assert_eq!(invitation(&usual, false), format!("try: sluicegate send --tag demo {hello}"));
     }
 }

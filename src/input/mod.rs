@@ -59,6 +59,11 @@ impl Intake {
         self.pipeline.store(lane, batch, join)
     }
 
+    /// Processes a batch and keeps it in the lane: it goes with the next batch that is stored, in one commit with it.
+    pub fn gather(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) {
+        self.pipeline.gather(lane, batch, join);
+    }
+
     /// As [`Intake::store`], with the messages' ids, which are stored with their records or not at all. To be called for
     /// the batch that ends the messages met since the last time; parts of a message before its last go without ids.
     pub fn store_met(

@@ -51,6 +51,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         &self.inner
     }
 
+    /// What is read from, and what was read and not taken.
+    pub fn into_parts(self) -> (R, BytesMut) {
+        (self.inner, self.buffer)
+    }
+
     /// What was read and not taken.
     pub fn unread(&self) -> &[u8] {
         &self.buffer

@@ -1,5 +1,5 @@
 //! A lane is what one connection, file or timer keeps between batches: its origin, what it learned about tags and
-//! streams, and the fragments of the batch in hand. It belongs to one task, so nothing in it is locked.
+//! streams, and the fragments of the batches that go with its next commit. It belongs to one task, so nothing in it is locked.
 //!
 //! The steady path allocates nothing per record: a record that goes where the last one went is written behind it.
 
@@ -14,7 +14,7 @@ use super::stream::{Identity, Origin, Stream};
 use super::{Pipeline, encode};
 use crate::base::limits;
 use crate::base::signal::Signal;
-use crate::journal::QueueId;
+use crate::journal::{QueueId, Receipt};
 use crate::record::{Batch, Record};
 
 /// Caches start over when their keys take so many bytes; only a flood of made-up tags or containers gets there.
@@ -44,12 +44,24 @@ pub struct Lane {
     outlets: Vec<Outlet>,
     by_record: HashMap<Box<[u8]>, usize>,
     open: Vec<Fragment>,
+    pub(super) gathered: Gathered,
     /// Bytes of all keys.
     remembered: usize,
     scratch: Vec<u8>,
     /// A fragment's buffer whose logs were packed, to be used again.
     spare: Vec<u8>,
     block: Vec<u8>,
+}
+
+/// What goes with the next commit beside the open fragments.
+#[derive(Default)]
+pub(super) struct Gathered {
+    /// Pieces whose lines are among the records.
+    pub(super) settles: Vec<u64>,
+    /// Of pieces that were stored on their own.
+    pub(super) pieces: Option<Receipt>,
+    /// The room these took.
+    pub(super) need: Vec<(QueueId, u64)>,
 }
 
 /// What is known about a tag with a signal: the routes it can take, and the outlet of those that the tag alone decides.
@@ -98,6 +110,7 @@ impl Lane {
             outlets: Vec::new(),
             by_record: HashMap::new(),
             open: Vec::new(),
+            gathered: Gathered::default(),
             remembered: 0,
             scratch: Vec::new(),
             spare: Vec::new(),
@@ -107,10 +120,11 @@ impl Lane {
 
     /// Turns to a batch: looks its tag up once for all records. Caches that have grown too large start over.
     pub(super) fn begin(&mut self, router: &Router, batch: &Batch) {
-        if self.remembered > REMEMBERED_BYTES {
+        if self.is_overgrown() && self.open.is_empty() {
             let last_need = std::mem::take(&mut self.last_need);
+            let gathered = std::mem::take(&mut self.gathered);
             let Lane { admitted, passing, .. } = *self;
-            *self = Lane { last_need, admitted, passing, ..Lane::new(self.origin.clone()) };
+            *self = Lane { last_need, gathered, admitted, passing, ..Lane::new(self.origin.clone()) };
         }
         let index = &mut self.tag_index[batch.signal as usize];
         self.tag = match index.get(batch.tag()) {
@@ -124,6 +138,11 @@ impl Lane {
                 self.tags.len() - 1
             }
         };
+    }
+
+    /// Whether the caches start over once nothing is open.
+    pub fn is_overgrown(&self) -> bool {
+        self.remembered > REMEMBERED_BYTES
     }
 
     /// Whether nothing is known of what this lane brings.
@@ -268,7 +287,7 @@ impl Lane {
         &mut self.open[at]
     }
 
-    /// Hands out what the batch became and forgets it.
+    /// Hands out what the batches became and forgets it.
     pub(super) fn take(&mut self) -> Vec<Fragment> {
         for fragment in &self.open {
             if let Some(slot) = self.outlets[fragment.outlet].streams.get_mut(&fragment.container) {

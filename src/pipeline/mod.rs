@@ -64,12 +64,13 @@ impl Pipeline {
     }
 
     /// Takes a batch all the way to the journal and forgets its records; its frame stays. The receipt resolves when all
-    /// of it is stored. Pieces are joined where `join` says how.
+    /// of it, and all that was gathered before, is stored. Pieces are joined where `join` says how.
     ///
     /// Nothing here waits: a batch that was read is handed over whole, whatever happens to its connection. Waiting for
     /// room is [`Pipeline::ready`], before the next read.
     pub fn store(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) -> Receipt {
-        let (commit, pieces) = self.commit(lane, batch, join);
+        self.gather(lane, batch, join);
+        let (commit, pieces) = self.finish(lane);
         self.submit(commit, pieces).receipt
     }
 
@@ -82,29 +83,30 @@ impl Pipeline {
         join: Option<&JoinSettings>,
         board: impl FnOnce(&mut Commit),
     ) -> Submitted {
-        let (mut commit, pieces) = self.commit(lane, batch, join);
+        self.gather(lane, batch, join);
+        let (mut commit, pieces) = self.finish(lane);
         if !std::mem::take(&mut lane.passing) {
             board(&mut commit);
         }
         self.submit(commit, pieces)
     }
 
-    /// The commit a batch becomes, perhaps empty, and the receipt of pieces that were stored on their own.
-    fn commit(
-        &self,
-        lane: &mut Lane,
-        batch: &mut Batch,
-        join: Option<&JoinSettings>,
-    ) -> (Commit, Option<Receipt>) {
-        let absorbed = match (&self.joiner, join) {
-            (Some(joiner), Some(settings)) => joiner.absorb(settings, &lane.origin, batch),
-            _ => Absorbed::default(),
-        };
-        let (commit, mut need) = self.encode(lane, batch, &absorbed.settles);
+    /// Takes a batch as far as the lane and forgets its records: they go with the lane's next commit, which has to come.
+    /// Its frame is not needed any more.
+    pub fn gather(&self, lane: &mut Lane, batch: &mut Batch, join: Option<&JoinSettings>) {
+        if let (Some(joiner), Some(settings)) = (&self.joiner, join) {
+            let Absorbed { settles, stored, need } = joiner.absorb(settings, &lane.origin, batch);
+            lane.gathered.settles.extend(settles);
+            lane.gathered.need.extend(need);
+            if let Some(stored) = stored {
+                lane.gathered.pieces = Some(match lane.gathered.pieces.take() {
+                    Some(before) => before.later(stored),
+                    None => stored,
+                });
+            }
+        }
+        self.encode(lane, batch);
         batch.clear_records();
-        need.extend(absorbed.need);
-        lane.note_need(&need);
-        (commit.unwrap_or_default(), absorbed.stored)
     }
 
     fn submit(&self, commit: Commit, pieces: Option<Receipt>) -> Submitted {
@@ -150,19 +152,20 @@ impl Pipeline {
             batch.tag = batch.keep(&line.tag);
             line.write(&mut batch);
             let mut lane = Lane::new(line.origin.clone());
-            if let (Some(commit), _) = self.encode(&mut lane, &mut batch, &line.stored) {
+            self.encode(&mut lane, &mut batch);
+            lane.gathered.settles = line.stored;
+            let (commit, _) = self.finish(&mut lane);
+            if !commit.is_empty() {
                 self.journal.submit(commit);
             }
         }
     }
 
-    /// The commit a batch becomes, and the room it needs in each queue. `None` when nothing is left to store.
-    fn encode(
-        &self,
-        lane: &mut Lane,
-        batch: &mut Batch,
-        settles: &[u64],
-    ) -> (Option<Commit>, Vec<(QueueId, u64)>) {
+    /// Writes the records of a batch behind the others of their streams.
+    fn encode(&self, lane: &mut Lane, batch: &mut Batch) {
+        if batch.is_empty() {
+            return;
+        }
         lane.begin(&self.router, batch);
         let now = Timestamp::now();
         for at in 0..batch.records.len() {
@@ -180,16 +183,18 @@ impl Pipeline {
             batch.fields.truncate(fields);
         }
         self.stored.increment(batch.records.len() as u64);
+    }
 
+    /// The commit of what a lane has gathered, perhaps empty, and the receipt of pieces that were stored on their own.
+    fn finish(&self, lane: &mut Lane) -> (Commit, Option<Receipt>) {
+        let now = Timestamp::now();
         let mut commit = Commit::new();
         let mut need: Vec<(QueueId, u64)> = Vec::new();
-        let mut is_empty = settles.is_empty();
         for mut fragment in lane.take() {
-            is_empty = false;
             let queue = fragment.stream.destination.queue;
             lane.passing |= !fragment.stream.destination.durable;
             let trailer = self.trailer(&fragment, now);
-            let (mark, payload) = finish(lane, &mut fragment);
+            let (mark, payload) = packed_or_plain(lane, &mut fragment);
             let bytes = payload.len() as u64;
             match need.iter_mut().find(|(known, _)| *known == queue) {
                 Some((_, sum)) => *sum += bytes,
@@ -198,12 +203,15 @@ impl Pipeline {
             let (stream, records) = (fragment.stream.series, fragment.records);
             commit.append(Append { queue, stream, records, mark, trailer, payload });
         }
+        let gathered = std::mem::take(&mut lane.gathered);
         if let Some(joiner) = &self.joiner {
-            for &index in settles {
+            for &index in &gathered.settles {
                 commit.settle(joiner.queue(), index);
             }
         }
-        ((!is_empty).then_some(commit), need)
+        need.extend(gathered.need);
+        lane.note_need(&need);
+        (commit, gathered.pieces)
     }
 
     /// The stream's trailer, with the time of receipt where the destination wants it: it is stored with the entry, so
@@ -223,7 +231,7 @@ impl Pipeline {
 }
 
 /// The stored form of a fragment: packed when it is large by itself, else as it is.
-fn finish(lane: &mut Lane, fragment: &mut Fragment) -> (Bytes, Bytes) {
+fn packed_or_plain(lane: &mut Lane, fragment: &mut Fragment) -> (Bytes, Bytes) {
     let logs = std::mem::take(&mut fragment.payload);
     let plan = &fragment.stream.destination.plan;
     if plan.compression == Compression::Lz4 && logs.len() >= plan.batch_bytes / PACKED_SHARE {

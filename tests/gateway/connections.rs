@@ -64,6 +64,21 @@ async fn an_ack_is_read_although_the_connection_ends_for_garbage_behind_its_mess
     gateway.stop().await;
 }
 
+/// Whatever it went on writing would be lost: it cannot know better.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_asks_for_no_acks_is_refused_at_once_when_we_end_its_connection() {
+    let gateway = start_with("short", "deny_keepalive: true, linger_timeout: 60s").await;
+    let mut stream = gateway.connect_to("short").await;
+    stream.write_all(&message("app", 1_700_000_000, &[("log", "said")], None)).await.unwrap();
+    gateway.wait_for("default", "said", 1).await;
+    let (more, mut taken) = (vec![0; 64 << 10], 0);
+    while let Ok(written) = stream.write(&more).await {
+        taken += written;
+        assert!(taken < 64 << 20, "it goes on taking bytes");
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn an_idle_connection_is_closed_where_the_input_is_set_so() {
     let gateway = start_with("idling", "idle_timeout: 1s, linger_timeout: 0s").await;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use sluicegate::app::Gateway;
+use sluicegate::app::{Address, Gateway, Place};
 use sluicegate::base::secret::Secret;
+use sluicegate::config::plan::Plan;
 use sluicegate::config::{self, Flags};
 use sluicegate::output::Client;
 use sluicegate::output::credentials::{AccessKey, Credentials};
@@ -34,24 +35,38 @@ pub async fn start(extra: &str) -> TestGateway {
 
 /// Starts a gateway on a directory that another one may have used.
 pub async fn start_in(dir: Arc<tempfile::TempDir>, extra: &str) -> TestGateway {
-    let file = dir.path().join("sluicegate.yaml");
+    let plan = plan_in(dir.path(), extra);
+    TestGateway { gateway: Gateway::start(plan, Some(watch::watch())).await.unwrap(), dir }
+}
+
+/// The plan of a gateway on free ports where `extra` does not say others, with its data in this directory.
+pub fn plan_in(dir: &Path, extra: &str) -> Plan {
+    let file = dir.join("sluicegate.yaml");
     let inputs =
         if extra.contains("inputs:") { "" } else { "inputs: { forward: { listen: '127.0.0.1:0' } }" };
     // The embedded Log Service gets its records soon, as no test waits for its own sake.
     let destinations =
         if extra.contains("destination") { "" } else { "destinations: { local: { batch_age: 50ms } }" };
-    let operations = "operations: { listen: '127.0.0.1:0' }";
+    let operations = if extra.contains("operations:") { "" } else { "operations: { listen: '127.0.0.1:0' }" };
     std::fs::write(&file, format!("{operations}\n{inputs}\n{destinations}\n{extra}\n")).unwrap();
-    let flags = Flags { data_dir: Some(dir.path().join("data")) };
-    let plan =
-        config::load(Some(&file), std::iter::empty(), &flags).unwrap_or_else(|errors| panic!("{errors}"));
-    TestGateway { gateway: Gateway::start(plan, Some(watch::watch())).await.unwrap(), dir }
+    let flags = Flags { data_dir: Some(dir.join("data")) };
+    config::load(Some(&file), std::iter::empty(), &flags).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 impl TestGateway {
     pub fn address(&self, name: &str) -> SocketAddr {
         let here = self.gateway.addresses.iter().filter(|known| known.door.to_string() == name);
         here.filter_map(|known| known.socket()).next().unwrap()
+    }
+
+    /// Where an input takes datagrams.
+    pub fn udp_address(&self, input: &str) -> SocketAddr {
+        let here = self.gateway.addresses.iter().filter(|known| known.door.to_string() == input);
+        let udp = |known: &Address| match known.place {
+            Place::Udp(address) => Some(address),
+            _ => None,
+        };
+        here.filter_map(udp).next().unwrap()
     }
 
     pub async fn connect(&self) -> TcpStream {

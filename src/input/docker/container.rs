@@ -44,7 +44,7 @@ pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, from_en
         let mut window = Window::new();
         let mut is_first = true;
         loop {
-            let mut grant = room(&shared, &mut reader, &waker, is_first).await;
+            let mut grant = room(&shared, &mut reader, &waker, &mut window, is_first).await;
             let Ok(_turn) = shared.turns.acquire().await else { return };
             let stepped = stop
                 .tasks
@@ -64,10 +64,14 @@ pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, from_en
                     return;
                 }
             };
-            if let Some((receipt, made)) = reader.sink.batcher.take_receipt() {
-                is_first = false;
-                grant.shrink(reader.read.max(made));
-                window.push_back((receipt, grant));
+            match reader.sink.batcher.take_receipt() {
+                Some((receipt, made)) => {
+                    is_first = false;
+                    grant.shrink(reader.read.max(made));
+                    window.push_back((receipt, grant));
+                }
+                // Now, and not when the container has something to say again.
+                None => drop(grant),
             }
             lag.set(reader.chain.lag());
             match step {
@@ -98,8 +102,15 @@ pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, from_en
     }
 }
 
-/// Waits until the journal has room for what is to come, and the budget for a block.
-async fn room(shared: &Shared, reader: &mut Reader, waker: &Arc<Notify>, is_first: bool) -> Grant {
+/// Waits until the journal has room for what is to come, and the budget for a block. What is stored meanwhile gives its
+/// bytes back: containers that wait for the budget must not hold what they wait for.
+async fn room(
+    shared: &Shared,
+    reader: &mut Reader,
+    waker: &Arc<Notify>,
+    window: &mut Window,
+    is_first: bool,
+) -> Grant {
     let Reader { chain, sink, .. } = reader;
     let tag = sink.container().tag.clone();
     let base = chain.base().to_owned();
@@ -118,6 +129,7 @@ async fn room(shared: &Shared, reader: &mut Reader, waker: &Arc<Notify>, is_firs
         tokio::select! {
             biased;
             grant = &mut room => return grant,
+            () = stored_first(window), if !window.is_empty() => {}
             () = async {
                 sleep(LOOK.1).await;
                 if is_watched {
@@ -163,14 +175,14 @@ async fn idle(shared: &Shared, reader: &mut Reader, waker: &Arc<Notify>, window:
     }
 }
 
-/// Waits for the oldest block and gives its bytes back.
+/// Waits for the oldest block and gives its bytes back. May be dropped and called again.
 async fn stored_first(window: &mut Window) {
-    let Some((mut receipt, grant)) = window.pop_front() else { return };
+    let Some((receipt, _)) = window.front_mut() else { return };
     if receipt.stored().await.is_err() {
         // The journal is closed: the gateway stops, and nothing that is read now would be kept.
         std::future::pending::<()>().await;
     }
-    drop(grant);
+    window.pop_front();
 }
 
 async fn failed(shared: &Shared, error: &FileError) {

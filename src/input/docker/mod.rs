@@ -45,7 +45,7 @@ use crate::input::positions::Positions;
 use metadata::Driver;
 use reader::Reader;
 
-/// Files held open beyond those being read.
+/// Files held open beyond those being read, where nobody says how many.
 const OPEN_FILES: usize = 1_024;
 /// Containers read at the same moment: more would only wait for the processor.
 const TURNS: usize = 4;
@@ -121,6 +121,7 @@ pub struct DockerFiles {
     plan: DockerPlan,
     intake: Arc<Intake>,
     positions: Arc<Positions>,
+    open_files: usize,
 }
 
 /// A container that was met.
@@ -134,7 +135,12 @@ enum Known {
 
 impl DockerFiles {
     pub fn new(name: &str, plan: DockerPlan, intake: Arc<Intake>, positions: Arc<Positions>) -> DockerFiles {
-        DockerFiles { name: name.into(), plan, intake, positions }
+        DockerFiles { name: name.into(), plan, intake, positions, open_files: OPEN_FILES }
+    }
+
+    /// Files held open beyond those being read.
+    pub fn with_open_files(self, open_files: usize) -> DockerFiles {
+        DockerFiles { open_files, ..self }
     }
 
     /// Follows all containers until the gateway stops. Their tasks are among `stop.tasks`.
@@ -148,7 +154,7 @@ impl DockerFiles {
             positions: self.positions.clone(),
             hints: Hints::new(),
             turns: Semaphore::new(TURNS),
-            open: OpenFiles::new(OPEN_FILES, open),
+            open: OpenFiles::new(self.open_files, open),
             losses: Losses::new(&self.name),
             tally: Tally::new(&self.name),
             waiting: Arc::default(),

@@ -87,6 +87,7 @@ impl Reader {
         };
         let stamp = metadata::stamp(&dir);
         let container = Arc::new(Container::read(&dir, id, &shared.plan));
+        let is_described = !container.name.is_empty();
         let origin = Origin::new(shared.name.clone(), host::name());
         Reader {
             chain: Chain::new(base, shared.open.clone(), shared.losses.clone()),
@@ -100,7 +101,7 @@ impl Reader {
             key: shared.key(id),
             tally: shared.tally.clone(),
             shared,
-            stamp,
+            stamp: stamp.filter(|_| is_described),
             truncations: 0,
             silent: 0,
             read: 0,
@@ -147,7 +148,11 @@ impl Reader {
         if stamp.is_some() && stamp != self.stamp {
             let id = &self.sink.container().id;
             let container = Container::read(&self.dir, id, &self.shared.plan);
-            self.stamp = stamp;
+            if container.name.is_empty() && !self.sink.container().name.is_empty() {
+                // It cannot be read at this moment; what is known stays.
+                return;
+            }
+            self.stamp = stamp.filter(|_| !container.name.is_empty());
             self.commit(0);
             self.sink.set_container(Arc::new(container));
         }
@@ -223,7 +228,7 @@ impl Reader {
             done = next;
             if self.sink.batch().records.len() == records {
                 // What was made for a piece is kept with its line.
-                self.sink.batch().arena.truncate(arena);
+                self.sink.unmake(arena);
             }
         }
         self.tally.bytes.increment(done as u64);

@@ -36,6 +36,8 @@ pub(super) struct Sink {
     container: Arc<Container>,
     /// Fields of all records, as they lie in the batch in hand.
     common: Vec<Field>,
+    /// Where they end in its arena.
+    laid_out: usize,
     names: Names,
     attrs: Attrs,
 }
@@ -59,7 +61,14 @@ struct Attrs {
 
 impl Sink {
     pub(super) fn new(batcher: Batcher, container: Arc<Container>) -> Sink {
-        Sink { batcher, container, common: Vec::new(), names: Names::default(), attrs: Attrs::default() }
+        Sink {
+            batcher,
+            container,
+            common: Vec::new(),
+            laid_out: 0,
+            names: Names::default(),
+            attrs: Attrs::default(),
+        }
     }
 
     pub(super) fn batch(&mut self) -> &mut Batch {
@@ -152,6 +161,13 @@ impl Sink {
             let (key, value) = (batch.keep(key), batch.keep(value));
             self.common.push(Field { key, value });
         }
+        self.laid_out = batch.arena.len();
+    }
+
+    /// Forgets what was made behind `arena`, save what records to come name.
+    pub(super) fn unmake(&mut self, arena: usize) {
+        let kept = if self.batcher.batch.is_empty() { 0 } else { self.laid_out };
+        self.batcher.batch.arena.truncate(arena.max(kept));
     }
 
     /// Writes a record. `text` is a span of the batch in hand.

@@ -1,5 +1,7 @@
 //! A gateway without sockets, an engine's directory, and what of the one arrives in the other.
 
+mod crowd;
+
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -15,7 +15,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -23,12 +23,18 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Receiver;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::base::limits::MIB;
+use crate::base::limits::{KIB, MIB};
 
-/// What a FIFO may hold, as asked of the kernel: more than its usual 64 KiB lets a container run on while we store, and an
-/// entry must fit as a whole to be seen.
+/// What a FIFO may hold, as asked of the kernel: more than its usual 64 KiB lets a container run on while we store. An
+/// entry must fit as a whole to be seen; the engine's have at most 16 KiB of text.
 const CAPACITY: usize = MIB;
+/// What it holds without being asked.
+const USUAL: usize = 64 * KIB;
+/// So many FIFOs are enlarged. All pipes of a user together may have 64 MiB (`pipe-user-pages-soft`), and the kernel then
+/// makes small ones for every program of that user: for containers as well, whose root is the engine's.
+const LARGE: usize = 16;
 
 /// Why a FIFO cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +64,12 @@ pub struct Fifo {
     fd: Receiver,
     path: PathBuf,
     capacity: usize,
+    _large: Option<OwnedSemaphorePermit>,
 }
 
 impl Fifo {
     /// Opens the FIFO without waiting for a writer. Needs a runtime.
-    pub fn open(path: &Path) -> Result<Fifo, FifoError> {
+    pub fn open(path: &Path, pipes: &Pipes) -> Result<Fifo, FifoError> {
         let failed = |error: io::Error| FifoError::Open { path: path.to_owned(), error };
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
@@ -70,12 +77,14 @@ impl Fifo {
         if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
             return Err(FifoError::Kind(path.to_owned()));
         }
-        let capacity = enlarge(&fd);
+        let large = pipes.large.clone().try_acquire_owned().ok();
+        // One that an earlier run enlarged is as it was again, unless it is full.
+        let capacity = resize(&fd, if large.is_some() { CAPACITY } else { USUAL }).min(pipes.capacity);
         let fd = Receiver::from_owned_fd(fd).map_err(failed)?;
-        Ok(Fifo { fd, path: path.to_owned(), capacity })
+        Ok(Fifo { fd, path: path.to_owned(), capacity, _large: large })
     }
 
-    /// Bytes it holds at most.
+    /// Bytes that can be seen in it at once.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
@@ -141,14 +150,21 @@ fn limited(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
 }
 
 /// Asks for room and gives what there is: who is not root may have less.
-fn enlarge(pipe: impl AsFd) -> usize {
-    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, CAPACITY);
-    rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(4096)
+fn resize(pipe: impl AsFd, bytes: usize) -> usize {
+    let size = || rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(4096);
+    if size() != bytes {
+        let _ = rustix::pipe::fcntl_setpipe_size(&pipe, bytes);
+    }
+    size()
 }
 
-/// Pipes that are looked through. Each is empty when it is not in use, so as many are made as are used at once.
+/// Pipes that are looked through. Each is empty when it is not in use. As many as can be in use at once are made before
+/// there are FIFOs, which may leave this user nothing but small ones.
 pub struct Pipes {
     idle: Mutex<Vec<Pipe>>,
+    /// Of the smallest.
+    capacity: usize,
+    large: Arc<Semaphore>,
 }
 
 struct Pipe {
@@ -159,7 +175,15 @@ struct Pipe {
 impl Pipes {
     /// Makes sure that this kernel can look into a pipe: without that, a crash would lose what was read and not stored.
     pub fn new() -> io::Result<Pipes> {
-        let pipes = Pipes { idle: Mutex::default() };
+        let used_at_once = std::thread::available_parallelism().map_or(2, usize::from);
+        let idle = (0..used_at_once).map(|_| Pipe::new()).collect::<io::Result<Vec<Pipe>>>()?;
+        let capacity = idle.iter().map(|pipe| resize(&pipe.reader, CAPACITY)).min().unwrap_or(USUAL);
+        if capacity < USUAL {
+            return Err(io::Error::other(
+                "this user has so many pipes that the kernel makes small ones, see fs.pipe-user-pages-soft",
+            ));
+        }
+        let pipes = Pipes { idle: Mutex::new(idle), capacity, large: Arc::new(Semaphore::new(LARGE)) };
         let probe = Pipe::new()?;
         rustix::io::write(&probe.writer, b"probe")?;
         let mut seen = Vec::new();
@@ -209,7 +233,7 @@ impl Pipes {
 impl Pipe {
     fn new() -> io::Result<Pipe> {
         let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        enlarge(&reader);
+        resize(&reader, CAPACITY);
         Ok(Pipe { reader, writer })
     }
 }
@@ -231,7 +255,7 @@ mod tests {
         let path = dir.path().join("fifo");
         make(&path);
         let pipes = Pipes::new().unwrap();
-        let fifo = Fifo::open(&path).unwrap();
+        let fifo = Fifo::open(&path, &pipes).unwrap();
         let (mut seen, mut scratch) = (Vec::new(), Vec::new());
         assert_eq!(fifo.look(&pipes, 100, &mut seen).unwrap(), Seen::Ended);
         let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
@@ -254,14 +278,38 @@ mod tests {
     #[tokio::test]
     async fn only_a_fifo_is_one() {
         let dir = tempfile::tempdir().unwrap();
+        let pipes = Pipes::new().unwrap();
         let path = dir.path().join("file");
-        assert!(matches!(Fifo::open(&path), Err(FifoError::Open { .. })));
+        assert!(matches!(Fifo::open(&path, &pipes), Err(FifoError::Open { .. })));
         std::fs::write(&path, b"x").unwrap();
-        assert!(matches!(Fifo::open(&path), Err(FifoError::Kind(_))));
+        assert!(matches!(Fifo::open(&path, &pipes), Err(FifoError::Kind(_))));
         let link = dir.path().join("link");
         make(&dir.path().join("fifo"));
         std::os::unix::fs::symlink(dir.path().join("fifo"), &link).unwrap();
-        assert!(matches!(Fifo::open(&link), Err(FifoError::Open { .. })));
+        assert!(matches!(Fifo::open(&link, &pipes), Err(FifoError::Open { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_thousand_containers_leave_others_their_pipes() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipes = Pipes::new().unwrap();
+        let path = |number: usize| dir.path().join(number.to_string());
+        let hold = |number: usize| {
+            make(&path(number));
+            OpenOptions::new().read(true).write(true).open(path(number)).unwrap()
+        };
+        let _engine: Vec<_> = (0..LARGE + 2).map(hold).collect();
+        let open = |number: usize| Fifo::open(&path(number), &pipes).unwrap();
+        let mut fifos: Vec<Fifo> = (0..LARGE + 2).map(open).collect();
+        let large = |fifos: &[Fifo]| fifos.iter().filter(|fifo| fifo.capacity() == CAPACITY).count();
+        assert_eq!((large(&fifos), fifos.last().unwrap().capacity()), (LARGE, USUAL));
+        // Another run may choose others.
+        let again = fifos.split_off(LARGE);
+        drop(again);
+        fifos.truncate(LARGE - 2);
+        fifos.extend((LARGE..LARGE + 2).map(open));
+        fifos.extend((LARGE - 2..LARGE).map(open));
+        assert_eq!(large(&fifos), LARGE);
     }
 
     /// An entry of the largest size lies in the FIFO as a whole, with a smaller one before it.
@@ -270,7 +318,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fifo");
         make(&path);
-        let (pipes, fifo) = (Pipes::new().unwrap(), Fifo::open(&path).unwrap());
+        let pipes = Pipes::new().unwrap();
+        let fifo = Fifo::open(&path, &pipes).unwrap();
         let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
         writer.write_all(&[1; 333]).unwrap();
         writer.write_all(&vec![2; 1_000_004]).unwrap();

@@ -11,10 +11,14 @@
 //! stored, and takes that off without storing it again.
 //!
 //! ```text
-//! position   key "fifo " path | value: length (u64 LE), xxh3-128 of so many bytes (LE)
+//! position   key "fifo " input " " path | value: length (u64 LE), xxh3-128 of so many bytes (LE)
 //! ```
 //!
 //! While a buffer is full nothing is taken, so the FIFO fills and the container waits: that is what `on_full: block` says.
+//!
+//! A stop leaves what is in the FIFO, and what was just stored of it: the next process takes that off. It may have the data
+//! directory by then, and two must not take from one FIFO. Only a FIFO whose container has ended is read to its end, since
+//! the engine removes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +54,7 @@ const REST: Duration = Duration::from_secs(5);
 pub(super) enum End {
     /// Nothing will come any more, and all of it is stored.
     Finished,
-    /// The gateway stops; what is in the FIFO stays there.
+    /// The gateway stops; what is in the FIFO stays there. Never of one into which the engine writes no more.
     Left,
 }
 
@@ -100,7 +104,7 @@ impl Follower {
             batcher: Batcher::new(plugin.intake.clone(), origin, join),
             grant: plugin.intake.budget.empty_grant(),
             copy: plugin.copies.as_ref().map(|copies| Arc::new(copies.writer(&container.id))),
-            key: position_key(&container),
+            key: position_key(&plugin.name, &container),
             records: Records::default(),
             framed: Vec::new(),
             seen: Vec::new(),
@@ -122,10 +126,12 @@ impl Follower {
         if !is_new {
             work.take_what_was_stored(fifo)?;
         }
+        let stop = Stopping { draining, stopped };
         tokio::select! {
             biased;
-            () = draining.cancelled() => return Ok(End::Left),
+            () = stop.leaves() => return Ok(End::Left),
             () = work.room_for_first() => {}
+            () = stop.hurries() => {}
         }
         let max_entry = MAX_ENTRY.min(fifo.capacity() - LENGTH_BYTES);
         let (mut wait, mut rested) = (is_new, false);
@@ -135,15 +141,16 @@ impl Follower {
         loop {
             tokio::select! {
                 biased;
-                () = draining.cancelled() => return Ok(End::Left),
+                () = stop.leaves() => return Ok(End::Left),
                 () = work.batcher.ready() => {}
+                () = stop.hurries() => {}
             }
             let mut closed = false;
             if wait {
                 let pause = if known > 0 { AGAIN } else { REST };
                 tokio::select! {
                     biased;
-                    () = draining.cancelled() => return Ok(End::Left),
+                    () = stop.leaves() => return Ok(End::Left),
                     () = stopped.cancelled() => {}
                     readable = fifo.readable() => closed = readable?,
                     () = tokio::time::sleep(pause), if known > 0 => {}
@@ -165,7 +172,7 @@ impl Follower {
             let look = waiting.clamp(1, want);
             tokio::select! {
                 biased;
-                () = draining.cancelled() => return Ok(End::Left),
+                () = stop.leaves() => return Ok(End::Left),
                 () = work.charge(look) => {}
             }
             let seen = fifo.look(&work.plugin.pipes, look, &mut work.seen)?;
@@ -179,7 +186,7 @@ impl Follower {
                 continue;
             }
             rested = false;
-            let done = work.store(fifo, max_entry).await?;
+            let Some(done) = work.store(fifo, max_entry, &stop).await? else { return Ok(End::Left) };
             work.grant.shrink(0);
             work.grant.leave_overdraft();
             if done > 0 {
@@ -201,8 +208,38 @@ impl Follower {
     }
 }
 
+/// The gateway's stop, and the engine's word that it writes no more.
+struct Stopping<'s> {
+    draining: &'s CancellationToken,
+    stopped: &'s CancellationToken,
+}
+
+impl Stopping<'_> {
+    fn is_leaving(&self) -> bool {
+        self.draining.is_cancelled() && !self.stopped.is_cancelled()
+    }
+
+    /// Resolves when the gateway stops and the FIFO stays.
+    async fn leaves(&self) {
+        self.draining.cancelled().await;
+        if !self.is_leaving() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Resolves when the gateway stops and the FIFO goes: a full buffer takes the little that is in it all the same.
+    async fn hurries(&self) {
+        self.stopped.cancelled().await;
+        self.draining.cancelled().await;
+    }
+}
+
 impl Work {
     async fn room_for_first(&self) {
+        // Its own destination may have room where the route's has none; the second batch knows.
+        if self.container.logstore.is_some() {
+            return;
+        }
         let tag = self.container.tag.as_bytes();
         self.plugin.intake.ready_for_first(Signal::Logs, tag, LOOK_BYTES as u64).await;
     }
@@ -219,8 +256,14 @@ impl Work {
         self.framed = Vec::new();
     }
 
-    /// Stores what was seen and takes it off the FIFO; gives the number of bytes that were, 0 where there is no whole entry.
-    async fn store(&mut self, fifo: &Fifo, max_entry: usize) -> Result<usize, FollowError> {
+    /// Stores what was seen and takes it off the FIFO; gives the number of bytes that were, 0 where there is no whole
+    /// entry, nothing where the next process takes them off.
+    async fn store(
+        &mut self,
+        fifo: &Fifo,
+        max_entry: usize,
+        stop: &Stopping<'_>,
+    ) -> Result<Option<usize>, FollowError> {
         let seen = Bytes::from(std::mem::take(&mut self.seen));
         self.framed.clear();
         let framed = self.copy.is_some().then_some(&mut self.framed);
@@ -237,17 +280,21 @@ impl Work {
             let value = position(head);
             let positions = &self.plugin.positions;
             let boarded = self.batcher.store_with(|commit| positions.board(commit, &self.key, value));
+            let has_position = boarded.is_some();
             if let Some((boarded, submitted)) = boarded {
                 positions.submitted(boarded, &submitted);
             }
             self.stored().await?;
+            if has_position && stop.is_leaving() {
+                return Ok(None);
+            }
         }
         // A quiet container keeps no memory.
         self.batcher.batch.frame = Bytes::new();
         if taken.bytes > 0 {
             fifo.take(taken.bytes, &mut self.scratch)?;
         }
-        Ok(taken.bytes)
+        Ok(Some(taken.bytes))
     }
 
     /// Waits for the receipt, and for the copy, which is written meanwhile.
@@ -307,17 +354,19 @@ impl Metrics {
     }
 }
 
-/// Keys of all positions begin with this.
-pub(super) const POSITIONS: &[u8] = b"fifo ";
-
-pub(super) fn position_key(container: &Container) -> Bytes {
-    [POSITIONS, container.file.as_os_str().as_encoded_bytes()].concat().into()
+/// Keys of all positions of an input begin with this. Names hold no blank.
+fn prefix(input: &str) -> Vec<u8> {
+    format!("fifo {input} ").into_bytes()
 }
 
-/// Forgets how far FIFOs were read that nobody knows any more.
-pub(super) fn forget_others(positions: &Positions, known: &[Container]) {
-    let known: Vec<Bytes> = known.iter().map(position_key).collect();
-    for key in positions.keys(POSITIONS) {
+pub(super) fn position_key(input: &str, container: &Container) -> Bytes {
+    [&prefix(input), container.file.as_os_str().as_encoded_bytes()].concat().into()
+}
+
+/// Forgets how far FIFOs of this input were read that nobody knows any more.
+pub(super) fn forget_others(input: &str, positions: &Positions, known: &[Container]) {
+    let known: Vec<Bytes> = known.iter().map(|container| position_key(input, container)).collect();
+    for key in positions.keys(&prefix(input)) {
         if !known.contains(&key) {
             positions.forget(&key);
         }

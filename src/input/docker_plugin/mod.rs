@@ -8,7 +8,8 @@
 //!                                           `--> copies, which `docker logs` reads
 //! ```
 //!
-//! * Every call is answered at once and waits for nothing but this machine's disk.
+//! * Every call is answered at once and waits for nothing but this machine's disk, save a StopLogging while a buffer is
+//!   full: the engine removes the FIFO as soon as it is answered, so what is in it is stored first, if that goes.
 //! * StartLogging is answered when what it told is on the disk: the engine never repeats it. A start opens all FIFOs again.
 //! * Entries leave the FIFO when they are stored. A killed gateway loses none and stores none twice; meanwhile containers
 //!   run on until their FIFO is full.
@@ -49,12 +50,14 @@ use fifo::{Fifo, FifoError, Pipes};
 use follow::{End, FollowError, Follower};
 use states::States;
 
-/// Where the copies for `docker logs` lie, beside the state directory.
-const COPIES: &str = "docker-logs";
+/// The copies for `docker logs` lie beside the state directory, whose name has this at its end. No input is called so.
+const COPIES: &str = ".logs";
 /// How often copies that are not needed any more are looked for.
 const SWEEP: Duration = Duration::from_secs(600);
 /// After a failure to read a FIFO it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// So long a StopLogging waits for room in a full buffer. A managed plugin has 30 s for a call.
+const EMPTYING: Duration = Duration::from_secs(10);
 /// Longest path of a FIFO; the kernel's own bound.
 const PATH_BYTES: usize = 4096;
 
@@ -94,13 +97,21 @@ pub struct DockerPlugin {
     pipes: Pipes,
     /// Found at the start, to be read again.
     found: Mutex<Vec<Container>>,
-    /// FIFOs that are read; cancelled when the engine says that it writes no more.
-    active: Mutex<HashMap<PathBuf, CancellationToken>>,
+    /// FIFOs that are read.
+    active: Mutex<HashMap<PathBuf, Active>>,
     metrics: Metrics,
     damage: LogLimit,
     copying: LogLimit,
     failing: LogLimit,
     refusing: LogLimit,
+}
+
+#[derive(Clone, Default)]
+struct Active {
+    /// Cancelled when the engine says that it writes no more.
+    stopped: CancellationToken,
+    /// Cancelled when nobody reads it any more.
+    ended: CancellationToken,
 }
 
 struct Metrics {
@@ -130,13 +141,15 @@ impl DockerPlugin {
             States::open(state_dir).map_err(failed("keep what is known of containers", state_dir))?;
         let found = states.load().map_err(failed("read what is known of containers", state_dir))?;
         let copies = if plan.read_logs_bytes > 0 {
-            let dir = state_dir.with_file_name(COPIES);
+            let mut dir = state_dir.as_os_str().to_owned();
+            dir.push(COPIES);
+            let dir = PathBuf::from(dir);
             let copies = Copies::open(dir.clone(), plan.read_logs_bytes);
             Some(Arc::new(copies.map_err(failed("keep what docker logs reads", &dir))?))
         } else {
             None
         };
-        follow::forget_others(&positions, &found);
+        follow::forget_others(name, &positions, &found);
         Ok(DockerPlugin {
             metrics: Metrics::new(name),
             name: name.into(),
@@ -169,20 +182,42 @@ impl DockerPlugin {
 
     /// Reads a FIFO again after a restart.
     async fn resume(self: &Arc<Self>, container: Container, stop: &Stop) {
-        match Fifo::open(&container.file) {
+        if let Some(container) = self.try_resume(container, stop).await {
+            let (plugin, stop) = (self.clone(), stop.clone());
+            stop.tasks.clone().spawn(async move {
+                let mut left = Some(container);
+                while let Some(container) = left.take() {
+                    tokio::select! {
+                        () = stop.draining.cancelled() => return,
+                        () = tokio::time::sleep(PAUSE) => {}
+                    }
+                    left = plugin.try_resume(container, &stop).await;
+                }
+            });
+        }
+    }
+
+    /// Gives the container back when it is to be tried again.
+    async fn try_resume(self: &Arc<Self>, container: Container, stop: &Stop) -> Option<Container> {
+        match Fifo::open(&container.file, &self.pipes) {
             Ok(fifo) => {
-                let stopped = CancellationToken::new();
-                lock(&self.active).insert(container.file.clone(), stopped.clone());
-                self.follow(container, fifo, stopped, false, stop);
+                let active = Active::default();
+                lock(&self.active).insert(container.file.clone(), active.clone());
+                self.follow(container, fifo, active, false, stop);
             }
             Err(FifoError::Open { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
                 tracing::info!(container = %container.name, "a container ended while the gateway was away");
                 self.forget(&container).await;
             }
             Err(error) => {
-                tracing::error!(container = %container.name, "a container's output is not read: {error}");
+                if let Some(suppressed) = self.failing.allow() {
+                    tracing::error!(container = %container.name, suppressed,
+                        "a container's output cannot be read and is tried again: {error}");
+                }
+                return Some(container);
             }
         }
+        None
     }
 
     /// StartLogging: begins to read a container's FIFO. The same FIFO again changes nothing.
@@ -190,23 +225,24 @@ impl DockerPlugin {
         if !file.is_absolute() || file.as_os_str().len() > PATH_BYTES {
             return Err(StartError::Path(file));
         }
-        let stopped = CancellationToken::new();
+        let new = Active::default();
         {
             let mut active = lock(&self.active);
             if active.contains_key(&file) {
                 return Ok(());
             }
-            active.insert(file.clone(), stopped.clone());
+            active.insert(file.clone(), new.clone());
         }
         let started = self.begin(&file, &info).await;
         match started {
             Ok((container, fifo)) => {
                 tracing::debug!(container = %container.name, tag = %container.tag, "a container's output is read");
-                self.follow(container, fifo, stopped, true, &stop);
+                self.follow(container, fifo, new, true, &stop);
                 Ok(())
             }
             Err(error) => {
                 lock(&self.active).remove(&file);
+                new.ended.cancel();
                 if let Some(suppressed) = self.refusing.allow() {
                     tracing::warn!(container = %info.container_id, suppressed, "a container is refused: {error}");
                 }
@@ -217,25 +253,36 @@ impl DockerPlugin {
 
     async fn begin(&self, file: &Path, info: &Info) -> Result<(Container, Fifo), StartError> {
         let container = Container::new(file.to_owned(), info, &self.plan.tag)?;
-        let fifo = Fifo::open(file)?;
+        let fifo = Fifo::open(file, &self.pipes)?;
         let (states, kept) = (self.states.clone(), container.clone());
         let saved = tokio::task::spawn_blocking(move || states.save(&kept)).await;
         saved.map_err(io::Error::other).flatten().map_err(StartError::State)?;
         Ok((container, fifo))
     }
 
-    /// StopLogging: the engine writes no more into this FIFO. What is in it is read to its end.
-    fn stop(&self, file: &Path) {
-        if let Some(stopped) = lock(&self.active).get(file) {
+    /// StopLogging: the engine writes no more into this FIFO, and removes it when that is answered. Returns when all of it
+    /// is stored; false when the gateway stops and has left something in it.
+    async fn stop(&self, file: &Path) -> bool {
+        let active = lock(&self.active).get(file).cloned();
+        if let Some(Active { stopped, ended }) = active {
             stopped.cancel();
+            if tokio::time::timeout(EMPTYING, ended.cancelled()).await.is_err() {
+                if let Some(suppressed) = self.failing.allow() {
+                    tracing::warn!(fifo = %file.display(), suppressed,
+                        "a container has ended and its last lines wait for room in a full buffer; a gateway that is \
+                         killed now loses them");
+                }
+                return true;
+            }
         }
+        !self.states.has(file)
     }
 
     fn follow(
         self: &Arc<Self>,
         container: Container,
         fifo: Fifo,
-        stopped: CancellationToken,
+        Active { stopped, ended }: Active,
         is_new: bool,
         stop: &Stop,
     ) {
@@ -243,6 +290,7 @@ impl DockerPlugin {
         // Made here, so that a `docker logs -f` which follows the start finds somebody who writes.
         let follower = Follower::new(self.clone(), container.clone(), fifo, stopped.clone());
         stop.tasks.spawn(async move {
+            let _ended = ended.drop_guard();
             plugin.metrics.containers.increment(1.0);
             if plugin.read_to_end(follower, &container, is_new, &draining).await == End::Finished {
                 if !stopped.is_cancelled() {
@@ -299,7 +347,7 @@ impl DockerPlugin {
         if let Err(error) = removed.map_err(io::Error::other).flatten() {
             tracing::warn!(container = %container.name, %error, "what was kept of a container cannot be removed");
         }
-        self.positions.forget(&follow::position_key(container));
+        self.positions.forget(&follow::position_key(&self.name, container));
     }
 
     async fn sweep(self: Arc<Self>, draining: CancellationToken) {

@@ -9,10 +9,12 @@
 //! ```
 //!
 //! The engine sends an empty `Host`, no content type, and keeps its connections; it tries again when it cannot connect. An
-//! error is status 200 with a text in `Err`, which the engine shows as it is. Idle connections are not closed before the
+//! error is status 200 with a text in `Err`, which the engine shows as it is. StopLogging is answered when all of the FIFO
+//! is stored, since the engine then removes it. Idle connections are not closed before the
 //! gateway stops: the engine might write its next call into one that is just closing.
 
 use std::convert::Infallible;
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -94,7 +96,7 @@ async fn connection(plugin: Arc<DockerPlugin>, stream: UnixStream, stop: Stop) {
     let draining = stop.draining.clone();
     let service = service_fn(move |request| {
         let (plugin, stop) = (plugin.clone(), stop.clone());
-        async move { Ok::<_, Infallible>(answer(plugin, request, stop).await) }
+        answer(plugin, request, stop)
     });
     let connection =
         http1::Builder::new().max_buf_size(BUFFER_BYTES).serve_connection(TokioIo::new(stream), service);
@@ -132,13 +134,16 @@ struct Read {
     config: Config,
 }
 
-async fn answer(plugin: Arc<DockerPlugin>, request: Request<Incoming>, stop: Stop) -> Answer {
+/// An error ends the connection without an answer, and the engine asks again.
+async fn answer(plugin: Arc<DockerPlugin>, request: Request<Incoming>, stop: Stop) -> io::Result<Answer> {
     let path = request.uri().path().to_owned();
     let body = match Limited::new(request.into_body(), BODY_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(error) => return failure(StatusCode::BAD_REQUEST, &format!("the call cannot be read: {error}")),
+        Err(error) => {
+            return Ok(failure(StatusCode::BAD_REQUEST, &format!("the call cannot be read: {error}")));
+        }
     };
-    match path.as_str() {
+    Ok(match path.as_str() {
         "/Plugin.Activate" => plain(&json!({ "Implements": ["LogDriver"] })),
         "/LogDriver.Capabilities" => plain(&json!({ "Cap": { "ReadLogs": plugin.copies.is_some() } })),
         "/LogDriver.StartLogging" => match parse::<Start>(&body) {
@@ -150,10 +155,11 @@ async fn answer(plugin: Arc<DockerPlugin>, request: Request<Incoming>, stop: Sto
             Err(refusal) => *refusal,
         },
         "/LogDriver.StopLogging" => match parse::<End>(&body) {
-            Ok(End { file }) => {
-                plugin.stop(&file);
-                outcome(Ok(()))
+            // The next process reads what is left: answered now, the engine would remove it.
+            Ok(End { file }) if !plugin.stop(&file).await && stop.draining.is_cancelled() => {
+                return Err(io::Error::other("the gateway stops"));
             }
+            Ok(_) => outcome(Ok(())),
             Err(refusal) => *refusal,
         },
         "/LogDriver.ReadLogs" => match parse::<Read>(&body) {
@@ -161,7 +167,7 @@ async fn answer(plugin: Arc<DockerPlugin>, request: Request<Incoming>, stop: Sto
             Err(refusal) => *refusal,
         },
         _ => failure(StatusCode::NOT_FOUND, &format!("this plugin has no {path}")),
-    }
+    })
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Box<Answer>> {

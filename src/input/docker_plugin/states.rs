@@ -57,6 +57,11 @@ impl States {
         write_private(&self.path(&container.file), &text)
     }
 
+    /// Whether the container of this FIFO is kept.
+    pub(super) fn has(&self, file: &Path) -> bool {
+        self.path(file).exists()
+    }
+
     /// Forgets a container. Blocking.
     pub(super) fn remove(&self, file: &Path) -> io::Result<()> {
         match fs::remove_file(self.path(file)) {

@@ -216,3 +216,19 @@ async fn containers_do_not_mix() {
     let numbers = house.numbers().await;
     assert_eq!(numbers.len(), 4 * 5001);
 }
+
+/// The engine removes the FIFO once its StopLogging is answered: what is in it then must be stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_right_after_a_container_ended_nothing_is_lost() {
+    const LINES: usize = 30_000;
+    let mut house = House::new().await;
+    let mut engine = Engine::new(house.dir()).await;
+    house.start(&engine, "{}").await;
+    engine.write(&numbered(0..LINES));
+    house.stop(&engine).await;
+    engine.die();
+    std::fs::remove_file(&engine.path).unwrap();
+    house.kill().await;
+    house.wait_forgotten().await;
+    assert_eq!(house.numbers().await, (0..LINES).collect::<Vec<_>>());
+}

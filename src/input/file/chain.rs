@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -14,16 +15,20 @@ use super::generation::{Change, Generation};
 use super::identity::{At, FileId, Fingerprint, Point, Position};
 use super::survey::{self, Found, survey};
 use super::{FileError, OpenFiles};
+use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, counter};
 
 /// Generations that were read to their end and may still be met.
 const REMEMBERED: usize = 32;
+
+static UNSEEN: LogLimit = LogLimit::new(Duration::from_secs(10));
 
 /// What happened to files, by input.
 #[derive(Clone)]
 pub struct Losses {
     truncated: Counter,
     lost: Counter,
+    unseen: Counter,
     damaged: Counter,
 }
 
@@ -41,6 +46,11 @@ impl Losses {
                 "Files that were gone before they had been read to their end.",
                 &labels,
             ),
+            unseen: counter(
+                "sluicegate_files_unseen_total",
+                "Times that a log had only new files when it was looked at: files between may have come and gone unseen.",
+                &labels,
+            ),
             damaged: counter(
                 "sluicegate_files_damaged_total",
                 "Compressed files that could not be read to their end.",
@@ -55,7 +65,7 @@ pub struct Chain {
     open: OpenFiles,
     losses: Losses,
     generations: VecDeque<Generation>,
-    recent: VecDeque<(FileId, Fingerprint)>,
+    recent: VecDeque<Left>,
     next: u64,
     /// What was read of the first generation behind its offset.
     buffer: Vec<u8>,
@@ -65,6 +75,14 @@ pub struct Chain {
     is_gone: bool,
     /// Place in the first generation up to which everything was seen when it rested.
     rested: Option<At>,
+}
+
+/// A content that was left behind.
+struct Left {
+    id: FileId,
+    print: Fingerprint,
+    /// Its bytes, where they are known.
+    size: Option<u64>,
 }
 
 /// What a read gave.
@@ -116,11 +134,10 @@ impl Chain {
             return Ok(Resumed::default());
         };
         let place = |point: &Point| {
-            let likeness = |found: &Found| point.likeness(found.id, &found.head);
             (0..found.len())
                 .rev()
-                .max_by_key(|at| likeness(&found[*at]))
-                .filter(|at| likeness(&found[*at]) > 0)
+                .max_by_key(|at| found[*at].likeness(point))
+                .filter(|at| found[*at].likeness(point) > 0)
         };
         let Some(position) = position else {
             found.into_iter().for_each(|found| self.append(found));
@@ -157,7 +174,11 @@ impl Chain {
                     .map(|(at, point)| At { generation: number(at), offset: point.offset });
             }
         }
-        let known = found.iter().take(first).map(|found| (found.id, Fingerprint::of(&found.head)));
+        let known = found.iter().take(first).map(|found| Left {
+            id: found.id,
+            print: Fingerprint::of(&found.head),
+            size: (!found.gzip).then_some(found.size),
+        });
         self.recent.extend(known);
         found.into_iter().skip(first).for_each(|found| self.append(found));
         // The earliest of all places is where reading begins.
@@ -214,17 +235,28 @@ impl Chain {
             Err(error) if survey::is_gone(&error) => {}
             Err(cause) => return Err(failed(&self.base, cause)),
         }
+        let mut meets_known = false;
         let known = |found: &Found| {
-            let recent = |(id, print): &(FileId, Fingerprint)| {
-                Point { id: *id, print: *print, offset: 0 }.likeness(found.id, &found.head) > 0
-            };
-            self.generations.iter().any(|known| known.is(found)) || self.recent.iter().any(recent)
+            meets_known = self.generations.iter().any(|known| known.is(found))
+                || self.recent.iter().any(|left| found.is(left.id, &left.print, || left.size));
+            meets_known
         };
         let Some(found) = survey(&self.base, known)? else {
             self.is_gone = true;
             return Ok(());
         };
         self.is_gone = false;
+        let had_some = !self.generations.is_empty() || !self.recent.is_empty();
+        if had_some && !meets_known && !found.is_empty() {
+            self.losses.unseen.increment(1);
+            if let Some(suppressed) = UNSEEN.allow() {
+                tracing::warn!(
+                    file = %self.base.display(), suppressed,
+                    "none of the files that were known are left; files between may have come and gone unseen: keep more or \
+                     larger ones (max-file, max-size)"
+                );
+            }
+        }
         found.into_iter().for_each(|found| self.append(found));
         Ok(())
     }
@@ -253,6 +285,10 @@ impl Chain {
         let alone = self.generations.len() == 1;
         let Some(front) = self.generations.front_mut() else { return Ok(Filled::Idle) };
         if !front.open(&self.base, &self.open)? {
+            // All of it that was ever seen is read, and it went with its directory.
+            if alone && self.is_gone && !front.gzip && front.lag() == 0 {
+                return Ok(Filled::Ended);
+            }
             self.losses.lost.increment(1);
             tracing::warn!(
                 file = %front.path().display(),
@@ -310,7 +346,7 @@ impl Chain {
         self.buffer.clear();
         if let Some(left) = self.generations.pop_front() {
             self.end = left.point(left.offset);
-            self.recent.push_back((left.id, left.print));
+            self.recent.push_back(Left { id: left.id, print: left.print, size: left.complete_size() });
             if self.recent.len() > REMEMBERED {
                 self.recent.pop_front();
             }
@@ -335,7 +371,7 @@ impl Chain {
 
     /// The content that was read before the one at this place.
     pub fn before(&self) -> Option<Point> {
-        self.recent.back().map(|(id, print)| Point { id: *id, print: *print, offset: 0 })
+        self.recent.back().map(|left| Point { id: left.id, print: left.print, offset: 0 })
     }
 
     /// Counts contents that were replaced in place: what was read before a change does not go on behind it.

@@ -79,16 +79,6 @@ pub struct Point {
 }
 
 impl Point {
-    /// How surely a file with this identity and beginning is the one meant: 0 it is not, 2 for the same inode.
-    pub fn likeness(&self, id: FileId, head: &[u8]) -> u8 {
-        match (self.print.fits(head), self.id == id, self.print.is_empty()) {
-            (true, true, _) => 2,
-            // Device numbers change with a boot, inodes when a file is compressed.
-            (true, false, false) => 1,
-            _ => 0,
-        }
-    }
-
     fn put(&self, out: &mut Vec<u8>) {
         out.put_u64_le(self.id.device);
         out.put_u64_le(self.id.inode);
@@ -175,11 +165,5 @@ mod tests {
         assert!(Fingerprint::of(b"").fits(b"anything") && Fingerprint::of(b"").is_empty());
         let long = vec![b'a'; 5000];
         assert!(Fingerprint::of(&long).is_full() && Fingerprint::of(&long).fits(&long));
-        let id = FileId { device: 1, inode: 2 };
-        let point = Point { id, print, offset: 0 };
-        assert_eq!(point.likeness(id, b"2026 first line"), 2);
-        assert_eq!(point.likeness(FileId::default(), b"2026 first line"), 1);
-        assert_eq!(point.likeness(id, b"other"), 0);
-        assert_eq!(Point::default().likeness(id, b"other"), 0);
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 
 use super::FileError;
-use super::identity::{FileId, Fingerprint};
+use super::identity::{FileId, Fingerprint, Point};
 
 /// Rotated files that are looked for; loggers keep some tens at most.
 const ROTATED: usize = 1_000;
@@ -31,6 +31,60 @@ pub struct Found {
     pub gzip: bool,
     /// How its content begins, inflated.
     pub head: Vec<u8>,
+}
+
+impl Found {
+    /// Whether it is the content of this file: under another name, or compressed, which makes another file of it. `size` are
+    /// the bytes of the content, once it is complete.
+    ///
+    /// Contents may well begin alike: a line that is longer than what is looked at, printed again and again.
+    pub fn is(&self, id: FileId, print: &Fingerprint, size: impl FnOnce() -> Option<u64>) -> bool {
+        if !print.fits(&self.head) {
+            return false;
+        }
+        match (self.gzip, self.id == id) {
+            (true, true) => true,
+            (true, false) => !print.is_empty() && size().is_none_or(|size| self.may_have(size)),
+            // Inodes are used again, and what is complete does not shrink.
+            (false, true) => size().is_none_or(|size| self.size >= size),
+            (false, false) => false,
+        }
+    }
+
+    /// How surely it is the file in which a place was noted by an earlier run: 0 it is not, 3 for the same inode.
+    pub fn likeness(&self, point: &Point) -> u8 {
+        if !point.print.fits(&self.head) {
+            0
+        } else if self.id == point.id {
+            3
+        } else if point.print.is_empty() || !self.reaches(point.offset) {
+            0
+        } else if self.gzip || self.id.inode == point.id.inode {
+            // Device numbers change with a boot.
+            2
+        } else {
+            // A copy on another disk.
+            1
+        }
+    }
+
+    /// Whether a compressed file may hold so many bytes: its last four tell their number, modulo 2^32.
+    fn may_have(&self, size: u64) -> bool {
+        self.inflated_size().is_none_or(|inflated| inflated == size as u32)
+    }
+
+    fn reaches(&self, offset: u64) -> bool {
+        match self.gzip {
+            false => self.size >= offset,
+            true => self.inflated_size().is_none_or(|size| u64::from(size) >= offset || self.size > offset),
+        }
+    }
+
+    fn inflated_size(&self) -> Option<u32> {
+        let mut last = [0; 4];
+        self.file.read_exact_at(&mut last, self.size.checked_sub(4)?).ok()?;
+        Some(u32::from_le_bytes(last))
+    }
 }
 
 /// The files of a log, oldest first, up to and without the newest one that `known` says is no news. `None` when there is

@@ -24,15 +24,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tokio::net::TcpStream;
 
 use super::Intake;
 use super::duplicates::{Conversation, Duplicates};
-use super::listener::{Connection, Gate, Peer, Socket};
+use super::listener::{Connection, Gate, Peer, ReadSide, Socket, Stream, WriteSide};
 use crate::base::limits;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Histogram, counter, histogram};
 use crate::base::resolver::Resolver;
-use crate::base::shutdown::Stop;
+use crate::base::shutdown::{Passed, Stop};
 use crate::base::signal::Signal;
 use crate::config::plan::{ForwardPlan, Nil};
 use crate::output::refused::{DeadLetters, LetterError, Unkept};
@@ -42,7 +43,7 @@ use crate::record::msgpack::Limits;
 use entries::Extra;
 use faults::Faults;
 use handshake::{Failures, HandshakeError, KeyRing};
-use session::{Session, SessionError};
+use session::{Left, Session, SessionError};
 use tally::{Invalid, Tally};
 
 /// One line so often about messages of one kind.
@@ -172,7 +173,7 @@ impl Forward {
     }
 
     async fn serve(self: Arc<Self>, mut connection: Connection, stop: Stop) {
-        let mut first = BytesMut::new();
+        let mut first = std::mem::take(&mut connection.first);
         if let Some(keys) = &self.keys {
             // Boxed, so that an open connection does not carry what only its beginning needed.
             let shaken = tokio::select! {
@@ -186,8 +187,11 @@ impl Forward {
         }
         let Connection { stream, peer, .. } = connection;
         let (reader, writer) = stream.into_halves();
-        let Err(error) = Session::new(self.clone(), reader, writer, &peer, first).run(stop).await else {
-            return;
+        let ran = Session::new(self.clone(), reader, writer, &peer, first).run(stop.clone()).await;
+        let error = match ran {
+            Ok(None) => return,
+            Ok(Some(left)) => return self.pass(left, &peer, &stop).await,
+            Err(error) => error,
         };
         let peer = self.called(&peer);
         match error {
@@ -206,9 +210,24 @@ impl Forward {
         }
     }
 
+    /// Goes on with a connection that another process had.
+    pub fn adopt(self: &Arc<Self>, gate: &Arc<Gate>, passed: Passed, stop: &Stop) {
+        let (forward, inner) = (self.clone(), stop.clone());
+        gate.clone().adopt(passed, stop, &move |connection| forward.clone().serve(connection, inner.clone()));
+    }
+
+    async fn pass(&self, left: Left<ReadSide, WriteSide>, peer: &Peer, stop: &Stop) {
+        let stream = Stream::tcp_of(left.read, left.write).map(TcpStream::into_std);
+        if let (Some(Ok(stream)), Some(address)) = (stream, peer.address) {
+            let unread = left.unread.to_vec();
+            let passed = Passed { input: self.name.to_string(), peer: address, stream, unread };
+            stop.successor.pass(passed).await;
+        }
+    }
+
     /// The shared-key handshake; gives the bytes that came behind it.
     async fn shake(&self, keys: &KeyRing, connection: &mut Connection) -> Result<BytesMut, HandshakeError> {
-        let Connection { stream, peer, deadline } = connection;
+        let Connection { stream, peer, deadline, .. } = connection;
         let ip = peer.address.map(|address| address.ip());
         let who = handshake::Peer { ip, label: &self.called(peer) };
         let keepalive = !self.plan.deny_keepalive;

@@ -48,6 +48,19 @@ struct Waiting {
     since: Instant,
 }
 
+/// What a connection that ended had read and not yet seen stored.
+pub struct Unstored(VecDeque<Waiting>);
+
+impl Unstored {
+    pub async fn wait(&mut self) -> Result<(), WindowError> {
+        while let Some(oldest) = self.0.front_mut() {
+            oldest.receipt.stored().await?;
+            self.0.pop_front();
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum WindowError {
     #[error(transparent)]
@@ -157,6 +170,11 @@ impl<W: AsyncWrite + Unpin> Window<W> {
         Ok(())
     }
 
+    /// What is written to, and what waits to be stored. Acks are given up.
+    pub fn into_parts(self) -> (W, Unstored) {
+        (self.writer, Unstored(self.waiting))
+    }
+
     /// Waits until everything is stored and every ack is written, then says `last_word` and nothing more.
     pub async fn finish(&mut self, last_word: &[u8]) -> Result<(), WindowError> {
         while !self.waiting.is_empty() {
@@ -183,12 +201,9 @@ impl<W: AsyncWrite + Unpin> Window<W> {
 
     /// Lets go of the connection's writing side, and then waits until everything is stored.
     pub async fn close(self) -> Result<(), WindowError> {
-        let Window { writer, waiting, .. } = self;
+        let (writer, mut unstored) = self.into_parts();
         drop(writer);
-        for mut each in waiting {
-            each.receipt.stored().await?;
-        }
-        Ok(())
+        unstored.wait().await
     }
 
     /// One step: an ack written in part or whole, or the oldest receipt resolved. Pending for ever when nothing waits.
@@ -294,7 +309,7 @@ mod tests {
         window.push(Receipt::nothing(), budget.empty_grant(), 0, Vec::new(), 0, Instant::now());
         assert!(window.is_silent());
         window.close().await.unwrap();
-        assert_eq!(peer.read(&mut [0; 1]).await.unwrap(), 0);
+        assert_eq!(tokio::io::AsyncReadExt::read(&mut peer, &mut [0; 1]).await.unwrap(), 0);
     }
 
     #[tokio::test]

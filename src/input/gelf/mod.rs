@@ -141,6 +141,10 @@ impl Decoder for GelfDecoder {
         Ok(from)
     }
 
+    fn is_between_messages(&self) -> bool {
+        !self.skipping
+    }
+
     fn message(&mut self, from: &Sender, message: &Message, received: Timestamp, batcher: &mut Batcher) {
         if message.cut {
             return self.shared.faults.drop(&from.label, Invalid::TooLong);

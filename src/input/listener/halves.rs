@@ -9,36 +9,52 @@ use std::task::{Context, Poll};
 
 use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
-use tokio::net::unix;
+use tokio::net::{TcpStream, tcp, unix};
 
 use super::Stream;
 
 pub enum ReadSide {
+    Tcp(tcp::OwnedReadHalf),
     Unix(unix::OwnedReadHalf),
-    Other(ReadHalf<Stream>),
+    Tls(ReadHalf<Stream>),
 }
 
 pub enum WriteSide {
+    Tcp(tcp::OwnedWriteHalf),
     Unix(unix::OwnedWriteHalf),
-    Other(WriteHalf<Stream>),
+    Tls(WriteHalf<Stream>),
 }
 
 /// What a peer can be kept from writing to.
 pub trait ShutRead {
     /// Refuses the peer's further writes. False where that cannot be done: then reading ends only with the peer.
     fn shut_read(&self) -> bool;
+
+    fn is_plain_tcp(&self) -> bool;
 }
 
 impl Stream {
+    /// Puts two halves of a plain TCP connection together again.
+    pub fn tcp_of(read: ReadSide, write: WriteSide) -> Option<TcpStream> {
+        match (read, write) {
+            (ReadSide::Tcp(read), WriteSide::Tcp(write)) => read.reunite(write).ok(),
+            _ => None,
+        }
+    }
+
     pub fn into_halves(self) -> (ReadSide, WriteSide) {
         match self {
+            Stream::Tcp(stream) => {
+                let (read, write) = stream.into_split();
+                (ReadSide::Tcp(read), WriteSide::Tcp(write))
+            }
             Stream::Unix(stream) => {
                 let (read, write) = stream.into_split();
                 (ReadSide::Unix(read), WriteSide::Unix(write))
             }
-            other => {
-                let (read, write) = tokio::io::split(other);
-                (ReadSide::Other(read), WriteSide::Other(write))
+            tls @ Stream::Tls(_) => {
+                let (read, write) = tokio::io::split(tls);
+                (ReadSide::Tls(read), WriteSide::Tls(write))
             }
         }
     }
@@ -48,8 +64,12 @@ impl ShutRead for ReadSide {
     fn shut_read(&self) -> bool {
         match self {
             ReadSide::Unix(half) => rustix::net::shutdown(half.as_ref(), Shutdown::Read).is_ok(),
-            ReadSide::Other(_) => false,
+            ReadSide::Tcp(_) | ReadSide::Tls(_) => false,
         }
+    }
+
+    fn is_plain_tcp(&self) -> bool {
+        matches!(self, ReadSide::Tcp(_))
     }
 }
 
@@ -61,7 +81,8 @@ impl AsyncRead for ReadSide {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             ReadSide::Unix(half) => Pin::new(half).poll_read(context, buffer),
-            ReadSide::Other(half) => Pin::new(half).poll_read(context, buffer),
+            ReadSide::Tcp(half) => Pin::new(half).poll_read(context, buffer),
+            ReadSide::Tls(half) => Pin::new(half).poll_read(context, buffer),
         }
     }
 }
@@ -70,21 +91,24 @@ impl AsyncWrite for WriteSide {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             WriteSide::Unix(half) => Pin::new(half).poll_write(context, bytes),
-            WriteSide::Other(half) => Pin::new(half).poll_write(context, bytes),
+            WriteSide::Tcp(half) => Pin::new(half).poll_write(context, bytes),
+            WriteSide::Tls(half) => Pin::new(half).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             WriteSide::Unix(half) => Pin::new(half).poll_flush(context),
-            WriteSide::Other(half) => Pin::new(half).poll_flush(context),
+            WriteSide::Tcp(half) => Pin::new(half).poll_flush(context),
+            WriteSide::Tls(half) => Pin::new(half).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             WriteSide::Unix(half) => Pin::new(half).poll_shutdown(context),
-            WriteSide::Other(half) => Pin::new(half).poll_shutdown(context),
+            WriteSide::Tcp(half) => Pin::new(half).poll_shutdown(context),
+            WriteSide::Tls(half) => Pin::new(half).poll_shutdown(context),
         }
     }
 }

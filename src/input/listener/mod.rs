@@ -30,6 +30,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -40,7 +42,7 @@ pub use stream::{Connection, Peer, Stream};
 
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
-use crate::base::shutdown::Stop;
+use crate::base::shutdown::{Passed, Stop};
 use crate::base::tls::{ServerTls, TlsError};
 use crate::config::leaf::Network;
 use crate::config::plan::{ConnectionsPlan, ForwardPlan, TlsPlan};
@@ -217,6 +219,23 @@ impl Gate {
         {
             tracing::warn!(input = %self.input, address = %socket, suppressed,
                 "cannot accept a connection: {error}; raise the limit of open files if that is what is missing");
+        }
+    }
+
+    /// Goes on with a connection that another process had. One that cannot be had is closed, as it would have been there.
+    pub fn adopt<F, S>(self: Arc<Self>, passed: Passed, stop: &Stop, serve: &S)
+    where
+        F: Future<Output = ()> + Send + 'static,
+        S: Fn(Connection) -> F + Clone + Send + Sync + 'static,
+    {
+        let Passed { peer, stream, unread, .. } = passed;
+        match stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            Ok(stream) => {
+                self.admit(Accepted::Passed(stream, peer, BytesMut::from(&unread[..])), stop, serve)
+            }
+            Err(error) => {
+                tracing::warn!(input = %self.input, %peer, "a connection that was passed on is lost: {error}")
+            }
         }
     }
 

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -63,7 +64,14 @@ impl Gate {
             Accepted::Tcp(stream, address) => (stream, address),
             Accepted::Unix(stream) => {
                 let peer = Peer { label: label(None), address: None, client: None, tls: false };
-                let connection = Connection { stream: Stream::Unix(stream), peer, deadline };
+                let first = BytesMut::new();
+                let connection = Connection { stream: Stream::Unix(stream), peer, deadline, first };
+                return Some(Prepared { connection, slot });
+            }
+            Accepted::Passed(stream, address, first) => {
+                let peer =
+                    Peer { label: label(Some(address)), address: Some(address), client: None, tls: false };
+                let connection = Connection { stream: Stream::Tcp(stream), peer, deadline, first };
                 return Some(Prepared { connection, slot });
             }
         };
@@ -82,7 +90,7 @@ impl Gate {
             }
             _ => Stream::Tcp(stream),
         };
-        Some(Prepared { connection: Connection { stream, peer, deadline }, slot })
+        Some(Prepared { connection: Connection { stream, peer, deadline, first: BytesMut::new() }, slot })
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rustix::net::{Shutdown, SocketFlags, sockopt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -81,12 +82,14 @@ impl fmt::Display for Socket {
 pub(super) enum Accepted {
     Tcp(TcpStream, SocketAddr),
     Unix(UnixStream),
+    /// By another process, which had read this much.
+    Passed(TcpStream, SocketAddr, BytesMut),
 }
 
 impl Accepted {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Accepted::Tcp(_, peer) => Some(*peer),
+            Accepted::Tcp(_, peer) | Accepted::Passed(_, peer, _) => Some(*peer),
             Accepted::Unix(_) => None,
         }
     }
@@ -97,7 +100,7 @@ impl Accepted {
 
     /// What a connection is better off with; one that is gone already has no use for it.
     pub(super) fn tune(&self) {
-        let Accepted::Tcp(stream, _) = self else { return };
+        let (Accepted::Tcp(stream, _) | Accepted::Passed(stream, ..)) = self else { return };
         // Acks are small and waited for.
         let _ = stream.set_nodelay(true);
         let _ = sockopt::set_socket_keepalive(stream, true);
@@ -134,6 +137,11 @@ impl Outlive {
         self.0.store(true, Ordering::Release);
     }
 
+    /// They are ours alone.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -150,8 +158,8 @@ impl SocketFile {
         &self.path
     }
 
-    /// Whether the socket goes on without us.
-    pub fn outlives(&self) -> bool {
+    /// Whether its socket goes on without us.
+    pub fn outlives_us(&self) -> bool {
         self.outlive.is_set()
     }
 
@@ -168,7 +176,7 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if !self.outlives() {
+        if !self.outlives_us() {
             self.remove();
         }
     }

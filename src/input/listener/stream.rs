@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
@@ -35,6 +36,8 @@ pub struct Connection {
     pub peer: Peer,
     /// Until then, a handshake of the input's own must be done.
     pub deadline: Instant,
+    /// What was read of it already.
+    pub first: BytesMut,
 }
 
 #[derive(Debug)]

@@ -6,6 +6,10 @@
 //!   `---- stops while the window, the budget or a buffer is full: the peer's writes wait
 //! ```
 //!
+//! What is taken is stored at once while the journal has nothing of this connection in hand, so a line on its own waits
+//! for nobody. While the journal is busy, small reads become one commit: a peer that writes line by line would else have
+//! as many commits as the reader wakes up.
+//!
 //! What a peer has written and we have not read is lost when we go, since nobody told it to keep anything. So at a stop:
 //!
 //! ```text
@@ -21,15 +25,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::faults::Fault;
 use super::held::Held;
 use super::peer::{Arrived, Peer, Taken};
 use super::{Decoder, Message, Oneway, Protocol, Sender};
 use crate::base::limits;
-use crate::base::shutdown::Stop;
-use crate::input::budget::Budget;
+use crate::base::shutdown::{Passed, Stop};
+use crate::input::budget::{Budget, Grant};
 use crate::input::listener::Stream;
 use crate::input::reader::Reader;
 use crate::journal::NotStored;
@@ -41,6 +45,8 @@ const LAST_READ: usize = 16 * limits::MIB;
 const REST: Duration = Duration::from_secs(1);
 /// What a waiting connection may hold without being in anybody's way.
 const SMALL: usize = 2 * limits::READ_BYTES;
+/// What is stored whether or not the journal is busy.
+const GATHERED_BYTES: usize = 64 * limits::KIB;
 /// What a connection takes before the others of its worker get their turn.
 const FAIR_BYTES: usize = limits::READ_BYTES;
 
@@ -50,6 +56,9 @@ pub(super) struct Connection<P: Protocol> {
     decoder: P::Decoder,
     peer: Peer,
     held: Held,
+    /// Permits for what was taken and is not stored yet, and its bytes.
+    gathered: Grant,
+    gathered_bytes: usize,
     /// Where messages are cut into, to be used again.
     messages: Vec<Message>,
     /// Bytes taken since others had their turn.
@@ -59,17 +68,22 @@ pub(super) struct Connection<P: Protocol> {
 /// What waiting for bytes came to.
 enum Read {
     Bytes(usize),
+    /// None came, and what was taken before is to be stored.
+    Store,
     Ended,
     Stopped,
 }
 
 impl<P: Protocol> Connection<P> {
-    pub(super) fn new(oneway: Arc<Oneway<P>>, stream: Stream, sender: Sender) -> Self {
+    /// `first` was read before.
+    pub(super) fn new(oneway: Arc<Oneway<P>>, stream: Stream, first: BytesMut, sender: Sender) -> Self {
         Connection {
-            reader: Reader::new(stream, oneway.intake.budget.clone(), BytesMut::new()),
+            reader: Reader::new(stream, oneway.intake.budget.clone(), first),
             decoder: oneway.protocol.decoder(),
             peer: oneway.peer(sender),
             held: Held::new(oneway.connections.window),
+            gathered: oneway.intake.budget.empty_grant(),
+            gathered_bytes: 0,
             messages: Vec::new(),
             turn_bytes: 0,
             oneway,
@@ -80,8 +94,9 @@ impl<P: Protocol> Connection<P> {
     pub(super) async fn run(mut self, stop: &Stop) -> Result<(), Fault> {
         let ended = loop {
             match self.turn(stop).await {
-                Ok(Read::Bytes(_)) => {}
+                Ok(Read::Bytes(_) | Read::Store) => {}
                 Ok(Read::Ended) => break Ok(()),
+                Ok(Read::Stopped) if self.can_be_passed(stop) => return Box::pin(self.pass(stop)).await,
                 Ok(Read::Stopped) => break Box::pin(self.drain(stop)).await,
                 Err(fault) => break Err(fault),
             }
@@ -94,6 +109,7 @@ impl<P: Protocol> Connection<P> {
         if !self.reader.unread().is_empty() && !matches!(ended, Err(Fault::Cut(_))) {
             self.oneway.metrics.cut_messages.increment(1);
         }
+        self.store(Taken::default()).await?;
         // Closed before it is stored: what the peer writes from now on should fail where it can see that.
         self.reader.forget();
         drop(self.reader);
@@ -104,6 +120,9 @@ impl<P: Protocol> Connection<P> {
     /// Reads once and takes what is complete.
     async fn turn(&mut self, stop: &Stop) -> Result<Read, Fault> {
         self.held.release_stored();
+        if self.held.is_empty() {
+            self.store(Taken::default()).await?;
+        }
         self.held.make_room().await?;
         let read = match self.read(stop).await? {
             Read::Bytes(read) => read,
@@ -137,7 +156,7 @@ impl<P: Protocol> Connection<P> {
         let plan = &self.oneway.connections;
         let inside = !self.reader.unread().is_empty();
         let patience = if inside { Some(plan.stall_timeout) } else { plan.idle_timeout };
-        let Connection { reader, peer, held, messages, .. } = self;
+        let Connection { reader, peer, held, messages, gathered_bytes, .. } = self;
         let mut resting = inside;
         let silent = tokio::time::sleep(patience.unwrap_or_default());
         tokio::pin!(silent);
@@ -154,7 +173,12 @@ impl<P: Protocol> Connection<P> {
                     return Ok(if read == 0 { Read::Ended } else { Read::Bytes(read) });
                 }
                 () = stop.draining.cancelled() => return Ok(Read::Stopped),
-                stored = held.progress() => stored?,
+                stored = held.progress() => {
+                    stored?;
+                    if held.is_empty() && *gathered_bytes > 0 {
+                        return Ok(Read::Store);
+                    }
+                }
                 () = &mut silent, if patience.is_some() => {
                     let seconds = patience.unwrap_or_default().as_secs();
                     return Err(if inside { Fault::Stalled(seconds) } else { Fault::Idle(seconds) });
@@ -205,7 +229,7 @@ impl<P: Protocol> Connection<P> {
             let received = Timestamp::now();
             let Connection { oneway, reader, decoder, peer, held, .. } = self;
             let mut taken = Taken::default();
-            peer.batcher.open(region);
+            peer.batcher.turn(region);
             for message in messages.drain(..) {
                 peer.take(decoder, &Arrived::Message(message), received, &mut taken);
                 if peer.is_new() {
@@ -217,14 +241,48 @@ impl<P: Protocol> Connection<P> {
                     held.make_room().await?;
                 }
             }
-            peer.store(&mut taken);
+            peer.batcher.turn(Bytes::new());
             oneway.metrics.records.increment(taken.records);
-            let grant = reader.grant.split(done);
-            taken.settle(&oneway.intake, held, grant, done).await?;
+            self.gathered.merge(reader.grant.split(done));
+            self.gathered_bytes += done;
+            let is_much = taken.has_stored() || self.gathered_bytes >= GATHERED_BYTES;
+            if ended || is_much || held.is_empty() || oneway.intake.budget.is_spent() {
+                self.store(taken).await?;
+            } else {
+                // Nobody has to wait for a little.
+                self.gathered.leave_overdraft();
+            }
         }
         self.messages = messages;
         cut?;
         Ok(())
+    }
+
+    /// Whether another process can go on with it: TCP alone keeps a peer from noticing an end.
+    fn can_be_passed(&self, stop: &Stop) -> bool {
+        stop.successor.is_there()
+            && matches!(self.reader.inner(), Stream::Tcp(_))
+            && self.peer.address().is_some()
+            && self.decoder.is_between_messages()
+    }
+
+    async fn pass(mut self, stop: &Stop) -> Result<(), Fault> {
+        self.store(Taken::default()).await?;
+        let (stream, unread) = self.reader.into_parts();
+        if let (Stream::Tcp(stream), Some(peer)) = (stream, self.peer.address()) {
+            let input = self.oneway.name.to_string();
+            let passed = Passed { input, peer, stream: stream.into_std()?, unread: unread.to_vec() };
+            stop.successor.pass(passed).await;
+        }
+        Ok(self.held.finish().await?)
+    }
+
+    /// Hands over what was taken.
+    async fn store(&mut self, mut taken: Taken) -> Result<(), NotStored> {
+        self.peer.store(&mut taken);
+        let (bytes, cost) = (self.gathered.bytes(), std::mem::take(&mut self.gathered_bytes));
+        let grant = self.gathered.split(bytes);
+        taken.settle(&self.oneway.intake, &mut self.held, grant, cost).await
     }
 
     /// Takes what the peer had written before the gateway was told to stop.

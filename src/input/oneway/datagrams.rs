@@ -10,7 +10,9 @@
 //! While the journal is busy, the next round grows: the more comes, the fewer commits a datagram costs.
 //!
 //! UDP has nobody to slow down: what the kernel could not keep is counted and said. A Unix socket's writers wait. At a stop
-//! the socket is read until it is empty, and closed before the rest is stored, so that peers hear of it soon.
+//! the socket is read until it is empty, and closed before the rest is stored, so that peers hear of it soon. One that
+//! somebody else holds, too, is read until it is empty as well, since nobody may read it for a while; what comes from then
+//! on waits in it for the next one. Each datagram is given to one reader.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +33,8 @@ use crate::input::listener::label;
 use crate::journal::NotStored;
 
 const TICK: Duration = Duration::from_secs(1);
+/// Longer than any protocol waits for something.
+const FAR: Duration = Duration::from_secs(24 * 3600);
 /// After a failed receive the loop rests, or it might spin.
 const PAUSE: Duration = Duration::from_millis(100);
 /// One line so often about what the kernel drops, and about failed receives.
@@ -127,6 +131,8 @@ impl<P: Protocol> Datagrams<P> {
             }
         }
         self.drain(stop).await?;
+        // What still waits for its other parts is given up, and counted.
+        self.decoder.tick(Instant::now() + FAR);
         drop(self.receiver);
         self.held.finish().await
     }
@@ -241,7 +247,10 @@ impl<P: Protocol> Datagrams<P> {
 
     /// Takes what came before the gateway was told to stop.
     async fn drain(&mut self, stop: &Stop) -> Result<(), NotStored> {
-        self.receiver.socket.shut_read();
+        if !self.receiver.socket.shut_read() {
+            self.held.make_room().await?;
+            return self.store(stop).await;
+        }
         let mut total = 0;
         loop {
             self.held.make_room().await?;

@@ -17,7 +17,7 @@ mod peer;
 mod peers;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -30,7 +30,7 @@ use super::Intake;
 use super::batcher::Batcher;
 use super::listener::{self, Gate, Socket};
 use crate::base::metrics::{Counter, counter};
-use crate::base::shutdown::Stop;
+use crate::base::shutdown::{Passed, Stop};
 use crate::config::plan::{ConnectionsPlan, DatagramsPlan};
 use crate::pipeline::join::JoinSettings;
 use crate::record::Timestamp;
@@ -76,6 +76,12 @@ pub trait Decoder: Send + 'static {
 
     /// Decodes one datagram, which lies at `datagram` of the batcher's frame.
     fn datagram(&mut self, from: &Sender, datagram: Range<usize>, received: Timestamp, batcher: &mut Batcher);
+
+    /// Whether another decoder could go on where this one is: it carries nothing from one message to the next that the next
+    /// bytes would not tell.
+    fn is_between_messages(&self) -> bool {
+        true
+    }
 
     /// Called about every second on datagram sockets: what has waited too long is given up.
     fn tick(&mut self, _now: Instant) {}
@@ -139,11 +145,19 @@ impl<P: Protocol> Oneway<P> {
         gate.listen(socket, stop, move |connection| self.clone().serve(connection, inner.clone())).await;
     }
 
+    /// Goes on with a connection that another process had.
+    pub fn adopt(self: &Arc<Self>, gate: &Arc<Gate>, passed: Passed, stop: &Stop) {
+        let (oneway, inner) = (self.clone(), stop.clone());
+        gate.clone().adopt(passed, stop, &move |connection| oneway.clone().serve(connection, inner.clone()));
+    }
+
     async fn serve(self: Arc<Self>, connection: listener::Connection, stop: Stop) {
-        let listener::Connection { stream, peer, .. } = connection;
+        let listener::Connection { stream, peer, first, .. } = connection;
         let sender = Sender { label: peer.label, address: peer.address };
         let label = sender.label.clone();
-        let Err(fault) = Connection::new(self.clone(), stream, sender).run(&stop).await else { return };
+        let Err(fault) = Connection::new(self.clone(), stream, first, sender).run(&stop).await else {
+            return;
+        };
         match fault {
             // A peer that goes away is its own business.
             Fault::Read(_) | Fault::NotStored(_) => {

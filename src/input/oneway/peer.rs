@@ -1,5 +1,6 @@
 //! What is decoded into for one peer: its batcher, what it is called, and the account of what became of its messages.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -46,6 +47,10 @@ impl Peer {
         Peer { sender, batcher: Batcher::new(intake.clone(), origin, join), fresh: true }
     }
 
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.sender.address
+    }
+
     /// Decodes a message of a connection, or a datagram.
     pub(super) fn take<D: Decoder>(
         &mut self,
@@ -54,7 +59,7 @@ impl Peer {
         received: Timestamp,
         taken: &mut Taken,
     ) {
-        let before = self.batcher.batch.records.len();
+        let before = self.batcher.count();
         match what {
             Arrived::Message(message) => {
                 decoder.message(&self.sender, message, received, &mut self.batcher);
@@ -63,10 +68,9 @@ impl Peer {
                 decoder.datagram(&self.sender, *from..*to, received, &mut self.batcher);
             }
         }
-        let now = self.batcher.batch.records.len();
-        // Records of another tag, or a full batch, send off what was there first.
-        let first = if self.collect(taken) { 0 } else { before };
-        taken.records += now.saturating_sub(first) as u64;
+        taken.records += self.batcher.count().saturating_sub(before);
+        // A full batch sends off what was there first.
+        self.collect(taken);
     }
 
     /// Stores what is in hand and lets its frame go.
@@ -75,15 +79,14 @@ impl Peer {
         self.collect(taken);
     }
 
-    fn collect(&mut self, taken: &mut Taken) -> bool {
-        let Some((receipt, made)) = self.batcher.take_receipt() else { return false };
+    fn collect(&mut self, taken: &mut Taken) {
+        let Some((receipt, made)) = self.batcher.take_receipt() else { return };
         self.fresh = false;
         taken.made += made;
         taken.receipt = Some(match taken.receipt.take() {
             Some(before) => before.later(receipt),
             None => receipt,
         });
-        true
     }
 
     /// The first records of a peer have been decoded, and its buffers are still to be asked.
@@ -109,6 +112,11 @@ pub(super) enum Arrived {
 }
 
 impl Taken {
+    /// Some of it is on its way to the disk already.
+    pub(super) fn has_stored(&self) -> bool {
+        self.receipt.is_some()
+    }
+
     /// Enough was made of few bytes that it has to be charged before more is.
     pub(super) fn owes(&self) -> bool {
         self.made >= OWED_BYTES

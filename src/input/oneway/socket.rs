@@ -80,14 +80,16 @@ impl DatagramSocket {
         (got < wanted).then_some(got)
     }
 
-    /// Where the socket can tell its writers that nobody reads any more, it does, unless somebody else holds it, for whom
-    /// it would be dead, too. What it holds can still be read.
-    pub(super) fn shut_read(&self) {
-        if let DatagramSocket::Unix(socket, file) = self
-            && !file.outlives()
-        {
+    /// Ends what can be received: where the socket can tell its writers that nobody reads any more, it does, and what it
+    /// holds can still be read. False where the socket goes on without us: then it stays as it is, for who reads it next.
+    pub(super) fn shut_read(&self) -> bool {
+        if let DatagramSocket::Unix(socket, file) = self {
+            if file.outlives_us() {
+                return false;
+            }
             let _ = socket.shutdown(Shutdown::Read);
         }
+        true
     }
 
     pub(super) async fn readable(&self) -> io::Result<()> {

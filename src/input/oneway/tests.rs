@@ -1,48 +1,34 @@
 use std::io::Write;
-use std::net::Ipv4Addr;
 use std::os::unix::net as blocking;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-use super::DatagramSocket;
 use crate::base::shutdown::Stop;
 use crate::config::plan::OnFull;
-use crate::input::listener::{Connection, Gate, GateSettings, Outlive, Peer, Socket, SocketFile, Stream};
+use crate::input::listener::{Connection, Gate, GateSettings, Peer, Socket, SocketFile, Stream};
 use house::{House, Lines};
 
-pub(super) mod house;
+mod datagrams;
+pub(in crate::input) mod house;
 
 type Oneway = Arc<super::Oneway<Lines>>;
 
 fn serve(oneway: &Oneway, stream: Stream, stop: &Stop) -> JoinHandle<()> {
     let peer = Peer { label: "peer".into(), address: None, client: None, tls: false };
-    let connection = Connection { stream, peer, deadline: tokio::time::Instant::now() };
+    let connection =
+        Connection { stream, peer, deadline: tokio::time::Instant::now(), first: Default::default() };
     tokio::spawn(oneway.clone().serve(connection, stop.clone()))
 }
 
 fn unix(oneway: &Oneway, stop: &Stop) -> (UnixStream, JoinHandle<()>) {
     let (peer, ours) = UnixStream::pair().unwrap();
     (peer, serve(oneway, Stream::Unix(ours), stop))
-}
-
-async fn udp(oneway: &Oneway, stop: &Stop) -> (std::net::SocketAddr, JoinHandle<()>) {
-    let socket = UdpSocket::bind("0.0.0.0:0").await.unwrap();
-    let address = (Ipv4Addr::LOCALHOST, socket.local_addr().unwrap().port()).into();
-    (address, tokio::spawn(oneway.clone().receive(DatagramSocket::Udp(socket), stop.clone())))
-}
-
-fn unixgram(oneway: &Oneway, path: &Path, stop: &Stop) -> JoinHandle<()> {
-    let socket = UnixDatagram::bind(path).unwrap();
-    let socket = DatagramSocket::Unix(socket, SocketFile::new(path, Default::default()).unwrap());
-    assert_eq!(socket.to_string(), format!("unixgram:{}", path.display()));
-    tokio::spawn(oneway.clone().receive(socket, stop.clone()))
 }
 
 /// The value of a metric of this thread's recorder.
@@ -290,162 +276,4 @@ async fn a_full_buffer_stops_connections_old_and_new_and_a_stop_waits_for_none()
     delivered += house.deliver().await;
     assert_eq!(delivered, written + 1_000);
     assert_eq!(house.intake.budget.used(), 0);
-}
-
-#[tokio::test]
-async fn each_sender_of_datagrams_has_a_series_of_its_own() {
-    let house = House::new();
-    let stop = Stop::default();
-    let (address, served) = udp(&house.oneway(), &stop).await;
-    let one = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let other = UdpSocket::bind("127.0.0.2:0").await.unwrap();
-    // The same machine from another port.
-    let again = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    for (socket, text) in [(&one, "one"), (&other, "other"), (&again, "again"), (&one, ""), (&one, "end")] {
-        socket.send_to(text.as_bytes(), address).await.unwrap();
-    }
-    house.wait_for(4).await;
-    let lines = house.lines().await;
-    let series = |text: &str| lines.iter().find(|(_, line)| line == text).unwrap().0;
-    assert_eq!(series("one"), series("again"));
-    assert_eq!(series("one"), series("end"));
-    assert_ne!(series("one"), series("other"));
-    let texts: Vec<_> =
-        lines.iter().filter(|(number, _)| *number == series("one")).map(|(_, line)| line).collect();
-    assert_eq!(texts, ["one", "again", "end"]);
-    budget_is_back(&house).await;
-    stop.draining.cancel();
-    served.await.unwrap();
-    // Nobody is there any more, and the sender hears of it.
-    one.connect(address).await.unwrap();
-    one.send(b"late").await.unwrap();
-    assert!(one.recv(&mut [0; 1]).await.is_err());
-}
-
-#[tokio::test]
-async fn more_senders_than_are_remembered_lose_nothing() {
-    let house = House::new();
-    let stop = Stop::default();
-    let (address, served) = udp(&house.oneway(), &stop).await;
-    for number in 0..1200u32 {
-        let from = Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 0).to_bits() + number);
-        let socket = UdpSocket::bind((from, 0)).await.unwrap();
-        socket.send_to(b"hello", address).await.unwrap();
-    }
-    house.wait_for(1200).await;
-    let series: std::collections::HashSet<u64> =
-        house.lines().await.into_iter().map(|(series, _)| series).collect();
-    assert_eq!(series.len(), 1200);
-    stop.draining.cancel();
-    served.await.unwrap();
-    assert_eq!(house.intake.budget.used(), 0);
-}
-
-#[tokio::test]
-async fn what_the_kernel_drops_is_counted() {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let _guard = metrics::set_default_local_recorder(&recorder);
-    let house = House::new();
-    let stop = Stop::default();
-    let oneway = house.oneway_with(|_, plan| plan.receive_buffer = 4096);
-    let (address, served) = udp(&oneway, &stop).await;
-    // Bound here, and silent until the gateway's socket has its settings.
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    socket.send_to(b"first", address).await.unwrap();
-    house.wait_for(1).await;
-    let socket = socket.into_std().unwrap();
-    socket.set_nonblocking(false).unwrap();
-    // This thread runs the gateway too, so it receives nothing meanwhile.
-    for number in 0..5_000 {
-        socket.send_to(format!("line {number}").as_bytes(), address).unwrap();
-    }
-    let dropped = "sluicegate_datagrams_dropped_total{input=\"test\",reason=\"kernel\"}";
-    let received = "sluicegate_datagrams_total{input=\"test\"}";
-    let mut sent = 5_001;
-    // What was dropped last is told with the next datagram that is kept.
-    while value(&recorder, dropped) + value(&recorder, received) < sent {
-        let seen = value(&recorder, received);
-        socket.send_to(b"last", address).unwrap();
-        sent += 1;
-        while value(&recorder, received) == seen {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-    assert_eq!(value(&recorder, dropped) + value(&recorder, received), sent);
-    assert!(value(&recorder, dropped) > 1_000);
-    stop.draining.cancel();
-    served.await.unwrap();
-    assert_eq!(house.texts().await.len() as u64, value(&recorder, received));
-    assert_eq!(value(&recorder, "sluicegate_received_records_total"), value(&recorder, received));
-}
-
-#[tokio::test]
-async fn a_stop_takes_all_datagrams_that_came() {
-    let house = House::new();
-    let stop = Stop::default();
-    let (address, served) = udp(&house.oneway(), &stop).await;
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.send_to(b"line 0", address).unwrap();
-    house.wait_for(1).await;
-    for number in 1..1_000 {
-        socket.send_to(format!("line {number}").as_bytes(), address).unwrap();
-    }
-    stop.draining.cancel();
-    served.await.unwrap();
-    assert!(house.texts().await == numbered(1_000));
-}
-
-#[tokio::test]
-async fn unix_datagrams_may_be_large_and_a_stop_loses_none() {
-    let house = House::new();
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s");
-    let stop = Stop::default();
-    let served = unixgram(&house.oneway(), &path, &stop);
-    let socket = UnixDatagram::unbound().unwrap();
-    socket.connect(&path).unwrap();
-    socket.send(&vec![b'x'; 200_000]).await.unwrap();
-    assert_eq!(house.wait_for(1).await[0].len(), 200_000);
-    let socket = socket.into_std().unwrap();
-    socket.set_nonblocking(false).unwrap();
-    let writing = std::thread::spawn(move || {
-        let mut count = 0;
-        while socket.send(format!("line {count}").as_bytes()).is_ok() {
-            count += 1;
-        }
-        count
-    });
-    house.wait_for(500).await;
-    stop.draining.cancel();
-    served.await.unwrap();
-    let written = writing.join().unwrap();
-    assert!(house.texts().await[1..] == numbered(written), "not all {written} lines");
-    assert_eq!(house.intake.budget.used(), 0);
-    assert!(!path.exists());
-}
-
-#[tokio::test]
-async fn a_socket_that_a_successor_has_takes_datagrams_after_our_stop() {
-    let house = House::new();
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s");
-    let ours = blocking::UnixDatagram::bind(&path).unwrap();
-    ours.set_nonblocking(true).unwrap();
-    let theirs = ours.try_clone().unwrap();
-    let outlive = Outlive::default();
-    let file = SocketFile::new(&path, outlive.clone()).unwrap();
-    let ours = DatagramSocket::Unix(UnixDatagram::from_std(ours).unwrap(), file);
-    let stop = Stop::default();
-    let served = tokio::spawn(house.oneway().receive(ours, stop.clone()));
-    let sender = blocking::UnixDatagram::unbound().unwrap();
-    sender.connect(&path).unwrap();
-    sender.send(b"one").unwrap();
-    house.wait_for(1).await;
-    outlive.set();
-    stop.draining.cancel();
-    served.await.unwrap();
-    sender.send(b"two").unwrap();
-    let mut buffer = [0; 8];
-    assert_eq!(theirs.recv(&mut buffer).unwrap(), 3);
-    assert_eq!(house.texts().await, ["one"]);
 }

@@ -132,12 +132,13 @@ impl Body {
         Ok(if whole.is_empty() { only } else { whole.freeze() })
     }
 
-    /// Reads and forgets what is left, up to `most` bytes.
-    pub(super) async fn drain(&mut self, most: usize) {
+    /// Reads and forgets what is left, up to `most` bytes. A stop does not wait for it.
+    pub(super) async fn drain(&mut self, most: usize, stop: &CancellationToken) {
         let most = self.received.saturating_add(most);
         let drain = async { while self.received < most && matches!(self.part().await, Ok(Some(_))) {} };
         // Whoever is slower hears nothing but the end of the connection.
-        let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
+        let drain = tokio::time::timeout(DRAIN_TIME, drain);
+        let _ = stop.run_until_cancelled(drain).await;
     }
 
     async fn part(&mut self) -> Result<Option<Bytes>, hyper::Error> {

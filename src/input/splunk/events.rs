@@ -190,10 +190,10 @@ impl Events {
                     let composed = self.compose(context, rest.slice(0, len), batcher, tally);
                     return composed.map(|()| len).inspect_err(|_| batcher.batch.abandon());
                 }
-                // Of another source: what is gathered goes first, and spans begin anew.
+                // Of another source: what is in hand is gathered, and spans begin anew.
                 Ok(_) => {
                     batcher.batch.abandon();
-                    batcher.store();
+                    batcher.gather();
                     std::mem::swap(&mut self.tag, &mut self.next_tag);
                 }
                 Err(JsonError::Depth | JsonError::Members) => {

@@ -115,7 +115,7 @@ impl Exchange {
         // Who asks before it sends its body is not told to send one that is refused.
         close |= !body.is_over() && body.received == 0 && head.headers.contains_key(EXPECT);
         if !close && !body.is_over() {
-            body.drain(self.splunk.plan.max_body).await;
+            body.drain(self.splunk.plan.max_body, &self.stop).await;
             close = !body.is_over();
         }
         self.splunk.note(answer.code(), &self.peer, &why);

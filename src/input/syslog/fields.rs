@@ -13,6 +13,7 @@
 use super::container::{Container, Containers};
 use super::header::{Parsed, Part};
 use super::structured::{self, Params};
+use crate::base::limits;
 use crate::config::plan::SyslogPlan;
 use crate::input::batcher::Batcher;
 use crate::input::oneway::Sender;
@@ -50,6 +51,10 @@ const TAGS: [&str; 24] = [
     "syslog.local7",
 ];
 const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+/// Of an element's id so much stands before the name of each of its parameters.
+const ID_BYTES: usize = limits::KIB;
+/// Parameters that become fields. Each repeats its element's id, so a short message could become gigabytes.
+const PARAMS: usize = 512;
 const STDERR: usize = 3;
 const STDOUT: usize = 6;
 
@@ -157,20 +162,26 @@ fn push_container(container: &Container, tag: usize, batcher: &mut Batcher) {
     }
 }
 
-/// Keys are `<sd-id>.<param>`; of an element without parameters the id alone, with an empty value.
+/// Keys are `<sd-id>.<param>`; of an element without parameters the id alone, with an empty value. What stands behind the
+/// last parameter that is taken is one field, as it stands.
 fn push_structured(structured: Part, base: usize, batcher: &mut Batcher) {
     let batch = &mut batcher.batch;
     let mut place = base + structured.from;
     let end = base + structured.to;
     let frame = batch.frame.clone();
     let text = frame.get(..end).unwrap_or_default();
-    for param in Params::new(text, place) {
+    for (count, param) in Params::new(text, place).enumerate() {
+        if count == PARAMS {
+            let from = if param.name.is_empty() { param.id.start } else { param.name.start };
+            return batcher.push("structured_data", Span::frame(from, end - from));
+        }
         place = param.value.end;
         let key = if param.name.is_empty() {
             Span::frame(param.id.start, param.id.len())
         } else {
             batch.make(|arena| {
-                arena.extend_from_slice(&text[param.id.clone()]);
+                let id = &text[param.id.clone()];
+                arena.extend_from_slice(&id[..id.len().min(ID_BYTES)]);
                 arena.push(b'.');
                 arena.extend_from_slice(&text[param.name.clone()]);
             })

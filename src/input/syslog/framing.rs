@@ -108,6 +108,11 @@ impl Framer {
         }
     }
 
+    /// As [`crate::input::oneway::Decoder::is_between_messages`].
+    pub fn is_between_messages(&self) -> bool {
+        self.skip == Skip::Nothing
+    }
+
     /// As [`crate::input::oneway::Decoder::cut`].
     pub fn cut(
         &mut self,

@@ -131,6 +131,10 @@ impl Decoder for SyslogDecoder {
         self.framer.cut(unread, ended, messages)
     }
 
+    fn is_between_messages(&self) -> bool {
+        self.framer.is_between_messages()
+    }
+
     fn message(&mut self, from: &Sender, message: &Message, received: Timestamp, batcher: &mut Batcher) {
         let Some(text) = batcher.batch.frame.get(message.range.clone()) else { return };
         let parsed = header::parse(text);

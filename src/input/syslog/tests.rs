@@ -352,3 +352,21 @@ fn a_cut_line_of_a_container_says_so() {
         (&b"log"[..], &b"stdout"[..], &b"next"[..])
     );
 }
+
+/// Each parameter's key repeats its element's id: a message of 64 KiB could become 200 MiB.
+#[test]
+fn structured_data_does_not_become_many_times_its_size() {
+    let mut bench = Bench::new(&plan());
+    let id = "i".repeat(32 * limits::KIB);
+    let params = "a=\"\" ".repeat(6_000);
+    let text = format!("<30>1 2026-11-22T22:54:30Z host app 1 - [{id} {params}] text");
+    let seen = bench.datagram(text.as_bytes());
+    assert!(bench.batcher.batch.arena.len() < limits::MIB, "{}", bench.batcher.batch.arena.len());
+    assert_eq!(seen.get("message"), b"text");
+    let rest = seen.get("structured_data");
+    assert!(rest.starts_with(b"a=\"\" a") && rest.ends_with(b"]"), "what is not taken is there");
+    let text = "<30>1 2026-11-22T22:54:30Z host app 1 - [a@1 b=\"c\"][d] text";
+    let seen = bench.datagram(text.as_bytes());
+    assert_eq!((seen.get("a@1.b"), seen.keys().contains(&"d")), (&b"c"[..], true));
+    assert!(!seen.keys().contains(&"structured_data"));
+}

@@ -55,7 +55,8 @@ pub struct JoinSettings {
 pub enum Marks {
     /// By the fields `partial_message`, `partial_id`, `partial_ordinal` and `partial_last`.
     Fields,
-    /// Not at all: a text of exactly 16 KiB is a piece, and the next text of the same container and output goes on.
+    /// Not at all: a text of exactly 16 KiB is a piece, and the next text of the same container and output goes on. Only
+    /// records that Docker's driver may have sent are looked at.
     Length,
     /// As [`Marks::Length`], and all pieces of a line have the same time, to the millisecond.
     LengthAndTime,
@@ -166,6 +167,12 @@ impl Joiner {
                     Some((origin, tag, piece)) => {
                         let settings = self.defaults.get(&*origin.input).cloned().unwrap_or_default();
                         let key = piece.stream.clone();
+                        // The line before may have been on its way out.
+                        if lines.open.get(&key).is_some_and(|line| !line.continues_with(&piece))
+                            && let Some(line) = lines.take(&key)
+                        {
+                            lines.overdue.push(line);
+                        }
                         if self.add(&settings, &mut lines, &origin, &tag, piece, Some(entry.index))
                             && let Some(line) = lines.take(&key)
                         {
@@ -196,8 +203,9 @@ impl Joiner {
         let mut lines = self.lock();
         let mut touched: HashSet<StreamKey> = HashSet::new();
         for record in std::mem::take(&mut batch.records) {
-            let is_piece = piece::is_piece(batch, &record, marks);
             let stream = piece::stream_of(origin, batch, &record, marks);
+            let may_be = marks == Marks::Fields || stream.is_some();
+            let is_piece = may_be && piece::is_piece(batch, &record, marks);
             let open = stream.as_ref().and_then(|key| lines.open.get(key));
             let goes_on = marks != Marks::Fields
                 && open.is_some_and(|line| {
@@ -213,10 +221,12 @@ impl Joiner {
             }
             let piece = match (marks, stream) {
                 (Marks::Length | Marks::LengthAndTime, Some(stream)) => {
+                    let line = lines.open.get(&stream).filter(|_| goes_on);
+                    let id = line.map_or_else(|| piece::id_of(record.time), |line| line.id.clone());
                     if !goes_on && let Some(line) = lines.take(&stream) {
                         self.end(&mut lines, line, batch, &mut absorbed);
                     }
-                    Piece::unmarked(stream, batch, &record, !is_piece)
+                    Piece::unmarked(stream, id, batch, &record, !is_piece)
                 }
                 _ => Piece::from_record(origin, batch, &record),
             };

@@ -30,7 +30,7 @@ pub struct StreamKey {
 #[derive(Debug)]
 pub struct Piece {
     pub stream: StreamKey,
-    /// `partial_id`, or for engines before 19.03, which send none, the line's time.
+    /// `partial_id`, or where there is none (engines before 19.03, pieces without marks) the time of the first piece.
     pub id: Vec<u8>,
     has_id: bool,
     /// From 1; 0 when the engine gives none.
@@ -90,8 +90,8 @@ fn is_full(text: &[u8], marks: Marks) -> bool {
     memchr::memmem::find_iter(text, "\u{fffd}").take(grown).count() == grown
 }
 
-/// The container and output a line belongs to, where it names them. Where drivers name none, the program that a peer speaks
-/// for stands in the container's place.
+/// The container and output a line belongs to, where it names them. Where drivers name none, what the sender calls itself
+/// stands in the container's place. Nothing where marks are missing and the record is none that Docker's drivers send.
 pub(super) fn stream_of(origin: &Origin, batch: &Batch, record: &Record, marks: Marks) -> Option<StreamKey> {
     let value = |key: &[u8]| batch.value_of(record, key).map(|value| batch.bytes(value));
     if marks == Marks::Fields {
@@ -100,25 +100,51 @@ pub(super) fn stream_of(origin: &Origin, batch: &Batch, record: &Record, marks: 
             source: value(b"source")?.to_vec(),
         });
     }
-    let source = value(b"source").or_else(|| value(b"severity")).unwrap_or_default().to_vec();
+    let source = match value(b"source") {
+        Some(source) => source.to_vec(),
+        None if marks == Marks::Length => syslog_severity(value)?.to_vec(),
+        None => return None,
+    };
     let container = match value(b"container_id") {
         Some(id) => id.to_vec(),
         None => {
-            let program: Vec<&[u8]> =
-                [&b"hostname"[..], b"appname", b"procid"].iter().filter_map(|key| value(key)).collect();
-            [b"peer ", origin.peer.as_bytes(), b" ", &program.join(&b' ')].concat()
+            let names: Vec<&[u8]> = NAMES.iter().map(|key| value(key).unwrap_or_default()).collect();
+            [b"peer ", origin.peer.as_bytes(), b" ", &names.join(&b' ')].concat()
         }
     };
     Some(StreamKey { container, source })
 }
 
+/// Fields in which senders of unmarked pieces say who they are, where they tell no container's id: syslog's, Splunk's.
+const NAMES: [&[u8]; 6] = [b"container_name", b"hostname", b"appname", b"procid", b"host", b"tag"];
+
+/// The severity of a message whose tag has no known form, if it can be Docker's: that knows two severities, gives the
+/// daemon's process number, and repeats the tag as message id.
+fn syslog_severity<'b>(value: impl Fn(&[u8]) -> Option<&'b [u8]>) -> Option<&'b [u8]> {
+    let severity = value(b"severity").filter(|severity| matches!(*severity, b"info" | b"err"))?;
+    let is_numbered = value(b"procid").is_some_and(|procid| procid.iter().all(u8::is_ascii_digit));
+    let is_dockers = is_numbered && value(b"msgid").is_none_or(|msgid| value(b"appname") == Some(msgid));
+    is_dockers.then_some(severity)
+}
+
+/// Who stands for a line without an id: its first piece's time.
+pub(super) fn id_of(time: Timestamp) -> Vec<u8> {
+    [time.seconds.to_le_bytes().as_slice(), &time.nanos.to_le_bytes()].concat()
+}
+
 impl Piece {
-    /// What a record without marks is: a piece when it is full, else the last of its line.
-    pub(super) fn unmarked(stream: StreamKey, batch: &Batch, record: &Record, last: bool) -> Piece {
+    /// What a record without marks is: a piece when it is full, else the last of its line. `id` is the line's.
+    pub(super) fn unmarked(
+        stream: StreamKey,
+        id: Vec<u8>,
+        batch: &Batch,
+        record: &Record,
+        last: bool,
+    ) -> Piece {
         let (key, text) = text_of(batch, record).unwrap_or(("log", b""));
         Piece {
             stream,
-            id: Vec::new(),
+            id,
             has_id: false,
             ordinal: 0,
             last,
@@ -138,11 +164,7 @@ impl Piece {
             id => id.to_vec(),
         };
         let given = value(b"partial_id");
-        let id = if given.is_empty() {
-            [record.time.seconds.to_le_bytes().as_slice(), &record.time.nanos.to_le_bytes()].concat()
-        } else {
-            given.to_vec()
-        };
+        let id = if given.is_empty() { id_of(record.time) } else { given.to_vec() };
         let ordinal = std::str::from_utf8(value(b"partial_ordinal"))
             .ok()
             .and_then(|text| text.parse().ok())

@@ -122,8 +122,96 @@ fn a_stored_piece_comes_back_with_its_senders_wish() {
     let full = vec![b'x'; FULL];
     let batch = batch(&[("a", "stdout", 1, &full)]);
     let stream = piece::stream_of(&origin, &batch, &batch.records[0], Marks::Length).unwrap();
-    let piece = Piece::unmarked(stream, &batch, &batch.records[0], true);
+    let id = piece::id_of(batch.records[0].time);
+    let piece = Piece::unmarked(stream, id, &batch, &batch.records[0], true);
     let (whence, tag, again) = Piece::from_stored(&piece.to_stored(&origin, b"docker.web")).unwrap();
     assert_eq!((whence, tag.as_slice()), (origin, &b"docker.web"[..]));
     assert_eq!((again.text, again.key, again.last, again.fields), (full, "log", true, piece.fields));
+}
+
+fn syslog(names: &[(&str, &str)], text: &[u8]) -> Batch {
+    let mut batch = Batch::default();
+    batch.tag = batch.keep(b"syslog.daemon");
+    batch.begin(Timestamp::new(1_700_000_000, 0));
+    for (key, value) in names.iter().map(|(key, value)| (*key, value.as_bytes())).chain([("message", text)]) {
+        let (key, value) = (batch.keep(key.as_bytes()), batch.keep(value));
+        batch.push(key, value);
+    }
+    batch
+}
+
+/// Whether a message of 16,384 bytes waits for the next one.
+fn waits(marks: Marks, names: &[(&str, &str)]) -> bool {
+    let house = house(marks);
+    let mut batch = syslog(names, &[b'x'; FULL]);
+    house.joiner.absorb(&house.settings, &house.origin, &mut batch);
+    batch.is_empty()
+}
+
+#[test]
+fn long_messages_of_others_than_docker_are_no_pieces() {
+    let dockers = [("severity", "info"), ("appname", "my tag"), ("procid", "7025")];
+    assert!(waits(Marks::Length, &dockers));
+    assert!(waits(Marks::Length, &[&dockers[..], &[("msgid", "my tag")]].concat()));
+    assert!(!waits(Marks::Length, &[&dockers[..], &[("msgid", "ID47")]].concat()));
+    assert!(!waits(Marks::Length, &[("severity", "notice"), ("appname", "app"), ("procid", "7025")]));
+    assert!(!waits(Marks::Length, &[("severity", "info"), ("appname", "app")]));
+    assert!(!waits(Marks::Length, &[("severity", "info"), ("appname", "app"), ("procid", "worker-1")]));
+    // Docker's lines have a stream here.
+    assert!(!waits(Marks::LengthAndTime, &[("host", "vm"), ("level", "6")]));
+    assert!(waits(Marks::LengthAndTime, &[("source", "stdout"), ("host", "vm")]));
+}
+
+#[test]
+fn pieces_of_two_senders_at_one_address_do_not_mix() {
+    for (marks, key, stream) in
+        [(Marks::LengthAndTime, "tag", "source"), (Marks::Length, "appname", "severity")]
+    {
+        let house = house(marks);
+        let source = if stream == "source" { "stdout" } else { "info" };
+        let absorb = |name: &str, text: &[u8]| {
+            let mut batch = syslog(&[(stream, source), ("procid", "1"), (key, name)], text);
+            house.joiner.absorb(&house.settings, &house.origin, &mut batch);
+            let text = |record| batch.bytes(batch.value_of(record, b"message").unwrap()).to_vec();
+            batch.records.iter().map(text).collect::<Vec<_>>()
+        };
+        assert!(absorb("web", &[b'w'; FULL]).is_empty());
+        assert_eq!(absorb("api", b"short"), [b"short"]);
+        assert_eq!(absorb("web", b"end"), [[&[b'w'; FULL][..], b"end"].concat()]);
+    }
+}
+
+/// A line that waited for the timer and the one behind it are two, whatever their pieces are numbered.
+#[tokio::test]
+async fn pieces_of_two_lines_come_back_as_two() {
+    for marks in [Marks::Fields, Marks::LengthAndTime] {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(crate::journal::Options::new(dir.path())).unwrap();
+        let joiner = Joiner::new(journal.clone(), HashMap::new());
+        let settings = JoinSettings { marks, ..JoinSettings::default() };
+        let origin = Origin::new("native", "192.0.2.1");
+        for (number, tag) in ["one", "two"].into_iter().enumerate() {
+            let text = [b'0' + number as u8; FULL];
+            let mut batch = batch(&[("a", "stdout", number as u32, &text)]);
+            batch.tag = batch.keep(tag.as_bytes());
+            for (key, value) in [("partial_message", "true"), ("partial_id", tag), ("partial_ordinal", "1")]
+                .into_iter()
+                .filter(|_| marks == Marks::Fields)
+            {
+                let (key, value) = (batch.keep(key.as_bytes()), batch.keep(value.as_bytes()));
+                batch.push(key, value);
+            }
+            joiner.absorb(&settings, &origin, &mut batch).stored.unwrap().stored().await.unwrap();
+            assert!(batch.is_empty());
+        }
+        drop(joiner);
+        journal.close().await;
+        let journal = Journal::open(crate::journal::Options::new(dir.path())).unwrap();
+        let joiner = Joiner::new(journal, HashMap::new());
+        let mut lines = joiner.overdue(Instant::now() + Duration::from_secs(60));
+        lines.sort_by(|one, other| one.tag.cmp(&other.tag));
+        let lines: Vec<(Vec<u8>, usize)> =
+            lines.into_iter().map(|line| (line.tag, line.stored.len())).collect();
+        assert_eq!(lines, [(b"one".to_vec(), 1), (b"two".to_vec(), 1)], "{marks:?}");
+    }
 }

@@ -34,7 +34,7 @@ static INTAKE: LazyLock<Arc<Intake>> = LazyLock::new(|| {
 
 fn decode(body: &[u8], docker: bool) -> (Step, Tally) {
     let settings = Arc::new(Settings::plain("all", 64));
-    let origin = Origin { input: "splunk".into(), peer: "unix".into() };
+    let origin = Origin::new("splunk", "unix");
     let mut batcher = Batcher::new(INTAKE.clone(), origin, None);
     let mut events = Events::new(settings);
     let body = bytes::Bytes::copy_from_slice(body);

@@ -1,7 +1,7 @@
 //! What `docker logs` reads: a copy of each container's newest entries, on this machine, in the `local` driver's form.
 //!
 //! ```text
-//! docker-logs/<container id>/<number>.log     length | LogEntry | length     one behind the other
+//! <input>.logs/<container id>/<number>.log     length | LogEntry | length     one behind the other
 //! ```
 //!
 //! A container has two files, the one that is written and the one before it, each half of `read_logs_bytes`; the numbers

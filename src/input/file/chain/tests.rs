@@ -284,3 +284,35 @@ fn what_was_replaced_while_nobody_looked_is_told_from_what_was_rotated_away() {
         assert_eq!(drain(&mut again), (21..=logger.written).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn files_that_begin_alike_are_told_apart() {
+    // The number stands behind more than what a fingerprint sees.
+    let line = |number: u32| format!("{} {number}\n", "x".repeat(2 * Fingerprint::BYTES));
+    let mut logger = Logger::new();
+    let mut chain = logger.chain(100);
+    chain.resume(None).unwrap();
+    let mut read = String::new();
+    for number in 1..=12 {
+        fs::write(logger.base(), line(number)).unwrap();
+        for at in 0..2 {
+            chain.look().unwrap();
+            while chain.fill(100_000).unwrap() == Filled::Ended {
+                chain.leave();
+            }
+            let frame = chain.lend();
+            read.push_str(std::str::from_utf8(&frame).unwrap());
+            let len = frame.len();
+            chain.give_back(frame, len);
+            if at == 0 {
+                logger.rotate(3);
+                if number % 2 == 0 {
+                    logger.compress(1);
+                }
+                fs::remove_file(logger.base()).unwrap();
+            }
+        }
+        logger.written += 1;
+    }
+    assert_eq!(read, (1..=12).map(line).collect::<String>());
+}

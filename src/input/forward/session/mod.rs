@@ -117,6 +117,15 @@ enum Next {
     Left,
     /// We end it.
     Close,
+    /// Another process goes on with it.
+    Pass,
+}
+
+/// A connection that goes on elsewhere: its halves, and the beginning of a message.
+pub struct Left<R, W> {
+    pub read: R,
+    pub write: W,
+    pub unread: BytesMut,
 }
 
 impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
@@ -155,8 +164,8 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         }
     }
 
-    /// Serves the connection to its end.
-    pub async fn run(mut self, stop: Stop) -> Result<(), SessionError> {
+    /// Serves the connection to its end, or to where another process goes on.
+    pub async fn run(mut self, stop: Stop) -> Result<Option<Left<R, W>>, SessionError> {
         let ended = loop {
             match self.turn(&stop).await {
                 Ok(Next::Turn) => {}
@@ -165,6 +174,12 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
                 Err(error) => break Err(error),
             }
         };
+        if matches!(ended, Ok(Next::Pass)) {
+            let (read, unread) = self.reader.into_parts();
+            let (write, mut stored) = self.window.into_parts();
+            stored.wait().await?;
+            return Ok(Some(Left { read, write, unread }));
+        }
         if self.window.is_empty() && !self.hurried && matches!(ended, Ok(Next::Left)) {
             self.acks_were_read();
         }
@@ -177,7 +192,8 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         if matches!(ended, Ok(Next::Close)) && stop.draining.is_cancelled() && nothing_to_say {
             let Session { reader, window, .. } = self;
             drop(reader);
-            return Ok(window.close().await?);
+            window.close().await?;
+            return Ok(None);
         }
         // Nothing more is taken, and a peer that is slow to read its last acks must not hold what others wait for.
         self.reader.forget();
@@ -197,7 +213,7 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             Ok(()) => {}
             Err(error) => tracing::debug!("not all acks were taken: {error}"),
         }
-        ended.map(drop)
+        ended.map(|_| None)
     }
 
     /// Reads once and takes what is complete.
@@ -206,6 +222,9 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         let read = self.read(stop).await?;
         if read == 0 {
             if stop.draining.is_cancelled() {
+                if stop.successor.is_there() && self.can_be_passed() {
+                    return Ok(Next::Pass);
+                }
                 self.last_read().await?;
                 return Ok(Next::Close);
             }
@@ -235,6 +254,11 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
             return Ok(Next::Close);
         }
         Ok(Next::Turn)
+    }
+
+    /// Whether the peer would lose what it writes after our end: it asks for no acks, and TCP tells it too late.
+    fn can_be_passed(&self) -> bool {
+        self.reader.inner().is_plain_tcp() && self.window.is_silent() && !self.forward.is_secured()
     }
 
     fn acks_were_read(&mut self) {

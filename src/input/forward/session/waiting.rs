@@ -25,6 +25,10 @@ const NOT_NOW: &[u8] = b"\x80";
 impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
     /// Waits for bytes, writing acks meanwhile. 0 when no more will come.
     pub(super) async fn read(&mut self, stop: &Stop) -> Result<usize, SessionError> {
+        // A peer that writes as fast as it is read never lets a read wait.
+        if stop.draining.is_cancelled() {
+            return Ok(0);
+        }
         let plan = &self.forward.plan.connections;
         let inside = !self.reader.unread().is_empty();
         let patience = if inside { Some(plan.stall_timeout) } else { plan.idle_timeout };

@@ -19,19 +19,19 @@ use crate::pipeline::tidy::Tidy;
 use crate::record::{Span, Timestamp};
 use crate::wire::loggroup::{packed, walk};
 
-pub(in crate::input::oneway) struct House {
+pub(in crate::input) struct House {
     _dir: tempfile::TempDir,
-    pub(in crate::input::oneway) journal: Journal,
-    pub(in crate::input::oneway) intake: Arc<Intake>,
+    pub(in crate::input) journal: Journal,
+    pub(in crate::input) intake: Arc<Intake>,
     queue: QueueId,
 }
 
 impl House {
-    pub(in crate::input::oneway) fn new() -> House {
+    pub(in crate::input) fn new() -> House {
         House::with(8 << 20, |_| ())
     }
 
-    pub(in crate::input::oneway) fn with(budget: usize, change: impl FnOnce(&mut Plan)) -> House {
+    pub(in crate::input) fn with(budget: usize, change: impl FnOnce(&mut Plan)) -> House {
         let env = [("HOME".to_owned(), "/home/u".to_owned())];
         let mut plan = config::load(None, env.into_iter(), &Flags::default()).unwrap();
         change(&mut plan);
@@ -47,11 +47,11 @@ impl House {
         House { _dir: dir, journal, intake, queue }
     }
 
-    pub(in crate::input::oneway) fn oneway(&self) -> Arc<Oneway<Lines>> {
+    pub(in crate::input) fn oneway(&self) -> Arc<Oneway<Lines>> {
         self.oneway_with(|_, _| ())
     }
 
-    pub(in crate::input::oneway) fn oneway_with(
+    pub(in crate::input) fn oneway_with(
         &self,
         change: impl FnOnce(&mut ConnectionsPlan, &mut DatagramsPlan),
     ) -> Arc<Oneway<Lines>> {
@@ -72,15 +72,22 @@ impl House {
     }
 
     /// Lets go of all that is stored, as a destination does that took it.
-    pub(in crate::input::oneway) async fn deliver(&self) -> usize {
+    pub(in crate::input) async fn deliver(&self) -> usize {
         self.journal.last_receipt().stored().await.unwrap();
         let entries = self.journal.lease(self.queue, usize::MAX);
         self.journal.settle(self.queue, entries.iter().map(|entry| entry.index));
         entries.iter().map(|entry| entry.records as usize).sum()
     }
 
+    /// What is stored, in entries of the journal: each is what a commit has for one stream.
+    pub(in crate::input) fn entries(&self) -> usize {
+        let entries = self.journal.lease(self.queue, usize::MAX);
+        self.journal.unlease(self.queue, entries.iter().map(|entry| entry.index));
+        entries.len()
+    }
+
     /// Every line that is stored by now, with its series, in the journal's order.
-    pub(in crate::input::oneway) async fn lines(&self) -> Vec<(u64, String)> {
+    pub(in crate::input) async fn lines(&self) -> Vec<(u64, String)> {
         self.journal.last_receipt().stored().await.unwrap();
         let entries = self.journal.lease(self.queue, usize::MAX);
         self.journal.unlease(self.queue, entries.iter().map(|entry| entry.index));
@@ -99,12 +106,12 @@ impl House {
         lines
     }
 
-    pub(in crate::input::oneway) async fn texts(&self) -> Vec<String> {
+    pub(in crate::input) async fn texts(&self) -> Vec<String> {
         self.lines().await.into_iter().map(|(_, line)| line).collect()
     }
 
     /// Waits until so many records are stored.
-    pub(in crate::input::oneway) async fn wait_for(&self, lines: usize) -> Vec<String> {
+    pub(in crate::input) async fn wait_for(&self, lines: usize) -> Vec<String> {
         loop {
             let texts = self.texts().await;
             if texts.len() >= lines {
@@ -116,10 +123,10 @@ impl House {
 }
 
 /// Lines end with a line feed; one that begins with `!` is a fault. A datagram is a line; an empty one is none.
-pub(in crate::input::oneway) struct Lines;
+pub(in crate::input) struct Lines;
 
 #[derive(Default)]
-pub(in crate::input::oneway) struct LineDecoder {
+pub(in crate::input) struct LineDecoder {
     /// Bytes that hold no line feed.
     seen: usize,
 }
