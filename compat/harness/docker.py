@@ -140,12 +140,12 @@ class Engine:
         shutil.rmtree(self.root, ignore_errors=True)
         self.log.close()
 
-    def _left_behind(self, *names):
-        """containerd and its shims may outlive a killed dockerd; their command lines name our directory."""
+    def _left_behind(self):
+        """containerd and its shims outlive a killed dockerd; their command lines name our directory."""
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 command = (process / "cmdline").read_bytes().split(b"\0")
-                if command[0].endswith(names or (b"containerd", b"containerd-shim-runc-v2")) and any(
+                if command[0].endswith((b"containerd", b"containerd-shim-runc-v2")) and any(
                     str(self.root).encode() in word for word in command
                 ):
                     yield int(process.name)

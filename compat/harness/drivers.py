@@ -134,7 +134,8 @@ DRIVERS = [
     _gelf("tcp", "tcp://127.0.0.1:{gelf}", try_all=True),
     _splunk("inline", {}, try_all=True),
     _splunk("json", {"splunk-format": "json"}),
-    _splunk("raw", {"splunk-format": "raw"}, fields=ALWAYS - {"source"}, drops_empty=True),
+    # names no stream, so that lines of one break into pieces of the other's
+    _splunk("raw", {"splunk-format": "raw"}, fields=ALWAYS - {"source"}, drops_empty=True, streams=1),
     _splunk("gzip", {"splunk-gzip": "true"}),
     _splunk("ack", {"splunk-index-acknowledgment": "true"}, try_all=True),
 ]
