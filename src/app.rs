@@ -211,6 +211,7 @@ impl Gateway {
         }
         end(&self.service, closed, "log service").await;
         end(&self.ticks, closed, "operations").await;
+        self.shipping.ended().await;
     }
 
     /// Takes keys, users and certificates anew, for the connections to come; the rest of the plan is not looked at.

@@ -20,7 +20,7 @@ use crate::input::positions::Positions;
 use crate::journal::{self, DirectoryError, Journal, OpenError};
 use crate::output::refused::DeadLetters;
 use crate::pipeline::stream::Identity;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// How often a directory that another gateway holds is tried again.
 const LOCK_TICK: Duration = Duration::from_millis(10);
@@ -60,7 +60,13 @@ impl Data {
         let identity = Identity { instance: instance(dir)?, host: host::name() };
         let duplicates = Duplicates::open(&plan.duplicates, journal.clone(), &identity.instance);
         let store = match &plan.log_service {
-            Some(_) => Some(Arc::new(Store::open(&dir.join("log-service"))?)),
+            // Who goes answers its last requests when its journal is closed already.
+            Some(_) => loop {
+                match Store::open(&dir.join("log-service")) {
+                    Err(StoreError::InUse { .. }) if Instant::now() < until => std::thread::sleep(LOCK_TICK),
+                    opened => break Some(Arc::new(opened?)),
+                }
+            },
             None => None,
         };
         let refused = dir.join("refused");

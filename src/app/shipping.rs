@@ -173,8 +173,14 @@ impl Shipping {
                 .filter(|queue| queue.name != duplicates::QUEUE && queue.name != positions::QUEUE);
             let left: u64 = kept.map(|queue| queue.live_bytes).sum();
             tracing::info!("{left} bytes are not delivered yet; they stay in the journal for the next start");
-            self.abort.cancel();
-            self.tasks.wait().await;
         }
+        self.abort.cancel();
+        self.ended().await;
+    }
+
+    /// Waits for senders that were started behind the stop, for destinations that were announced just before: they end at
+    /// once, and hold the data directory until then.
+    pub(super) async fn ended(&self) {
+        self.tasks.wait().await;
     }
 }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
-use super::harness::{PATIENCE, TestGateway, ack, message, plan_in, start, until};
+use super::harness::{EMBEDDED, PATIENCE, TestGateway, ack, message, plan_in, start, until};
 use super::peers::docker_id;
 use super::watch;
 
@@ -199,7 +199,7 @@ async fn nobody_is_refused_and_nothing_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_runs_nothing_is_taken_over() {
-    let gateway = start("").await;
+    let gateway = start(EMBEDDED).await;
     let data = gateway.data();
     assert!(data.join("handover.sock").exists());
     let dir = gateway.stop().await;
