@@ -3,30 +3,36 @@
 //! ```text
 //! Position   version 1 | flags (1 stdout unfinished, 2 stderr unfinished, 4 before known)
 //!            | read: Point | a Point for each flag
-//! Point      device u64 | inode u64 | print length u16 | print hash u64 | offset u64          all little end first
+//! Point      device u64 | inode u64 | born u64 | print length u16 | print hash u64 | offset u64   all little end first
 //! ```
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::time::UNIX_EPOCH;
 
 use bytes::{Buf, BufMut, Bytes};
 use xxhash_rust::xxh3::xxh3_64;
 
 const VERSION: u8 = 1;
-const POINT_BYTES: usize = 34;
+const POINT_BYTES: usize = 42;
 /// Outputs of a container that can each have an unfinished line.
 pub const STREAMS: usize = 2;
 
-/// Device and inode: the same for a file under every name, and used again once it is gone.
+/// The same for a file under every name. Inodes are used again once a file is gone, often by the next one; the moment a
+/// file was made tells them apart where the file system keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileId {
     pub device: u64,
     pub inode: u64,
+    /// Nanoseconds since 1970; 0 where nobody knows.
+    pub born: u64,
 }
 
 impl FileId {
     pub fn of(metadata: &Metadata) -> FileId {
-        FileId { device: metadata.dev(), inode: metadata.ino() }
+        let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let born = born.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0);
+        FileId { device: metadata.dev(), inode: metadata.ino(), born }
     }
 }
 
@@ -82,6 +88,7 @@ impl Point {
     fn put(&self, out: &mut Vec<u8>) {
         out.put_u64_le(self.id.device);
         out.put_u64_le(self.id.inode);
+        out.put_u64_le(self.id.born);
         out.put_u16_le(self.print.len);
         out.put_u64_le(self.print.hash);
         out.put_u64_le(self.offset);
@@ -91,7 +98,7 @@ impl Point {
         if bytes.len() < POINT_BYTES {
             return None;
         }
-        let id = FileId { device: bytes.get_u64_le(), inode: bytes.get_u64_le() };
+        let id = FileId { device: bytes.get_u64_le(), inode: bytes.get_u64_le(), born: bytes.get_u64_le() };
         let print = Fingerprint { len: bytes.get_u16_le(), hash: bytes.get_u64_le() };
         Some(Point { id, print, offset: bytes.get_u64_le() })
     }
@@ -139,7 +146,7 @@ mod tests {
     #[test]
     fn positions_come_back_as_they_were() {
         let point = |n: u64| Point {
-            id: FileId { device: n, inode: n + 1 },
+            id: FileId { device: n, inode: n + 1, born: n + 2 },
             print: Fingerprint::of(b"beginning"),
             offset: n << 40,
         };

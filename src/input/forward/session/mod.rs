@@ -189,7 +189,7 @@ impl<R: AsyncRead + ShutRead + Unpin, W: AsyncWrite + Unpin> Session<R, W> {
         // A peer that waits for no ack learns of our end by a write of its own that fails; whatever it writes until then into
         // a connection that is still open is lost.
         let nothing_to_say = self.last_word.is_empty() && self.window.is_silent();
-        if matches!(ended, Ok(Next::Close)) && stop.draining.is_cancelled() && nothing_to_say {
+        if matches!(ended, Ok(Next::Close)) && nothing_to_say {
             let Session { reader, window, .. } = self;
             drop(reader);
             window.close().await?;
