@@ -4,9 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use sluicegate::input::oneway::CutError;
+use sluicegate::input::syslog::clock::Clock;
 use sluicegate::input::syslog::framing::Framer;
 use sluicegate::input::syslog::header::parse;
-use sluicegate::input::syslog::clock::Clock;
 use sluicegate::input::syslog::structured::{Params, append_unescaped};
 use sluicegate::record::Timestamp;
 
