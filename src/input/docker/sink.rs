@@ -12,8 +12,10 @@ use std::sync::Arc;
 use super::json_lines::Stream;
 use super::metadata::Container;
 use super::pieces::Line;
+use crate::base::metrics::Counter;
 use crate::input::batcher::Batcher;
 use crate::journal::{Commit, Submitted};
+use crate::pipeline::join;
 use crate::record::json::{ReadLimits, read_object};
 use crate::record::{Batch, Field, Span, Timestamp};
 use crate::wire::log_entry::Attrs as Attributes;
@@ -40,6 +42,9 @@ pub(super) struct Sink {
     laid_out: usize,
     names: Names,
     attrs: Attrs,
+    /// As the joiner of the other inputs counts them.
+    cut: Counter,
+    unfinished: Counter,
 }
 
 /// Spans of the batch in hand.
@@ -68,6 +73,8 @@ impl Sink {
             laid_out: 0,
             names: Names::default(),
             attrs: Attrs::default(),
+            cut: join::cut_lines(),
+            unfinished: join::unfinished_lines(),
         }
     }
 
@@ -185,10 +192,12 @@ impl Sink {
         for field in &self.common {
             batch.push(field.key, field.value);
         }
-        for (mark, name, value) in
-            [(marks.is_cut, "__cut__", "log"), (marks.is_partial, "__partial__", "true")]
-        {
+        for (mark, name, value, count) in [
+            (marks.is_cut, "__cut__", "log", &self.cut),
+            (marks.is_partial, "__partial__", "true", &self.unfinished),
+        ] {
             if mark {
+                count.increment(1);
                 let (key, value) = (batch.keep(name.as_bytes()), batch.keep(value.as_bytes()));
                 batch.push(key, value);
             }

@@ -109,6 +109,16 @@ pub struct Absorbed {
     pub need: Option<(QueueId, u64)>,
 }
 
+/// Counts lines with `__partial__`, whoever puts them together.
+pub fn unfinished_lines() -> Counter {
+    counter("sluicegate_join_unfinished_total", "Lines emitted without their last piece.", &[])
+}
+
+/// Counts lines with `__cut__`.
+pub fn cut_lines() -> Counter {
+    counter("sluicegate_join_cut_total", "Lines longer than the longest allowed, cut and marked.", &[])
+}
+
 impl Joiner {
     /// Opens the queue `pending` and takes back the pieces an earlier run left there. `settings` are those of the inputs
     /// that join, by name.
@@ -123,21 +133,13 @@ impl Joiner {
             open: AtomicUsize::new(0),
             lines: Mutex::default(),
             joined: counter("sluicegate_join_lines_total", "Lines joined from pieces.", &[]),
-            unfinished: counter(
-                "sluicegate_join_unfinished_total",
-                "Lines emitted without their last piece.",
-                &[],
-            ),
+            unfinished: unfinished_lines(),
             duplicates: counter(
                 "sluicegate_join_duplicates_total",
                 "Pieces received again and not used.",
                 &[],
             ),
-            cut: counter(
-                "sluicegate_join_cut_total",
-                "Lines longer than the longest allowed, cut and marked.",
-                &[],
-            ),
+            cut: cut_lines(),
             cut_pieces: counter(
                 "sluicegate_join_cut_pieces_total",
                 "Pieces dropped because their line was longer than the longest allowed.",
