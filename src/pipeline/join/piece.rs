@@ -103,7 +103,11 @@ pub(super) fn stream_of(origin: &Origin, batch: &Batch, record: &Record, marks: 
     let source = match value(b"source") {
         Some(source) => source.to_vec(),
         None if marks == Marks::Length => syslog_severity(value)?.to_vec(),
-        None => return None,
+        // Splunk's raw format names no stream; what has a container's id is Docker's all the same.
+        None => {
+            value(b"container_id")?;
+            Vec::new()
+        }
     };
     let container = match value(b"container_id") {
         Some(id) => id.to_vec(),
