@@ -15,11 +15,11 @@
 //!
 //! The socket lies in the data directory, which is the gateway's own; a peer of another user than ours or root is refused.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::TcpStream;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,6 +48,13 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// It binds sockets and looks names up.
 const BINDING: Duration = Duration::from_secs(30);
 
+/// The socket's path as an address can hold it (107 bytes), which a data directory may well be longer than: by way of the
+/// open directory, which has to stay open as long as the path is used.
+fn within_reach(data_dir: &Path) -> io::Result<(PathBuf, File)> {
+    let dir = File::open(data_dir)?;
+    Ok((PathBuf::from(format!("/proc/self/fd/{}/{FILE}", dir.as_raw_fd())), dir))
+}
+
 /// The old gateway's side.
 pub(super) struct HandOver {
     listener: UnixListener,
@@ -69,7 +76,8 @@ impl HandOver {
             }
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
+        let (near, _dir) = within_reach(data_dir)?;
+        let listener = UnixListener::bind(near)?;
         fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         Ok(HandOver { listener, path, sockets })
     }
@@ -229,15 +237,20 @@ pub(super) async fn confirm(mut predecessor: UnixStream) -> io::Result<JoinHandl
 /// Asks the gateway that runs on this data directory for its sockets; it goes when the start that gets them is sure to
 /// listen. Nothing when none runs there.
 pub async fn take_over(data_dir: &Path) -> Result<Option<Inherited>> {
-    let path = data_dir.join(FILE);
-    let mut stream = match UnixStream::connect(&path).await {
+    let (near, _dir) = match within_reach(data_dir) {
+        // There is no such directory yet.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        found => found.with_context(|| format!("cannot open {}", data_dir.display()))?,
+    };
+    let mut stream = match UnixStream::connect(near).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return Ok(None);
         }
-        // The path is too long for a socket: no gateway can have one there.
-        Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot take over from {}", path.display())),
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("cannot take over from {}", data_dir.join(FILE).display()));
+        }
     };
     let asked = async {
         stream.write_all(QUESTION).await?;
@@ -295,11 +308,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_runs_where_no_socket_can_be() {
+    async fn a_data_directory_may_have_a_longer_path_than_a_socket() {
         let dir = tempfile::tempdir().unwrap();
         let long = dir.path().join("d".repeat(120));
-        fs::create_dir(&long).unwrap();
-        assert!(HandOver::open(&long, Vec::new()).is_err());
         assert!(take_over(&long).await.unwrap().is_none());
+        fs::create_dir(&long).unwrap();
+        let old = HandOver::open(&long, Vec::new()).unwrap();
+        let new = async {
+            let mut inherited = take_over(&long).await.unwrap().unwrap();
+            inherited.succeed().await.unwrap();
+        };
+        tokio::join!(old.handed(), new);
+        drop(old);
+        assert!(!long.join(FILE).exists());
     }
 }
