@@ -98,6 +98,8 @@ class FakeService:
             request.send_header("Content-Length", str(len(answer)))
             request.end_headers()
             request.wfile.write(answer)
+        except ConnectionError:
+            raise  # a gateway that was killed takes no answer
         except Exception as error:
             self.complaints.append(f"{request.path}: {error!r}")
             raise
