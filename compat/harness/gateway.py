@@ -18,7 +18,7 @@ import threading
 import urllib.request
 
 from .log_service import LogService
-from .wait import wait_until
+from .wait import equal, wait_until
 
 # "  forward      127.0.0.1:24224", "  log service  127.0.0.1:24280  project sluicegate"
 LISTENS = re.compile(r"^\s+(\S.*?)\s{2,}(?:\S+://)?([0-9.]+|\[[0-9a-f:]+\]):(\d+)\b")
@@ -213,6 +213,14 @@ class Gateway:
         """`sluicegate query QUERY --json`, one dict a line."""
         done = self.command("query", query, "--json", "--operations", self.operations, *arguments)
         return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
+
+    def records(self, count, query="*"):
+        """Waits until so many records are there that match, and gives them: no more, no fewer."""
+        logs = self.log_service()
+        wait_until(f"{count} records of {query}", lambda: logs.holds(count, query), 30, 0.1)
+        found = self.query(query, "--limit", str(2 * count + 100))
+        equal(f"records of {query}", len(found), count)
+        return found
 
     def status(self):
         """(exit code, text) of `sluicegate status`."""

@@ -36,14 +36,6 @@ def gateway_of(case, **keys):
     return gateway
 
 
-def records(gateway, count, query="*"):
-    logs = gateway.log_service()
-    wait_until(f"{count} records of {query}", lambda: logs.holds(count, query), 30, 0.1)
-    found = gateway.query(query, "--limit", str(2 * count + 100))
-    equal(f"records of {query}", len(found), count)
-    return found
-
-
 def logged(case, gateway, handler, datagrams=False, **want):
     """A program with this handler logs, slowly enough for UDP, and all of it comes."""
     logger = logging.Logger("shop")
@@ -53,7 +45,7 @@ def logged(case, gateway, handler, datagrams=False, **want):
         logger.warning(text, extra={"order": 17})
     for number in range(LINES):
         logger.info("line %d", number, extra={"order": number})
-    found = records(gateway, len(TEXTS) + LINES)
+    found = gateway.records(len(TEXTS) + LINES)
     if datagrams:  # two of one millisecond may change places only if the client's clock lets them
         found.sort(key=lambda record: (record["log"] not in TEXTS, int(record["order"])))
     equal("texts", [r["log"] for r in found], TEXTS + [f"line {number}" for number in range(LINES)])
@@ -155,7 +147,7 @@ def test_every_form_on_one_port(case):
     most = message("128 chunks", _long="y" * 100_000)
     sender.send(*chunks(most, size=len(most) // 127))
     wanted = {"plain", "gzip", "zlib", "zlib 0", "zlib 1", "zlib 9", *in_chunks, "empty last chunk", "128 chunks"}
-    found = records(gateway, len(wanted))
+    found = gateway.records(len(wanted))
     equal("texts", {r["log"] for r in found}, wanted)
     equal("the field of chunked ones", {r["long"] for r in found if r["log"] in in_chunks}, {LONG})
 
@@ -172,7 +164,7 @@ def test_what_is_no_message(case):
     ]
     sender.send(*wrong, *chunks(bomb))
     sender.send(message("good"))
-    (record,) = records(gateway, 1)
+    (record,) = gateway.records(1)
     equal("the good one", record["log"], "good")
     if (memory := gateway.memory()) > 300 * 1024 * 1024:
         raise AssertionError(f"{memory} bytes of memory")
@@ -213,7 +205,7 @@ def test_flood_of_incomplete_chunks(case):
     after = gateway.memory()
     enough.set()
     thread.join()
-    equal("good ones, each once", len({r["log"] for r in records(gateway, 200)}), 200)
+    equal("good ones, each once", len({r["log"] for r in gateway.records(200)}), 200)
     if after > before + 64 * 1024 * 1024:
         raise AssertionError(f"{before} bytes of memory became {after}")
     given_up = gateway.metric("sluicegate_gelf_incomplete_total")

@@ -29,14 +29,6 @@ def gateway_of(case, **keys):
     return gateway
 
 
-def records(gateway, count, query="*"):
-    logs = gateway.log_service()
-    wait_until(f"{count} records of {query}", lambda: logs.holds(count, query), 30, 0.1)
-    found = gateway.query(query, "--limit", str(2 * count + 100))
-    equal(f"records of {query}", len(found), count)
-    return found
-
-
 def curl(gateway, path, *options, data=None, token=TOKEN):
     """(status, answer)."""
     command = ["curl", "--silent", "--max-time", "20", "--noproxy", "*", "--write-out", "\n%{http_code}"]
@@ -59,7 +51,7 @@ def handler_logs(case, gateway, **options):
 
 
 def lines_of(gateway, count):
-    return [r["log"] for r in records(gateway, count)]
+    return [r["log"] for r in gateway.records(count)]
 
 
 def test_splunk_handler(case):
@@ -68,7 +60,7 @@ def test_splunk_handler(case):
     for number in range(LINES):
         logger.info("line %d", number)
     handler.force_flush()
-    found = records(gateway, LINES)
+    found = gateway.records(LINES)
     equal("lines", [r["log"] for r in found], [f"line {number}" for number in range(LINES)])
     equal("host", {r["host"] for r in found}, {"db-1"})
     equal("topic", {r["__topic__"] for r in found}, {"splunk.shop"})

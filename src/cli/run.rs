@@ -84,11 +84,13 @@ impl Run {
             };
             greet(&gateway, &data_dir);
             let mut hangup = signals.reload.take();
+            // Once, and not in each turn: a SIGHUP must not cut it off in the middle.
+            let mut handed = Box::pin(gateway.handed_over());
             let mut successor = None;
             while successor.is_none() {
                 tokio::select! {
                     () = signals.stop() => break,
-                    stream = gateway.handed_over() => {
+                    stream = &mut handed => {
                         successor = Some(stream);
                         continue;
                     }
@@ -107,6 +109,7 @@ impl Run {
                     }
                 }
             }
+            drop(handed);
             let stopping = async {
                 if let Some(successor) = successor {
                     tracing::info!("another gateway has our sockets and takes over: stopping");

@@ -20,15 +20,14 @@ pub const MAX_ENTRY: usize = 1_000_000;
 /// Bytes of the length before an entry, and of the one behind it in a file.
 pub const LENGTH_BYTES: usize = 4;
 
-const SOURCE: u64 = 1;
-const TIME: u64 = 2;
-const LINE: u64 = 3;
-const PARTIAL: u64 = 4;
-const METADATA: u64 = 5;
-const ATTRS: u64 = 6;
+use crate::wire::protobuf::{BYTES, FieldError, Fields, VARINT};
 
-const VARINT: u8 = 0;
-const BYTES: u8 = 2;
+const SOURCE: u32 = 1;
+const TIME: u32 = 2;
+const LINE: u32 = 3;
+const PARTIAL: u32 = 4;
+const METADATA: u32 = 5;
+const ATTRS: u32 = 6;
 
 /// One line, or one piece of a line, of a container's output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,26 +58,20 @@ pub struct Attrs<'b> {
 
 /// Why bytes are no entry.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum EntryError {
-    #[error("a log entry ends inside a field, {0} bytes before its end")]
-    Truncated(usize),
-    #[error("a log entry has a number of more than 64 bits, {0} bytes before its end")]
-    LongNumber(usize),
-    #[error("field {field} of a log entry has wire type {wire_type}")]
-    WireType { field: u64, wire_type: u8 },
-}
+#[error("a log entry {0}")]
+pub struct EntryError(#[from] FieldError);
 
 impl<'b> LogEntry<'b> {
     /// Reads one entry that fills `bytes`.
     pub fn read(bytes: &'b [u8]) -> Result<LogEntry<'b>, EntryError> {
         let mut entry = LogEntry::default();
-        let mut fields = Fields { rest: bytes };
+        let mut fields = Fields::new(bytes);
         while let Some(field) = fields.next()? {
             match field.number {
                 SOURCE => entry.source = field.bytes()?,
-                TIME => entry.time_nano = field.varint()? as i64,
+                TIME => entry.time_nano = field.number_of(VARINT)? as i64,
                 LINE => entry.line = field.bytes()?,
-                PARTIAL => entry.partial = field.varint()? != 0,
+                PARTIAL => entry.partial = field.number_of(VARINT)? != 0,
                 METADATA => entry.read_metadata(field.bytes()?)?,
                 ATTRS => {
                     pair(field.bytes()?)?;
@@ -91,13 +84,13 @@ impl<'b> LogEntry<'b> {
     }
 
     fn read_metadata(&mut self, bytes: &'b [u8]) -> Result<(), EntryError> {
-        let mut fields = Fields { rest: bytes };
+        let mut fields = Fields::new(bytes);
         while let Some(field) = fields.next()? {
             match field.number {
-                1 => self.last = field.varint()? != 0,
+                1 => self.last = field.number_of(VARINT)? != 0,
                 2 => self.id = field.bytes()?,
                 // An int32 is read from the low bits of what is sent, as protobuf says.
-                3 => self.ordinal = field.varint()? as i32,
+                3 => self.ordinal = field.number_of(VARINT)? as i32,
                 _ => {}
             }
         }
@@ -121,7 +114,7 @@ impl<'b> LogEntry<'b> {
         append_bytes(LINE, self.line, out);
         append_number(PARTIAL, u64::from(self.partial), out);
         if self.last || !self.id.is_empty() || self.ordinal != 0 {
-            append_varint(METADATA << 3 | u64::from(BYTES), out);
+            append_varint(u64::from(METADATA << 3 | u32::from(BYTES)), out);
             let (last, ordinal) = (u64::from(self.last), i64::from(self.ordinal) as u64);
             let len = number_len(last) + bytes_len(self.id) + number_len(ordinal);
             append_varint(len as u64, out);
@@ -130,7 +123,7 @@ impl<'b> LogEntry<'b> {
             append_number(3, ordinal, out);
         }
         for (key, value) in self.attrs.iter() {
-            append_varint(ATTRS << 3 | u64::from(BYTES), out);
+            append_varint(u64::from(ATTRS << 3 | u32::from(BYTES)), out);
             append_varint((bytes_len(key) + bytes_len(value)) as u64, out);
             append_bytes(1, key, out);
             append_bytes(2, value, out);
@@ -141,7 +134,7 @@ impl<'b> LogEntry<'b> {
 impl<'b> Attrs<'b> {
     /// Keys and values in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&'b [u8], &'b [u8])> + use<'b> {
-        let mut fields = Fields { rest: self.entry };
+        let mut fields = Fields::new(self.entry);
         std::iter::from_fn(move || {
             loop {
                 let field = fields.next().ok().flatten()?;
@@ -166,7 +159,7 @@ impl std::fmt::Debug for Attrs<'_> {
 
 fn pair(bytes: &[u8]) -> Result<(&[u8], &[u8]), EntryError> {
     let (mut key, mut value): (&[u8], &[u8]) = (b"", b"");
-    let mut fields = Fields { rest: bytes };
+    let mut fields = Fields::new(bytes);
     while let Some(field) = fields.next()? {
         match field.number {
             1 => key = field.bytes()?,
@@ -175,82 +168,6 @@ fn pair(bytes: &[u8]) -> Result<(&[u8], &[u8]), EntryError> {
         }
     }
     Ok((key, value))
-}
-
-/// The fields of one message, in order.
-struct Fields<'b> {
-    rest: &'b [u8],
-}
-
-struct Field<'b> {
-    number: u64,
-    wire_type: u8,
-    payload: &'b [u8],
-    value: u64,
-}
-
-impl<'b> Field<'b> {
-    fn bytes(&self) -> Result<&'b [u8], EntryError> {
-        self.is(BYTES).map(|()| self.payload)
-    }
-
-    fn varint(&self) -> Result<u64, EntryError> {
-        self.is(VARINT).map(|()| self.value)
-    }
-
-    fn is(&self, wanted: u8) -> Result<(), EntryError> {
-        if self.wire_type == wanted {
-            return Ok(());
-        }
-        Err(EntryError::WireType { field: self.number, wire_type: self.wire_type })
-    }
-}
-
-impl<'b> Fields<'b> {
-    fn next(&mut self) -> Result<Option<Field<'b>>, EntryError> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let tag = self.varint()?;
-        let (number, wire_type) = (tag >> 3, (tag & 7) as u8);
-        let mut field = Field { number, wire_type, payload: b"", value: 0 };
-        match wire_type {
-            _ if !(1..1 << 29).contains(&number) => {
-                return Err(EntryError::WireType { field: number, wire_type });
-            }
-            VARINT => field.value = self.varint()?,
-            1 => field.payload = self.take(8)?,
-            BYTES => {
-                let len = self.varint()?;
-                field.payload = self.take(usize::try_from(len).unwrap_or(usize::MAX))?;
-            }
-            5 => field.payload = self.take(4)?,
-            wire_type => return Err(EntryError::WireType { field: number, wire_type }),
-        }
-        Ok(Some(field))
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'b [u8], EntryError> {
-        let (taken, rest) = self.rest.split_at_checked(len).ok_or(EntryError::Truncated(self.rest.len()))?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn varint(&mut self) -> Result<u64, EntryError> {
-        let mut value = 0u64;
-        for (index, byte) in self.rest.iter().enumerate().take(10) {
-            if index == 9 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte & 0x80 == 0 {
-                self.rest = self.rest.get(index + 1..).unwrap_or_default();
-                return Ok(value);
-            }
-        }
-        let left = self.rest.len();
-        Err(if left < 10 { EntryError::Truncated(left) } else { EntryError::LongNumber(left) })
-    }
 }
 
 fn append_varint(mut value: u64, out: &mut Vec<u8>) {
@@ -262,17 +179,17 @@ fn append_varint(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends a field unless it is at its default.
-fn append_number(field: u64, value: u64, out: &mut Vec<u8>) {
+fn append_number(field: u32, value: u64, out: &mut Vec<u8>) {
     if value != 0 {
-        append_varint(field << 3 | u64::from(VARINT), out);
+        append_varint(u64::from(field << 3 | u32::from(VARINT)), out);
         append_varint(value, out);
     }
 }
 
 /// Appends a field unless it is at its default.
-fn append_bytes(field: u64, bytes: &[u8], out: &mut Vec<u8>) {
+fn append_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     if !bytes.is_empty() {
-        append_varint(field << 3 | u64::from(BYTES), out);
+        append_varint(u64::from(field << 3 | u32::from(BYTES)), out);
         append_varint(bytes.len() as u64, out);
         out.extend_from_slice(bytes);
     }
@@ -392,15 +309,15 @@ mod tests {
 
     #[test]
     fn damaged_entries_are_refused() {
-        let cases: [(&[u8], EntryError); 5] = [
-            (b"\x0a\x06stdou", EntryError::Truncated(5)),
-            (b"\x10\xff", EntryError::Truncated(1)),
-            (b"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", EntryError::LongNumber(10)),
-            (b"\x08\x01", EntryError::WireType { field: 1, wire_type: 0 }),
-            (b"\x0b", EntryError::WireType { field: 1, wire_type: 3 }),
+        let cases: [(&[u8], FieldError); 5] = [
+            (b"\x0a\x06stdou", FieldError::Truncated(5)),
+            (b"\x10\xff", FieldError::Truncated(1)),
+            (b"\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", FieldError::LongNumber(10)),
+            (b"\x08\x01", FieldError::WireType { field: 1, wire_type: 0 }),
+            (b"\x0b", FieldError::WireType { field: 1, wire_type: 3 }),
         ];
         for (bytes, error) in cases {
-            assert_eq!(LogEntry::read(bytes), Err(error), "{bytes:?}");
+            assert_eq!(LogEntry::read(bytes), Err(error.into()), "{bytes:?}");
         }
         assert_eq!(LogEntry::read(b""), Ok(LogEntry::default()));
         let unknown = LogEntry::read(b"\x0a\x06stdout\x3d1234\x79aaaaaaaa\x1a\x02hi").unwrap();

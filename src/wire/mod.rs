@@ -5,5 +5,6 @@ pub mod compress;
 pub mod errors;
 pub mod log_entry;
 pub mod loggroup;
+pub mod protobuf;
 pub mod query;
 pub mod sign;

@@ -16,7 +16,8 @@ pub mod walk;
 
 pub use walk::{Group, Log, WalkError, walk};
 
-use walk::{Fields, LOGS};
+use super::protobuf::Fields;
+use walk::LOGS;
 
 /// The two halves of a LogGroup.
 pub type Halves = (Vec<u8>, Vec<u8>);

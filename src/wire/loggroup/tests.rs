@@ -4,6 +4,8 @@ use super::*;
 use proptest::prelude::*;
 use prost::Message;
 
+use crate::wire::protobuf::FieldError;
+
 #[derive(Clone, PartialEq, Message)]
 struct Pair {
     #[prost(bytes = "vec", required, tag = "1")]
@@ -202,12 +204,12 @@ fn the_recorded_group_reads_as_written() {
 #[test]
 fn refuses_what_is_no_log_group() {
     let refused: [(&[u8], WalkError); 6] = [
-        (b"\x0a\x05", WalkError::Truncated(0)),
+        (b"\x0a\x05", FieldError::Truncated(0).into()),
         (b"\x0a\x00", WalkError::Missing { message: "Log", field: "Time" }),
         (b"\x0a\x06\x08\x01\x12\x02\x0a\x00", WalkError::Missing { message: "Content", field: "Value" }),
-        (b"\x08\x01", WalkError::WireType { field: 1, wire_type: 0 }),
-        (b"\x0b\x0c", WalkError::WireType { field: 1, wire_type: 3 }),
-        (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", WalkError::LongNumber(10)),
+        (b"\x08\x01", FieldError::WireType { field: 1, wire_type: 0 }.into()),
+        (b"\x0b\x0c", FieldError::WireType { field: 1, wire_type: 3 }.into()),
+        (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", FieldError::LongNumber(10).into()),
     ];
     for (bytes, error) in refused {
         assert_eq!(walk(bytes).unwrap_err(), error, "{bytes:02x?}");

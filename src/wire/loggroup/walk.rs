@@ -6,6 +6,8 @@
 //! field of another wire type, a log without Time, a content or tag without key or value (they are `required`), and
 //! protobuf's abandoned groups.
 
+use crate::wire::protobuf::{FieldError, Fields};
+
 pub(super) const LOGS: u32 = 1;
 pub(super) const TOPIC: u32 = 3;
 pub(super) const SOURCE: u32 = 4;
@@ -19,12 +21,8 @@ const TIME_NS: u32 = 4;
 /// Why bytes are no LogGroup.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum WalkError {
-    #[error("a LogGroup ends inside a field, {0} bytes before its end")]
-    Truncated(usize),
-    #[error("a LogGroup has a number of more than 64 bits, {0} bytes before its end")]
-    LongNumber(usize),
-    #[error("field {field} of a LogGroup has wire type {wire_type}")]
-    WireType { field: u32, wire_type: u8 },
+    #[error("a LogGroup {0}")]
+    Field(#[from] FieldError),
     #[error("a {message} has no {field}")]
     Missing { message: &'static str, field: &'static str },
 }
@@ -157,97 +155,4 @@ fn pair_of<'a>(bytes: &'a [u8], message: &'static str) -> Result<(&'a [u8], &'a 
     }
     let key = key.ok_or(WalkError::Missing { message, field: "Key" })?;
     Ok((key, value.ok_or(WalkError::Missing { message, field: "Value" })?))
-}
-
-/// The fields of one message, in order.
-pub(super) struct Fields<'a> {
-    rest: &'a [u8],
-}
-
-/// One field: its number and what it holds. `whole` is the field with its tag, as it would be copied.
-pub(super) struct Field<'a> {
-    pub(super) number: u32,
-    pub(super) whole: &'a [u8],
-    wire_type: u8,
-    payload: &'a [u8],
-    value: u64,
-}
-
-impl<'a> Field<'a> {
-    fn bytes(&self) -> Result<&'a [u8], WalkError> {
-        match self.wire_type {
-            2 => Ok(self.payload),
-            wire_type => Err(WalkError::WireType { field: self.number, wire_type }),
-        }
-    }
-
-    fn number_of(&self, wanted: u8) -> Result<u64, WalkError> {
-        match self.wire_type {
-            wire_type if wire_type == wanted => Ok(self.value),
-            wire_type => Err(WalkError::WireType { field: self.number, wire_type }),
-        }
-    }
-}
-
-impl<'a> Fields<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Fields { rest: bytes }
-    }
-
-    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, WalkError> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let start = self.rest;
-        let tag = self.varint()?;
-        let wire_type = (tag & 7) as u8;
-        let number = match u32::try_from(tag >> 3) {
-            Ok(number) if number > 0 && number < 1 << 29 => number,
-            _ => return Err(WalkError::WireType { field: 0, wire_type }),
-        };
-        let (mut value, mut payload) = (0, &start[..0]);
-        match wire_type {
-            0 => value = self.varint()?,
-            1 => value = little_endian(self.take(8)?),
-            2 => {
-                let len = self.varint()?;
-                payload = self.take(usize::try_from(len).unwrap_or(usize::MAX))?;
-            }
-            5 => value = little_endian(self.take(4)?),
-            wire_type => return Err(WalkError::WireType { field: number, wire_type }),
-        }
-        let whole = &start[..start.len() - self.rest.len()];
-        Ok(Some(Field { number, whole, wire_type, payload, value }))
-    }
-
-    /// As an iterator, for bytes that were checked.
-    fn checked(mut self) -> impl Iterator<Item = Field<'a>> {
-        std::iter::from_fn(move || self.next().ok().flatten())
-    }
-
-    fn take(&mut self, len: usize) -> Result<&'a [u8], WalkError> {
-        let (taken, rest) = self.rest.split_at_checked(len).ok_or(WalkError::Truncated(self.rest.len()))?;
-        self.rest = rest;
-        Ok(taken)
-    }
-
-    fn varint(&mut self) -> Result<u64, WalkError> {
-        let mut value = 0u64;
-        for (index, byte) in self.rest.iter().enumerate().take(10) {
-            if index == 9 && *byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte & 0x80 == 0 {
-                self.rest = &self.rest[index + 1..];
-                return Ok(value);
-            }
-        }
-        let left = self.rest.len();
-        Err(if left < 10 { WalkError::Truncated(left) } else { WalkError::LongNumber(left) })
-    }
-}
-
-fn little_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
