@@ -20,7 +20,7 @@ use crate::config::plan::{
 };
 use crate::input::forward::handshake::KeyRing;
 use crate::input::listener::{Gate, GateSettings, Outlive, Socket};
-use crate::input::oneway::DatagramSocket;
+use crate::input::oneway::{DatagramSocket, Udp};
 
 /// What the sockets of all inputs come from and share.
 pub(super) struct Common<'a> {
@@ -107,7 +107,7 @@ impl InputDoor {
                 let listener = Opened::Connections(Socket::Tcp(bound.listen()?));
                 std::iter::once(listener).chain(heartbeat.map(Opened::Heartbeats)).collect()
             }
-            InputDoor::Udp(socket, _) => vec![Opened::Datagrams(DatagramSocket::Udp(socket))],
+            InputDoor::Udp(socket, _) => vec![Opened::Datagrams(DatagramSocket::Udp(Udp::new(socket)?))],
             InputDoor::Unix(bound) => vec![bound.open()?],
         };
         for opened in &opened {

@@ -6,9 +6,9 @@
 //!   `---- stops while the window, the budget or a buffer is full: the peer's writes wait
 //! ```
 //!
-//! What is taken is stored at once while the journal has nothing of this connection in hand, so a line on its own waits
-//! for nobody. While the journal is busy, small reads become one commit: a peer that writes line by line would else have
-//! as many commits as the reader wakes up.
+//! What is taken is stored at once while the journal has and had nothing of this connection in hand, so a line on its own
+//! waits for nobody. Otherwise small reads become one commit: a peer that writes line by line would else have as many
+//! commits as the reader wakes up.
 //!
 //! What a peer has written and we have not read is lost when we go, since nobody told it to keep anything. So at a stop:
 //!
@@ -120,7 +120,7 @@ impl<P: Protocol> Connection<P> {
     /// Reads once and takes what is complete.
     async fn turn(&mut self, stop: &Stop) -> Result<Read, Fault> {
         self.held.release_stored();
-        if self.held.is_empty() {
+        if self.held.is_idle() {
             self.store(Taken::default()).await?;
         }
         self.held.make_room().await?;
@@ -175,7 +175,7 @@ impl<P: Protocol> Connection<P> {
                 () = stop.draining.cancelled() => return Ok(Read::Stopped),
                 stored = held.progress() => {
                     stored?;
-                    if held.is_empty() && *gathered_bytes > 0 {
+                    if held.is_idle() && *gathered_bytes > 0 {
                         return Ok(Read::Store);
                     }
                 }
@@ -246,7 +246,7 @@ impl<P: Protocol> Connection<P> {
             self.gathered.merge(reader.grant.split(done));
             self.gathered_bytes += done;
             let is_much = taken.has_stored() || self.gathered_bytes >= GATHERED_BYTES;
-            if ended || is_much || held.is_empty() || oneway.intake.budget.is_spent() {
+            if ended || is_much || held.is_idle() || oneway.intake.budget.is_spent() {
                 self.store(taken).await?;
             } else {
                 // Nobody has to wait for a little.

@@ -6,8 +6,9 @@
 //!       `---- stops while the window, the budget or a buffer is full: the kernel keeps, then drops and counts
 //! ```
 //!
-//! A round is stored at once while the journal has nothing of this socket in hand, so a line on its own waits for nobody.
-//! While the journal is busy, the next round grows: the more comes, the fewer commits a datagram costs.
+//! A round is stored at once while the journal has and had nothing of this socket in hand, so a line on its own waits for
+//! nobody. Otherwise the next round grows: the more comes, the fewer calls and commits a datagram costs. The kernel gathers,
+//! too: while more is to be expected, an empty socket is left alone for a moment.
 //!
 //! UDP has nobody to slow down: what the kernel could not keep is counted and said. A Unix socket's writers wait. At a stop
 //! the socket is read until it is empty, and closed before the rest is stored, so that peers hear of it soon. One that
@@ -35,6 +36,11 @@ use crate::journal::NotStored;
 const TICK: Duration = Duration::from_secs(1);
 /// Longer than any protocol waits for something.
 const FAR: Duration = Duration::from_secs(24 * 3600);
+/// How long an empty UDP socket is left alone while more is to be expected. Not even the smallest receive buffer a kernel
+/// gives is full so soon.
+const GATHER: Duration = Duration::from_millis(1);
+/// From so many on that came in such a moment, the runtime need not watch for the next.
+const MANY: u64 = 4;
 /// After a failed receive the loop rests, or it might spin.
 const PAUSE: Duration = Duration::from_millis(100);
 /// One line so often about what the kernel drops, and about failed receives.
@@ -59,6 +65,8 @@ pub(super) struct Datagrams<P: Protocol> {
     ticked: Instant,
     /// Something came since the last tick.
     busy: bool,
+    /// When the socket was empty, after how many datagrams.
+    emptied: Option<(tokio::time::Instant, u64)>,
     counts: Counts,
 }
 
@@ -101,6 +109,7 @@ impl<P: Protocol> Datagrams<P> {
             ticks,
             ticked: Instant::now(),
             busy: false,
+            emptied: None,
             counts: Counts::new(&oneway.name),
             oneway,
         }
@@ -116,7 +125,7 @@ impl<P: Protocol> Datagrams<P> {
             self.held.make_room().await?;
             // Last before the wait, which nothing would end for a round that only waited for the journal.
             let full = self.round.is_full();
-            if full || self.held.is_empty() {
+            if full || self.held.is_idle() {
                 self.store(stop).await?;
             }
             if full {
@@ -138,11 +147,26 @@ impl<P: Protocol> Datagrams<P> {
     }
 
     async fn wait(&mut self, stop: &Stop) -> Result<Woken, NotStored> {
+        let gathering = self.emptied.filter(|_| !self.held.is_idle());
+        let socket = &mut self.receiver.socket;
+        let readable = async {
+            // The writers of a Unix socket would wait meanwhile.
+            if let (DatagramSocket::Udp(udp), Some((emptied, came))) = (&mut *socket, gathering) {
+                if came >= MANY {
+                    udp.unwatch();
+                }
+                tokio::time::sleep_until(emptied + GATHER).await;
+                if came >= MANY {
+                    return Ok(());
+                }
+            }
+            socket.readable().await
+        };
         let failed = tokio::select! {
             biased;
             () = stop.draining.cancelled() => return Ok(Woken::Stop),
             stored = self.held.progress() => return stored.map(|()| Woken::Stored),
-            readable = self.receiver.socket.readable() => match readable {
+            readable = readable => match readable {
                 Ok(()) => return Ok(Woken::Readable),
                 Err(error) => error,
             },
@@ -178,6 +202,7 @@ impl<P: Protocol> Datagrams<P> {
         self.grant.shrink(len);
         self.oneway.metrics.received_bytes.increment((len - before) as u64);
         self.busy |= news.datagrams > 0;
+        self.emptied = matches!(received, Ok(false)).then(|| (tokio::time::Instant::now(), news.datagrams));
         self.counts.note(&self.oneway.name, &self.receiver.socket, &news);
         if let Err(error) = received {
             self.counts.failed(&self.oneway.name, &self.receiver.socket, &error);
@@ -323,6 +348,7 @@ impl Counts {
 mod tests {
     use tokio::net::UdpSocket;
 
+    use super::super::Udp;
     use super::super::tests::house::House;
     use super::*;
 
@@ -331,7 +357,8 @@ mod tests {
         let house = House::new();
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
-        let mut datagrams = Datagrams::new(house.oneway(), DatagramSocket::Udp(socket));
+        let socket = DatagramSocket::Udp(Udp::new(socket).unwrap());
+        let mut datagrams = Datagrams::new(house.oneway(), socket);
         let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         sender.send_to(b"line", address).await.unwrap();
         while datagrams.round.datagrams.is_empty() {

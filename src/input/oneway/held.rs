@@ -4,6 +4,9 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::input::budget::Grant;
 use crate::journal::{NotStored, Receipt};
@@ -13,10 +16,16 @@ const COMMIT_BYTES: usize = 512;
 /// Receipts behind each other become one until they stand for this part of the window, so that it moves in steps.
 const STEPS: usize = 8;
 
+/// Between two commits of one sender whose little comes often: with a commit for each line, a steady trickle costs more
+/// processor time than a flood.
+const PACE: Duration = Duration::from_millis(5);
+
 pub(super) struct Held {
     waiting: VecDeque<Waiting>,
     bytes: usize,
     limit: usize,
+    /// When the next little may be stored.
+    paced: Option<Instant>,
 }
 
 struct Waiting {
@@ -28,13 +37,14 @@ struct Waiting {
 impl Held {
     /// `limit` in bytes; more is held only as far as one push goes beyond it.
     pub(super) fn new(limit: usize) -> Held {
-        Held { waiting: VecDeque::new(), bytes: 0, limit }
+        Held { waiting: VecDeque::new(), bytes: 0, limit, paced: None }
     }
 
     /// Adds what was just handed over and its permits.
     pub(super) fn push(&mut self, receipt: Receipt, grant: Grant, bytes: usize) {
         let bytes = bytes.max(COMMIT_BYTES);
         self.bytes += bytes;
+        self.paced = Some(Instant::now() + PACE);
         // The oldest is on its way to the disk; what joined it would hold it back.
         if self.waiting.len() > 1
             && let Some(last) = self.waiting.back_mut()
@@ -50,6 +60,11 @@ impl Held {
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// Whether what is gathered should wait for nothing: the journal has nothing in hand, and had nothing just now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_empty() && self.paced.is_none_or(|paced| paced <= Instant::now())
     }
 
     /// Runs `other` to its end and gives permits back meanwhile. Whoever waits for permits waits so: they may be its own.
@@ -87,13 +102,20 @@ impl Held {
         Ok(())
     }
 
-    /// Waits until the oldest receipt resolves; pending for ever when there is none. Cancelling it loses nothing.
+    /// Waits until the oldest receipt resolves, or without one until the next little may be stored; then for ever.
+    /// Cancelling it loses nothing.
     pub(super) async fn progress(&mut self) -> Result<(), NotStored> {
-        match self.waiting.front_mut() {
-            Some(oldest) => oldest.receipt.stored().await?,
-            None => std::future::pending().await,
+        match (self.waiting.front_mut(), self.paced) {
+            (Some(oldest), _) => {
+                oldest.receipt.stored().await?;
+                self.release();
+            }
+            (None, Some(paced)) => {
+                tokio::time::sleep_until(paced).await;
+                self.paced = None;
+            }
+            (None, None) => std::future::pending().await,
         }
-        self.release();
         Ok(())
     }
 

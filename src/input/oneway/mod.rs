@@ -18,6 +18,7 @@ mod peers;
 mod socket;
 #[cfg(test)]
 pub(super) mod tests;
+mod udp;
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use socket::DatagramSocket;
+pub use udp::Udp;
 
 use super::Intake;
 use super::batcher::Batcher;

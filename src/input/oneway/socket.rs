@@ -13,7 +13,7 @@
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use bytes::BytesMut;
 use nix::sys::socket::{
@@ -21,8 +21,9 @@ use nix::sys::socket::{
     setsockopt, sockopt,
 };
 use tokio::io::Interest;
-use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::net::UnixDatagram;
 
+use super::udp::Udp;
 use crate::base::limits::{KIB, READ_BYTES};
 use crate::input::listener::SocketFile;
 use crate::record::Timestamp;
@@ -42,17 +43,14 @@ const ROUND_DATAGRAMS: usize = crate::base::limits::GROUP_RECORDS;
 
 /// Where an input receives datagrams.
 pub enum DatagramSocket {
-    Udp(UdpSocket),
+    Udp(Udp),
     Unix(UnixDatagram, SocketFile),
 }
 
 impl fmt::Display for DatagramSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DatagramSocket::Udp(socket) => match socket.local_addr() {
-                Ok(address) => write!(f, "udp:{address}"),
-                Err(_) => f.write_str("udp"),
-            },
+            DatagramSocket::Udp(socket) => socket.fmt(f),
             DatagramSocket::Unix(_, file) => write!(f, "unixgram:{}", file.path().display()),
         }
     }
@@ -61,7 +59,7 @@ impl fmt::Display for DatagramSocket {
 impl DatagramSocket {
     fn try_io<T>(&self, receive: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         match self {
-            DatagramSocket::Udp(socket) => socket.try_io(Interest::READABLE, receive),
+            DatagramSocket::Udp(socket) => socket.try_io(receive),
             DatagramSocket::Unix(socket, _) => socket.try_io(Interest::READABLE, receive),
         }
     }
@@ -92,7 +90,7 @@ impl DatagramSocket {
         true
     }
 
-    pub(super) async fn readable(&self) -> io::Result<()> {
+    pub(super) async fn readable(&mut self) -> io::Result<()> {
         match self {
             DatagramSocket::Udp(socket) => socket.readable().await,
             DatagramSocket::Unix(socket, _) => socket.readable().await,
@@ -191,7 +189,7 @@ fn receive(
             let slots = slots_of(slots, MANY * UDP_SLOT).chunks_exact_mut(UDP_SLOT).take(*wanted);
             // Nothing but this count is asked for, so there is room for nothing else.
             let control = Some(nix::cmsg_space!(u32));
-            let fd = socket.as_raw_fd();
+            let fd = socket.as_fd().as_raw_fd();
             (receive_into(fd, slots, *wanted, control, address, dropped, round, news)?, MANY)
         }
         DatagramSocket::Unix(socket, _) => {

@@ -13,12 +13,15 @@ use super::house::House;
 use super::{Oneway, budget_is_back, numbered, value};
 use crate::base::shutdown::Stop;
 use crate::input::listener::{Outlive, SocketFile};
-use crate::input::oneway::DatagramSocket;
+use crate::input::oneway::{DatagramSocket, Udp};
 
 async fn udp(oneway: &Oneway, stop: &Stop) -> (std::net::SocketAddr, JoinHandle<()>) {
     let socket = UdpSocket::bind("0.0.0.0:0").await.unwrap();
     let address = (Ipv4Addr::LOCALHOST, socket.local_addr().unwrap().port()).into();
-    (address, tokio::spawn(oneway.clone().receive(DatagramSocket::Udp(socket), stop.clone())))
+    (
+        address,
+        tokio::spawn(oneway.clone().receive(DatagramSocket::Udp(Udp::new(socket).unwrap()), stop.clone())),
+    )
 }
 
 fn unixgram(oneway: &Oneway, path: &Path, stop: &Stop) -> JoinHandle<()> {
@@ -215,7 +218,8 @@ async fn udp_that_outlives_us_loses_nothing_and_is_read_once() {
     for turn in 0..4 {
         let ours = UdpSocket::from_std(first.try_clone().unwrap()).unwrap();
         let stop = Stop::default();
-        let served = tokio::spawn(house.oneway().receive(DatagramSocket::Udp(ours), stop.clone()));
+        let served =
+            tokio::spawn(house.oneway().receive(DatagramSocket::Udp(Udp::new(ours).unwrap()), stop.clone()));
         for number in 0..100 {
             peer.send_to(format!("line {}", turn * 200 + number).as_bytes(), address).unwrap();
         }
