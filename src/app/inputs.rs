@@ -17,6 +17,7 @@ use crate::config::plan::{ConnectionsPlan, DatagramsPlan, InputKind, InputPlan, 
 use crate::input::Intake;
 use crate::input::docker::DockerFiles;
 use crate::input::docker_plugin::DockerPlugin;
+use crate::input::file::Files;
 use crate::input::forward::Forward;
 use crate::input::gelf::Gelf;
 use crate::input::heartbeat::Heartbeat;
@@ -27,6 +28,7 @@ use crate::input::splunk::Splunk;
 use crate::input::syslog::Syslog;
 use crate::output::refused::DeadLetters;
 use crate::pipeline::join::{JoinSettings, Marks};
+use crate::pipeline::steps::Steps;
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Goes on with a connection of an input.
@@ -115,6 +117,14 @@ impl Inputs {
                 let (intake, positions) = (shared.intake.clone(), shared.positions.clone());
                 let open = descriptors::for_files(descriptors::raise());
                 let files = DockerFiles::new(name, plan.clone(), intake, positions).with_open_files(open);
+                self.tasks.push(Box::pin(Arc::new(files).run(shared.stop.clone())));
+                Ok(())
+            }
+            InputKind::File(plan) => {
+                let (intake, positions) = (shared.intake.clone(), shared.positions.clone());
+                let open = descriptors::for_files(descriptors::raise());
+                let steps = Steps::new(&plan.processors, shared.nil);
+                let files = Files::new(name, (**plan).clone(), steps, intake, positions, open);
                 self.tasks.push(Box::pin(Arc::new(files).run(shared.stop.clone())));
                 Ok(())
             }

@@ -14,7 +14,9 @@
 pub mod data_dir;
 pub mod docker_tag;
 pub mod leaf;
+pub mod linear_regex;
 pub mod names;
+pub mod path_pattern;
 pub mod pattern;
 pub mod plan;
 pub mod template;

@@ -4,19 +4,22 @@
 //! that only shows at run time, save what a template renders. `Debug` shows no secret.
 
 mod connections;
+mod file;
 mod forward;
 mod native;
+mod steps;
 
 pub use connections::*;
+pub use file::*;
 pub use forward::*;
 pub use native::*;
+pub use steps::*;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use regex::bytes::Regex;
-
 use super::leaf::{Address, Endpoint};
+use super::linear_regex::LinearRegex;
 use super::pattern::Pattern;
 use super::template::Template;
 use crate::base::secret::Secret;
@@ -67,6 +70,7 @@ pub enum InputKind {
     Splunk(SplunkPlan),
     DockerPlugin(DockerPluginPlan),
     Docker(DockerPlan),
+    File(Box<FilePlan>),
 }
 
 #[derive(Clone, Debug)]
@@ -86,40 +90,12 @@ pub struct RoutePlan {
     pub processors: Vec<Step>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// The field is there and has this value.
     Equals(String),
     /// The field is there and this matches somewhere in it.
-    Regex(Regex),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Sets fields; each value is rendered from the record as it was before this step.
-    Add(Vec<(String, Template)>),
-    Remove(Vec<String>),
-    /// From, to; no field is both in one step.
-    Rename(Vec<(String, String)>),
-    Parse(ParsePlan),
-}
-
-/// Makes fields of the text of one. A record whose text is not of that kind stays as it is and is counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParsePlan {
-    pub format: ParseFormat,
-    /// The field whose text is parsed.
-    pub key: String,
-    /// Keep that field beside what it was parsed into.
-    pub keep: bool,
-    /// Before each key that was parsed; empty for none.
-    pub prefix: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParseFormat {
-    /// An object; its members become fields, nested ones stay compact JSON.
-    Json,
+    Regex(LinearRegex),
 }
 
 #[derive(Clone, Debug)]
@@ -283,7 +259,7 @@ impl InputKind {
             InputKind::Syslog(plan) => &plan.listen,
             InputKind::Gelf(plan) => &plan.listen,
             InputKind::Splunk(plan) => &plan.listen,
-            InputKind::DockerPlugin(_) | InputKind::Docker(_) => &[],
+            InputKind::DockerPlugin(_) | InputKind::Docker(_) | InputKind::File(_) => &[],
         }
     }
 
@@ -294,7 +270,7 @@ impl InputKind {
             InputKind::Syslog(plan) => Some(&plan.connections),
             InputKind::Gelf(plan) => Some(&plan.connections),
             InputKind::Splunk(plan) => Some(&plan.connections),
-            InputKind::DockerPlugin(_) | InputKind::Docker(_) => None,
+            InputKind::DockerPlugin(_) | InputKind::Docker(_) | InputKind::File(_) => None,
         }
     }
 
@@ -306,6 +282,7 @@ impl InputKind {
             InputKind::Splunk(plan) => &plan.join,
             InputKind::DockerPlugin(plan) => &plan.join,
             InputKind::Docker(plan) => &plan.join,
+            InputKind::File(plan) => &plan.join,
         }
     }
 }

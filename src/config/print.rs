@@ -27,6 +27,7 @@ pub(super) fn effective(plan: &Plan) -> String {
             InputKind::Splunk(splunk) => page.splunk(splunk),
             InputKind::DockerPlugin(plugin) => page.docker_plugin(plugin),
             InputKind::Docker(docker) => page.docker(docker),
+            InputKind::File(_) => {}
         }
     }
     if !plan.routes.is_empty() {
@@ -150,14 +151,17 @@ impl Page {
                 Step::Add(fields) => self.line(3, "- add", map(fields, Template::text)),
                 Step::Rename(fields) => self.line(3, "- rename", map(fields, |to| escape(to))),
                 Step::Remove(keys) => self.line(3, "- remove", list(keys)),
+                Step::Keep(keys) => self.line(3, "- keep", list(keys)),
                 Step::Parse(parse) => self.parse(parse),
+                Step::Time(_) | Step::Filter(_) | Step::Drop(_) | Step::Mask(_) => {}
             }
         }
     }
 
     fn parse(&mut self, parse: &ParsePlan) {
         let format = match parse.format {
-            ParseFormat::Json => "json",
+            ParseFormat::Json { .. } => "json",
+            _ => "",
         };
         self.line(3, "- parse", format);
         self.line(4, "key", typed(&parse.key));

@@ -20,6 +20,7 @@ use crate::base::limits;
 use crate::journal::{Commit, Receipt, Submitted};
 use crate::pipeline::join::JoinSettings;
 use crate::pipeline::lane::Lane;
+use crate::pipeline::steps::Steps;
 use crate::pipeline::stream::Origin;
 use crate::record::{Batch, Span, Timestamp};
 
@@ -63,6 +64,11 @@ impl Batcher {
             stored: None,
             made: 0,
         }
+    }
+
+    /// With what is done to each record before it is routed.
+    pub fn with_steps(self, steps: Arc<Steps>) -> Batcher {
+        Batcher { lane: self.lane.with_steps(steps), ..self }
     }
 
     /// Turns to a frame: spans of the records to come lie in it.

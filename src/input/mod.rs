@@ -9,6 +9,7 @@ pub mod docker;
 pub mod docker_plugin;
 pub mod duplicates;
 pub mod file;
+pub mod follow;
 pub mod forward;
 pub mod gelf;
 pub mod heartbeat;

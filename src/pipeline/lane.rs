@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::destinations::Destination;
 use super::route::Router;
+use super::steps::{Scratch, Steps};
 use super::stream::{Identity, Origin, Stream};
 use super::{Pipeline, encode};
 use crate::base::limits;
@@ -28,6 +29,9 @@ const KEPT_BYTES: usize = 4 * limits::KIB;
 
 pub struct Lane {
     pub origin: Origin,
+    /// What its input does with each record.
+    steps: Arc<Steps>,
+    steps_scratch: Scratch,
     /// Room the batches since the last admission needed, by queue.
     pub(super) last_need: Vec<(QueueId, u64)>,
     /// There was room for as much again.
@@ -100,6 +104,8 @@ impl Lane {
     pub fn new(origin: Origin) -> Self {
         Lane {
             origin,
+            steps: Arc::default(),
+            steps_scratch: Scratch::default(),
             last_need: Vec::new(),
             admitted: false,
             made: 0,
@@ -118,13 +124,28 @@ impl Lane {
         }
     }
 
+    /// With what its input does with each record.
+    pub fn with_steps(self, steps: Arc<Steps>) -> Lane {
+        Lane { steps, ..self }
+    }
+
+    /// Applies the steps of the input; false when the record is dropped.
+    pub(super) fn apply_steps(&mut self, batch: &mut Batch, at: usize) -> bool {
+        self.steps.apply(batch, at, &mut self.steps_scratch)
+    }
+
+    pub(super) fn scratch_of_steps(&mut self) -> &mut Scratch {
+        &mut self.steps_scratch
+    }
+
     /// Turns to a batch: looks its tag up once for all records. Caches that have grown too large start over.
     pub(super) fn begin(&mut self, router: &Router, batch: &Batch) {
         if self.is_overgrown() && self.open.is_empty() {
             let last_need = std::mem::take(&mut self.last_need);
             let gathered = std::mem::take(&mut self.gathered);
             let Lane { admitted, passing, .. } = *self;
-            *self = Lane { last_need, gathered, admitted, passing, ..Lane::new(self.origin.clone()) };
+            let (origin, steps) = (self.origin.clone(), self.steps.clone());
+            *self = Lane { last_need, gathered, admitted, passing, steps, ..Lane::new(origin) };
         }
         let index = &mut self.tag_index[batch.signal as usize];
         self.tag = match index.get(batch.tag()) {

@@ -2,7 +2,7 @@
 //! changed as the route says, made to fit Log Service, and encoded once, behind the other records of its stream.
 //!
 //! ```text
-//! Batch -> join -> route -> modify -> tidy -> encode -> one Commit (a fragment per stream) -> journal -> Receipt
+//! Batch -> join -> steps of the input -> route -> steps of the route -> tidy -> encode -> one Commit (a fragment per stream) -> journal -> Receipt
 //! ```
 //!
 //! All of it is plain synchronous code in the task that owns the connection or file; the only wait is for room in a
@@ -12,9 +12,8 @@ pub mod destinations;
 pub mod encode;
 pub mod join;
 pub mod lane;
-pub mod modify;
-pub mod parse;
 pub mod route;
+pub mod steps;
 pub mod stream;
 pub mod tidy;
 
@@ -168,21 +167,30 @@ impl Pipeline {
         }
         lane.begin(&self.router, batch);
         let now = Timestamp::now();
+        let mut stored = 0;
         for at in 0..batch.records.len() {
             // What is made for a record is not needed behind it; without this, a batch could make gigabytes.
             let (made, fields) = (batch.arena.len(), batch.fields.len());
-            let (route, outlet) = lane.route(self, batch, &batch.records[at]);
-            let steps = &self.router.route(route).steps;
-            if !steps.is_empty() {
-                modify::apply(steps, &self.router.parser, batch, at, &mut Vec::new());
-            }
-            let time = self.tidy.time(batch, at, now);
-            self.tidy.fields(batch, at);
-            lane.write(&self.identity, batch, &batch.records[at], outlet, time);
+            stored += u64::from(self.encode_one(lane, batch, at, now));
             batch.arena.truncate(made);
             batch.fields.truncate(fields);
         }
-        self.stored.increment(batch.records.len() as u64);
+        self.stored.increment(stored);
+    }
+
+    /// False when a step drops the record.
+    fn encode_one(&self, lane: &mut Lane, batch: &mut Batch, at: usize, now: Timestamp) -> bool {
+        if !lane.apply_steps(batch, at) {
+            return false;
+        }
+        let (route, outlet) = lane.route(self, batch, &batch.records[at]);
+        if !self.router.route(route).steps.apply(batch, at, lane.scratch_of_steps()) {
+            return false;
+        }
+        let time = self.tidy.time(batch, at, now);
+        self.tidy.fields(batch, at);
+        lane.write(&self.identity, batch, &batch.records[at], outlet, time);
+        true
     }
 
     /// The commit of what a lane has gathered, perhaps empty, and the receipt of pieces that were stored on their own.

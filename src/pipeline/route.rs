@@ -7,20 +7,18 @@
 
 use std::borrow::Cow;
 
-use super::parse::Parser;
+use super::steps::Steps;
 use crate::base::limits;
 use crate::base::signal::Signal;
 use crate::config::names::clean_logstore_name;
 use crate::config::pattern::Pattern;
-use crate::config::plan::{Condition, Plan, Step};
+use crate::config::plan::{Condition, Plan};
 use crate::config::template::Template;
 use crate::record::{Batch, Record};
 
 pub struct Router {
     /// The configured routes, and last the one that takes what is left.
     routes: Vec<Route>,
-    /// What their steps of that kind have in common.
-    pub parser: Parser,
 }
 
 pub struct Route {
@@ -31,7 +29,7 @@ pub struct Route {
     pub destination: usize,
     pub logstore: Option<Template>,
     pub topic: Template,
-    pub steps: Vec<Step>,
+    pub steps: Steps,
 }
 
 impl Router {
@@ -47,7 +45,7 @@ impl Router {
                 destination: route.destination,
                 logstore: route.logstore.clone(),
                 topic: route.topic.clone().unwrap_or_else(|| topic_of(route.destination)),
-                steps: route.processors.clone(),
+                steps: Steps::new(&route.processors, plan.records.nil),
             })
             .collect();
         routes.push(Route {
@@ -57,9 +55,9 @@ impl Router {
             destination: plan.default_destination,
             logstore: None,
             topic: topic_of(plan.default_destination),
-            steps: Vec::new(),
+            steps: Steps::default(),
         });
-        Router { routes, parser: Parser::new(plan.records.nil) }
+        Router { routes }
     }
 
     pub fn route(&self, index: usize) -> &Route {

@@ -22,6 +22,8 @@ pub struct Origin {
     pub peer: Arc<str>,
     /// What the sender itself asked for, where its input lets it.
     pub wish: Option<Arc<Wish>>,
+    /// Of all its LogGroups, by key, before the destination's own.
+    pub tags: Arc<[(String, String)]>,
 }
 
 /// Where one sender wants its records: it is closer to them than a route, so it wins over the route's own words.
@@ -34,7 +36,7 @@ pub struct Wish {
 
 impl Origin {
     pub fn new(input: impl Into<Arc<str>>, peer: impl Into<Arc<str>>) -> Origin {
-        Origin { input: input.into(), peer: peer.into(), wish: None }
+        Origin { input: input.into(), peer: peer.into(), wish: None, tags: Arc::default() }
     }
 }
 
@@ -69,7 +71,8 @@ impl Stream {
             SourceAddress::Host => &identity.host,
         };
         let host = plan.hostname_tag.then_some(("__hostname__", identity.host.as_str()));
-        let constant = plan.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let constant =
+            origin.tags.iter().chain(&plan.tags).map(|(key, value)| (key.as_str(), value.as_str()));
         let tags: Vec<_> = host.into_iter().chain(constant).collect();
         let mut trailer = Vec::with_capacity(128);
         encode::put_trailer(&mut trailer, topic, source.as_bytes(), &tags);

@@ -161,6 +161,10 @@ impl InputDoors {
                 let files = Some(plan.data_root.join("containers"));
                 Ok(InputDoors { gate: None, keys: None, doors: Vec::new(), files, guarded: true })
             }
+            InputKind::File(plan) => {
+                let files = plan.paths.first().map(|path| PathBuf::from(path.text()));
+                Ok(InputDoors { gate: None, keys: None, doors: Vec::new(), files, guarded: true })
+            }
         }
     }
 

@@ -1,12 +1,11 @@
 //! A route as typed: a tag pattern, signals, conditions, and what becomes of the records.
 
-use regex::bytes::Regex;
-
 use super::{field_key, new_key};
 use crate::base::limits::KEY_BYTES;
 use crate::base::signal::Signal;
+use crate::config::linear_regex::LinearRegex;
 use crate::config::pattern::Pattern;
-use crate::config::plan::{Condition, ParseFormat, ParsePlan, Step};
+use crate::config::plan::{Condition, OnFailure, ParseFormat, ParsePlan, Step};
 use crate::config::reader::{Leaf, Table};
 use crate::config::template::Template;
 
@@ -59,15 +58,7 @@ fn condition(text: &str) -> Result<Condition, String> {
     let Some(source) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) else {
         return Ok(Condition::Equals(text.to_owned()));
     };
-    match Regex::new(source) {
-        Ok(regex) => Ok(Condition::Regex(regex)),
-        Err(error) => Err(format!("is not a regular expression: {}", last_line(&error.to_string()))),
-    }
-}
-
-/// Syntax errors come as a drawing of several lines; the last one says what is wrong.
-fn last_line(text: &str) -> &str {
-    text.lines().last().unwrap_or(text).trim_start_matches("error: ")
+    LinearRegex::parse(source).map(Condition::Regex)
 }
 
 fn step(leaf: Leaf<'_>) -> Option<Step> {
@@ -99,7 +90,7 @@ fn step(leaf: Leaf<'_>) -> Option<Step> {
 
 /// The one processor with keys beside its own.
 fn parse(mut table: Table<'_>) -> Option<Step> {
-    let format = table.take("parse").choice(&[("json", ParseFormat::Json)]);
+    let format = table.take("parse").choice(&[("json", ())]).map(|()| ParseFormat::Json { depth: 1 });
     let key = table.take("key").parsed("a field's name", new_key);
     let keep = table.take("keep").boolean();
     let prefix = table.take("prefix").parsed("text", |text| {
@@ -115,6 +106,7 @@ fn parse(mut table: Table<'_>) -> Option<Step> {
         key: key.unwrap_or_else(|| "log".to_owned()),
         keep: keep.unwrap_or(false),
         prefix: prefix.unwrap_or_default(),
+        on_failure: OnFailure::Keep,
     }))
 }
 

@@ -6,8 +6,13 @@ use super::*;
 fn parse_has_keys_beside_its_own() {
     let steps = |steps: &str| from_text(&format!("routes: [ {{ processors: [ {steps} ] }} ]"), &[HOME]);
     let plan = steps("{ parse: json }, { parse: json, key: '$${m', keep: true, prefix: 'a.' }").unwrap();
-    let json =
-        ParsePlan { format: ParseFormat::Json, key: "log".to_owned(), keep: false, prefix: String::new() };
+    let json = ParsePlan {
+        format: ParseFormat::Json { depth: 1 },
+        key: "log".to_owned(),
+        keep: false,
+        prefix: String::new(),
+        on_failure: OnFailure::Keep,
+    };
     let other = ParsePlan { key: "${m".to_owned(), keep: true, prefix: "a.".to_owned(), ..json.clone() };
     assert_eq!(plan.routes[0].processors, [Step::Parse(json), Step::Parse(other)]);
     let again = from_text(&plan.effective(), &[]).unwrap();

@@ -18,7 +18,7 @@ use crate::base::log_limit::LogLimit;
 use crate::base::shutdown::Stop;
 use crate::base::signal::Signal;
 use crate::input::budget::Grant;
-use crate::input::file::FileError;
+use crate::input::follow::FileError;
 use crate::journal::Receipt;
 
 /// Blocks of one container that may be on their way to the disk.

@@ -14,7 +14,7 @@
 use memchr::{memchr, memchr2, memmem};
 
 use crate::base::limits;
-use crate::input::file::rfc3339::Times;
+use crate::input::follow::rfc3339::Times;
 use crate::record::json::{ReadLimits, Value, read_object, read_value};
 use crate::record::{Batch, Span, Timestamp};
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A scan finds containers; each has a task ([`container`]) with a reader ([`reader`]) over its chain of files
-//! ([`crate::input::file`]). Containers that come after the first start are read from their beginning; `start` is about
+//! ([`crate::input::follow`]). Containers that come after the first start are read from their beginning; `start` is about
 //! those that were there before the gateway ever ran. Those of other drivers are left alone: their lines come another way.
 //!
 //! Nothing is written under the engine's directory, which may be mounted read-only.
@@ -38,9 +38,9 @@ use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::base::shutdown::Stop;
 use crate::config::plan::{DockerPlan, Start};
 use crate::input::Intake;
-use crate::input::file::OpenFiles;
-use crate::input::file::chain::Losses;
-use crate::input::file::hints::Hints;
+use crate::input::follow::OpenFiles;
+use crate::input::follow::chain::Losses;
+use crate::input::follow::hints::Hints;
 use crate::input::positions::Positions;
 use metadata::Driver;
 use reader::Reader;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::json_lines::Stream;
 use crate::config::plan::JoinPlan;
-use crate::input::file::Point;
+use crate::input::follow::Point;
 use crate::record::Timestamp;
 
 /// Bytes that wait in unfinished lines, over all containers of an input; a line that would go beyond ends as it is.

@@ -1,78 +1,39 @@
-//! Following log files that others write, rotate, truncate and remove.
-//!
-//! ```text
-//! directory   app.log.2.gz   app.log.1   app.log          one chain: its generations, oldest first
-//!                  |             |          |
-//! Chain       [ generation 7, generation 8, generation 9 ]
-//!                    ^ read front to back, each by an open file where there is one
-//!                       at (7, 4711)  ->  blocks  ->  the input's decoder  ->  Position in the commit of its records
-//! ```
-//!
-//! * A generation is one content: known by device and inode, and by a hash of its first bytes, since inodes are used again
-//!   and a compressed file has another one. What is renamed is followed, what was unlinked is read to its end, what was
-//!   truncated is read again from its beginning, and a compressed file whose content was read before is not read twice.
-//! * Where reading goes on after a crash is a [`identity::Position`] in the journal, in the same commit as the records
-//!   before it: neither lost nor doubled.
-//! * Nothing here knows a format or a runtime, save [`hints`], which asks the kernel when it is worth looking again.
-//!   Looking is the truth: without hints everything is found, only later.
+//! Files that others write: found by patterns of their paths, followed over rotation, read into records.
 
-pub mod chain;
-pub mod generation;
-pub mod hints;
-pub mod identity;
-pub mod rfc3339;
-pub mod survey;
-
-pub use chain::{Chain, Filled};
-pub use identity::{At, Point, Position};
-
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::base::metrics::Gauge;
+use crate::base::shutdown::Stop;
+use crate::config::plan::FilePlan;
+use crate::input::Intake;
+use crate::input::positions::Positions;
+use crate::pipeline::steps::Steps;
 
-/// Why a file cannot be followed.
-#[derive(Debug, thiserror::Error)]
-#[error("{what} {path}: {cause}; it is tried again", path = path.display())]
-pub struct FileError {
-    pub what: &'static str,
-    pub path: PathBuf,
-    pub cause: std::io::Error,
+/// The input.
+pub struct Files {
+    name: Arc<str>,
+    plan: FilePlan,
+    steps: Arc<Steps>,
+    intake: Arc<Intake>,
+    positions: Arc<Positions>,
+    /// Files held open beyond those being read.
+    open_files: usize,
 }
 
-/// Files held open beyond the one that is being read: a bound over all chains of an input. What is past it is closed and
-/// found again when its turn comes, if it is still there.
-#[derive(Clone)]
-pub struct OpenFiles {
-    open: Arc<AtomicUsize>,
-    most: usize,
-    gauge: Gauge,
-}
-
-impl OpenFiles {
-    pub fn new(most: usize, gauge: Gauge) -> OpenFiles {
-        OpenFiles { open: Arc::default(), most, gauge }
+impl Files {
+    pub fn new(
+        name: &str,
+        plan: FilePlan,
+        steps: Steps,
+        intake: Arc<Intake>,
+        positions: Arc<Positions>,
+        open_files: usize,
+    ) -> Files {
+        Files { name: name.into(), plan, steps: Arc::new(steps), intake, positions, open_files }
     }
 
-    /// Whether files that are not being read should be closed.
-    pub fn is_crowded(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > self.most
-    }
-
-    /// Counts one, until it is dropped.
-    fn enter(&self) -> OpenCount {
-        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
-        self.gauge.set(open as f64);
-        OpenCount(self.clone())
-    }
-}
-
-struct OpenCount(OpenFiles);
-
-impl Drop for OpenCount {
-    fn drop(&mut self) {
-        let open = self.0.open.fetch_sub(1, Ordering::Relaxed) - 1;
-        self.0.gauge.set(open as f64);
+    /// Follows all files until the gateway stops. Their tasks are among `stop.tasks`.
+    pub async fn run(self: Arc<Self>, stop: Stop) {
+        let _ = (&self.name, &self.plan, &self.steps, &self.intake, &self.positions, self.open_files);
+        stop.draining.cancelled().await;
     }
 }

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use sluicegate::input::docker::json_lines::{Next, next};
-use sluicegate::input::file::rfc3339::Times;
+use sluicegate::input::follow::rfc3339::Times;
 use sluicegate::record::Batch;
 
 const SOUND: &[u8] = b"{\"log\":\"sound\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-22T23:03:07.5Z\"}\n";

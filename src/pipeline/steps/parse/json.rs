@@ -21,7 +21,7 @@ use std::ops::Range;
 
 use crate::base::limits::{DEPTH, MIB};
 use crate::base::metrics::{Counter, counter};
-use crate::config::plan::{Nil, ParseFormat, ParsePlan};
+use crate::config::plan::{Nil, ParsePlan};
 use crate::record::json::{ReadLimits, read_object};
 use crate::record::{Batch, Field, Span};
 
@@ -30,13 +30,13 @@ const FIELDS: usize = 512;
 /// A longer text would not fit a record; what is parsed is cut nowhere.
 const TEXT_BYTES: usize = 8 * MIB;
 
-pub struct Parser {
+pub(super) struct Parser {
     nil: Nil,
     failed: Counter,
 }
 
 impl Parser {
-    pub fn new(nil: Nil) -> Parser {
+    pub(super) fn new(nil: Nil) -> Parser {
         let failed = counter(
             "sluicegate_parse_failed_total",
             "Records whose text is not of the format a route parses; they stay as they were.",
@@ -46,16 +46,15 @@ impl Parser {
     }
 
     /// Parses the field of one record that the plan names; a record without it has nothing to parse.
-    pub fn apply(&self, plan: &ParsePlan, batch: &mut Batch, record: usize) {
+    pub(super) fn apply(&self, plan: &ParsePlan, batch: &mut Batch, record: usize) -> bool {
         let key = plan.key.as_bytes();
         let mut fields = batch.records[record].range();
-        let Some(at) = fields.rfind(|&at| batch.bytes(batch.fields[at].key) == key) else { return };
-        let expanded = match plan.format {
-            ParseFormat::Json => self.expand(plan, batch, record, at),
-        };
+        let Some(at) = fields.rfind(|&at| batch.bytes(batch.fields[at].key) == key) else { return true };
+        let expanded = self.expand(plan, batch, record, at);
         if !expanded {
             self.failed.increment(1);
         }
+        expanded
     }
 
     /// Writes the record anew at the end of the field table, with the members of the text at `at` in its place. False,
@@ -131,10 +130,17 @@ fn is_blank(byte: &u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::plan::{OnFailure, ParseFormat};
     use crate::record::Timestamp;
 
     fn plan() -> ParsePlan {
-        ParsePlan { format: ParseFormat::Json, key: "log".to_owned(), keep: false, prefix: String::new() }
+        ParsePlan {
+            format: ParseFormat::Json { depth: 1 },
+            key: "log".to_owned(),
+            keep: false,
+            prefix: String::new(),
+            on_failure: OnFailure::Keep,
+        }
     }
 
     fn record(batch: &mut Batch, fields: &[(&str, &str)]) {
