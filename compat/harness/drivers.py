@@ -115,14 +115,14 @@ IMAGE_TAG = {"tag": "{{.ImageName}}/{{.Name}}/{{.ID}}"}
 FORMATS = (None, "rfc3164", "rfc5424", "rfc5424micro")
 
 DRIVERS = [
-    _fluentd("tcp", "127.0.0.1:{forward}", (STEADY,), try_all=True),
+    _fluentd("tcp", "127.0.0.1:{forward}", (STEADY, TAKE_OVER), try_all=True),
     _fluentd("tcp ack", "127.0.0.1:{forward}", OVER_ALL, streams=1, try_all=True, options=ACK),
     _fluentd("tcp async ack", "127.0.0.1:{forward}", OVER_ALL, options={**ACK, **ASYNC}),
     _fluentd("unix", "unix://{forward_unix}", OVER_RESTARTS, try_all=True),
     _fluentd("unix async", "unix://{forward_unix}", OVER_RESTARTS, options=ASYNC),
     _fluentd("unix ack", "unix://{forward_unix}", OVER_ALL, streams=1, try_all=True, options=ACK),
     *(_syslog("udp", "udp://127.0.0.1:{syslog}", form, (STEADY, TAKE_OVER), try_all=not form) for form in FORMATS),
-    *(_syslog("tcp", "tcp://127.0.0.1:{syslog}", form, try_all=not form) for form in FORMATS),
+    *(_syslog("tcp", "tcp://127.0.0.1:{syslog}", form, (STEADY, TAKE_OVER), try_all=not form) for form in FORMATS),
     *(_syslog("tls", "tcp+tls://127.0.0.1:{syslog_tls}", form, options=TLS, try_all=form == "rfc5424micro") for form in FORMATS),
     *(_syslog("unix", "unix://{syslog_unix}", form, (STEADY, TAKE_OVER), try_all=form == "rfc5424") for form in FORMATS),
     *(_syslog("unixgram", "unixgram://{syslog_unixgram}", form, (STEADY, TAKE_OVER), try_all=form == "rfc3164") for form in FORMATS),
@@ -131,7 +131,7 @@ DRIVERS = [
         _gelf(f"udp {kind}", "udp://127.0.0.1:{gelf}", (STEADY, TAKE_OVER), options={"gelf-compression-type": kind}, try_all=kind == "none")
         for kind in ("gzip", "zlib", "none")
     ),
-    _gelf("tcp", "tcp://127.0.0.1:{gelf}", try_all=True),
+    _gelf("tcp", "tcp://127.0.0.1:{gelf}", (STEADY, TAKE_OVER), try_all=True),
     _splunk("inline", {}, try_all=True),
     _splunk("json", {"splunk-format": "json"}),
     # names no stream, so that lines of one break into pieces of the other's
