@@ -15,6 +15,7 @@ pub mod data_dir;
 pub mod docker_tag;
 pub mod leaf;
 pub mod linear_regex;
+pub mod log_format;
 pub mod names;
 pub mod path_pattern;
 pub mod pattern;
@@ -31,6 +32,7 @@ mod resolve;
 mod source;
 #[cfg(test)]
 mod tests;
+mod time_format;
 mod yaml_fault;
 
 pub use errors::{ConfigErrors, Fault, Place};

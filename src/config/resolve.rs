@@ -3,6 +3,7 @@
 
 mod connections;
 mod docker;
+mod file;
 mod forward;
 mod inputs;
 mod network;
@@ -83,6 +84,7 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
         secret_files: Vec::new(),
     };
     sockets::check(&plan, faults);
+    file::stop_delays(&plan.inputs, plan.limits.stop_deadline, faults);
     Some(plan)
 }
 
