@@ -8,6 +8,8 @@ use crate::input::Intake;
 use crate::input::positions::Positions;
 use crate::pipeline::steps::Steps;
 
+pub mod cut;
+
 /// The input.
 pub struct Files {
     name: Arc<str>,

@@ -21,6 +21,7 @@ pub mod generation;
 pub mod hints;
 pub mod identity;
 pub mod rfc3339;
+pub mod stream;
 pub mod survey;
 
 pub use chain::{Chain, Filled};
