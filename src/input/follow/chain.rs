@@ -577,4 +577,6 @@ impl Chain {
 }
 
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod tests;
