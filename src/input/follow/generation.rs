@@ -9,6 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use rustix::buffer::spare_capacity;
 
 use super::identity::{FileId, Fingerprint, Point};
+use super::search;
 use super::survey::{self, Found};
 use super::{FileError, OpenCount, OpenFiles};
 
@@ -147,7 +148,7 @@ impl Generation {
         let met = match all.into_iter().find(|found| self.is(found)) {
             Some(found) => Some(found),
             // Under a name that no rotation is known to give.
-            None => survey::by_inode(&self.path, self.id.inode, |found| self.is(found))?,
+            None => search::by_inode(&self.path, self.id.inode, |found| self.is(found))?,
         };
         match met {
             Some(found) => {

@@ -22,6 +22,7 @@ pub mod hints;
 pub mod identity;
 pub mod naming;
 pub mod rfc3339;
+pub mod search;
 pub mod survey;
 pub mod watches;
 

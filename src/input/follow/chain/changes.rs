@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
+use super::super::identity::Position;
 use super::tests::{Logger, drain, to};
 use super::*;
 

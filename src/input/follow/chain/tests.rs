@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::Write;
 
+use super::super::identity::Position;
 use super::*;
 use crate::base::metrics::gauge;
 
