@@ -72,8 +72,13 @@ impl Civil {
 pub fn nearest_year(near: i64, in_year: impl Fn(i16) -> Option<i64>) -> Option<i64> {
     // The year of that moment, give or take a day, and its neighbours.
     let year = 1970 + near.div_euclid(DAY) * 400 / 146_097;
-    let years = (year - 1..=year + 1).filter_map(|year| i16::try_from(year).ok());
-    years.filter_map(in_year).min_by_key(|seconds| seconds.abs_diff(near))
+    let at = |year| i16::try_from(year).ok().and_then(&in_year);
+    let this = at(year);
+    // Less than half a year away: its neighbours are further.
+    if this.is_some_and(|seconds| seconds.abs_diff(near) < 182 * DAY.unsigned_abs()) {
+        return this;
+    }
+    [at(year - 1), this, at(year + 1)].into_iter().flatten().min_by_key(|seconds| seconds.abs_diff(near))
 }
 
 /// Days since 1970-01-01 in the Gregorian calendar; years are counted from March, so that the leap day ends one.
