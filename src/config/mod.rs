@@ -24,6 +24,7 @@ pub mod template;
 
 mod errors;
 mod load;
+mod logtail_env;
 mod placeholder;
 mod print;
 mod raw;
