@@ -20,6 +20,7 @@ pub mod names;
 pub mod path_pattern;
 pub mod pattern;
 pub mod plan;
+pub mod strptime;
 pub mod template;
 
 mod errors;

@@ -1,5 +1,7 @@
 //! Files that others write: found by patterns of their paths, followed over rotation, read into records.
 
+pub mod pod;
+
 use std::sync::Arc;
 
 use crate::base::shutdown::Stop;
