@@ -34,7 +34,6 @@ mod resolve;
 mod source;
 #[cfg(test)]
 mod tests;
-mod time_format;
 mod yaml_fault;
 
 pub use errors::{ConfigErrors, Fault, Place};

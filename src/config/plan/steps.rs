@@ -114,7 +114,7 @@ pub struct TimestampPlan {
     pub key: String,
     /// The first that fits counts.
     pub formats: Vec<TimeFormat>,
-    /// Of texts that name none: a name that [`super::time_zone`] knew when it was read.
+    /// Of texts that name none: a text that [`super::zone`] knew when it was read.
     pub zone: String,
     /// Keep the field.
     pub keep: bool,

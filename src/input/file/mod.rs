@@ -1,5 +1,6 @@
 //! Files that others write: found by patterns of their paths, followed over rotation, read into records.
 
+pub mod discover;
 pub mod pod;
 
 use std::sync::Arc;
