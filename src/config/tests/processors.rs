@@ -170,11 +170,8 @@ fn times() {
     refused(&[
         ("{ time: { key: t } }", "time.format: is missing; write it as strptime does"),
         ("{ time: { format: '%s' } }", "time.key: is missing; write the field"),
-        (
-            "{ time: { key: t, format: [ '%s', '%q' ] } }",
-            "time.format[1]: `%q` has %q, which is no directive; there",
-        ),
-        ("{ time: { key: t, format: '%' } }", "time.format: `%` ends in a %; write %% for the character"),
+        ("{ time: { key: t, format: [ '%s', '%q' ] } }", "time.format[1]: `%q` has %q, which is none of %a"),
+        ("{ time: { key: t, format: '%' } }", "time.format: `%` ends in %; a percent sign is written %%"),
         ("{ time: { key: t, format: 'iso' } }", "time.format: `iso` has no directive; write such as"),
         ("{ time: { key: t, format: [] } }", "time.format: is an empty list; write at least one format"),
         ("{ time: { key: t, format: '%s', zone: Mars/X } }", "time.zone: `Mars/X` is no time zone"),
