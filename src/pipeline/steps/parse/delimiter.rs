@@ -194,16 +194,18 @@ impl Parser {
 
 /// Writes one quote for two; gives the length of what was written.
 fn unquote(raw: &[u8], quote: &[u8], out: &mut [u8]) -> usize {
-    let (mut from, mut to) = (0, 0);
-    while let Some(&byte) = raw.get(from) {
-        let here = raw.get(from..).unwrap_or_default();
+    let (mut rest, mut to) = (raw, 0);
+    while let [first, behind @ ..] = rest {
         // The quotes of a column stand in pairs.
-        let run = if here.starts_with(quote) { quote } else { &[byte] };
-        if let Some(room) = out.get_mut(to..to + run.len()) {
-            room.copy_from_slice(run);
+        let (text, after) = match rest.strip_prefix(quote) {
+            Some(second) => (quote, second.strip_prefix(quote).unwrap_or(second)),
+            None => (std::slice::from_ref(first), behind),
+        };
+        if let Some(room) = out.get_mut(to..to + text.len()) {
+            room.copy_from_slice(text);
         }
-        to += run.len();
-        from += if run.len() == quote.len() && here.starts_with(quote) { 2 * quote.len() } else { 1 };
+        to += text.len();
+        rest = after;
     }
     to
 }

@@ -42,8 +42,8 @@ pub(super) struct Parse {
 enum Format {
     Json(json::Parser),
     Regex(regex::Parser),
-    LogFormat(log_format::Parser),
-    Delimiter(delimiter::Parser),
+    Line(log_format::Parser),
+    Delimiter(Box<delimiter::Parser>),
 }
 
 /// What parsing uses again for the next record.
@@ -60,14 +60,14 @@ impl Parse {
                 (Format::Regex(regex::Parser::new(&plan.prefix, regex, keys)), "regex")
             }
             ParseFormat::LogFormat(format) => (
-                Format::LogFormat(log_format::Parser::new(&plan.prefix, format)),
+                Format::Line(log_format::Parser::new(&plan.prefix, format)),
                 match format.server {
                     LogServer::Nginx => "nginx",
                     LogServer::Apache => "apache",
                 },
             ),
             ParseFormat::Delimiter(columns) => {
-                (Format::Delimiter(delimiter::Parser::new(&plan.prefix, columns)), "delimiter")
+                (Format::Delimiter(Box::new(delimiter::Parser::new(&plan.prefix, columns))), "delimiter")
             }
         };
         let failed = counter(
@@ -98,7 +98,7 @@ impl Parse {
         let parsed = match &self.format {
             Format::Json(parser) => parser.parse(batch, text, &mut splice),
             Format::Regex(parser) => parser.parse(batch, text, &mut splice, &mut scratch.locations),
-            Format::LogFormat(parser) => parser.parse(batch, text, &mut splice),
+            Format::Line(parser) => parser.parse(batch, text, &mut splice),
             Format::Delimiter(parser) => parser.parse(batch, text, &mut splice),
         };
         if parsed {

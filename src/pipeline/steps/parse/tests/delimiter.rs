@@ -102,9 +102,7 @@ fn slow(text: &str, separator: char, quote: Option<char>) -> Option<Vec<String>>
             // The separator that was put behind the text closes no quote.
             loop {
                 let c = chars.next()?;
-                if Some(c) != quote {
-                    column.push(c);
-                } else if chars.next_if_eq(&c).is_some() {
+                if Some(c) != quote || chars.next_if_eq(&c).is_some() {
                     column.push(c);
                 } else {
                     break;
