@@ -20,6 +20,7 @@ pub mod names;
 pub mod path_pattern;
 pub mod pattern;
 pub mod plan;
+pub mod regex_groups;
 pub mod strptime;
 pub mod template;
 

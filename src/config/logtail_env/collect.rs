@@ -100,6 +100,7 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
         input(layer, &key, &collected);
         let logstore = logstore(layer, &key, &collected);
         let project = if embedded { None } else { project(layer, &key, &collected, to_cloud) };
+        let variable = collected.get("").map_or("", |(variable, _)| variable);
         let to = project.map(|(project, variable)| {
             if let Some((_, name)) = projects.iter().find(|(known, _)| *known == project) {
                 return name.clone();
@@ -111,7 +112,7 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
                     layer,
                     &name,
                     Some((&project, &variable)),
-                    Some(&logstore),
+                    Some((&logstore, variable)),
                     settings,
                     keys.as_ref(),
                 );
@@ -207,7 +208,7 @@ fn destination(
     layer: &mut Layer<'_>,
     name: &str,
     project: Option<(&str, &str)>,
-    logstore: Option<&str>,
+    logstore: Option<(&str, &str)>,
     settings: &Settings,
     keys: Option<&Keys>,
 ) {
@@ -217,8 +218,8 @@ fn destination(
         let project = project.to_owned();
         layer.put_text(&["destinations", name, "project"], &project, variable);
     }
-    if let Some(logstore) = logstore {
-        layer.put_text(&["destinations", name, "logstore"], logstore, "");
+    if let Some((logstore, variable)) = logstore {
+        layer.put_text(&["destinations", name, "logstore"], logstore, variable);
     }
     complete(layer, name, settings, keys);
     if settings.endpoint.is_none() && !layer.env.contains_key(CONFIG) {
@@ -334,8 +335,8 @@ fn project(
     match &project {
         None if needed => {
             let variable = collected.get("").map_or("", |(variable, _)| variable);
-            let what = format!("names no project; set {variable}_project or {DEFAULT_PROJECT} beside it");
-            layer.faults.at_variable(variable, format!("(key {key}) {what}"));
+            let what = format!("names no project for the key {key}; set {variable}_project or {DEFAULT_PROJECT} beside it");
+            layer.faults.at_variable(variable, what);
         }
         Some((project, variable)) if !is_project_name(project) => {
             let what = format!("`{project}` is no project name; Log Service takes 3 to 63 of a-z, 0-9 and -");

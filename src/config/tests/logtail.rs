@@ -231,7 +231,7 @@ fn each_is_blamed_by_name() {
         (
             "",
             &[("aliyun_logs_web", "/a")],
-            "aliyun_logs_web: (key web) names no project; set aliyun_logs_web_project or",
+            "aliyun_logs_web: names no project for the key web; set aliyun_logs_web_project or",
         ),
         (
             "",
