@@ -20,11 +20,13 @@ pub mod names;
 pub mod path_pattern;
 pub mod pattern;
 pub mod plan;
+pub mod regex_groups;
 pub mod strptime;
 pub mod template;
 
 mod errors;
 mod load;
+mod logtail_env;
 mod placeholder;
 mod print;
 mod raw;
@@ -33,7 +35,6 @@ mod resolve;
 mod source;
 #[cfg(test)]
 mod tests;
-mod time_format;
 mod yaml_fault;
 
 pub use errors::{ConfigErrors, Fault, Place};

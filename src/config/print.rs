@@ -104,6 +104,7 @@ pub(super) fn effective(plan: &Plan) -> String {
     }
     page.heading(0, "operations");
     page.line(1, "listen", address(&plan.operations.listen));
+    page.agent(&plan.agent);
     page.yaml
 }
 
@@ -120,6 +121,22 @@ impl Page {
 
     fn heading(&mut self, depth: usize, key: &str) {
         let _ = writeln!(self.yaml, "{:width$}{key}:", "", width = depth * 2);
+    }
+
+    /// Left out where nothing is said.
+    fn agent(&mut self, agent: &AgentPlan) {
+        if *agent == (AgentPlan { ignored: agent.ignored.clone(), ..AgentPlan::default() }) {
+            return;
+        }
+        self.heading(0, "agent");
+        self.line(1, "user_ids", list(&agent.user_ids));
+        self.line(1, "user_defined_ids", list(&agent.user_defined_ids));
+        for (key, text) in [("hostname", &agent.hostname), ("source", &agent.source)] {
+            if let Some(text) = text {
+                self.line(1, key, typed(text));
+            }
+        }
+        self.line(1, "tags", map(&agent.tags, |value| escape(value)));
     }
 
     fn route(&mut self, route: &RoutePlan, plan: &Plan) {

@@ -4,6 +4,7 @@
 //! can be judged within one section (`tls`, `security`) is judged where it is read, since only there it is known
 //! whether a key is absent or wrong.
 
+mod agent;
 mod connections;
 mod destination;
 mod docker;
@@ -24,6 +25,7 @@ mod tls;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) use agent::RawAgent;
 pub(super) use connections::{RawConnections, RawJoin, RawUnix};
 pub(super) use destination::RawDestination;
 pub(super) use docker::{RawDocker, RawDockerPlugin};
@@ -61,6 +63,7 @@ pub(super) struct Raw {
     pub(super) limits: RawLimits,
     pub(super) log_service: RawLogService,
     pub(super) operations_listen: Option<Address>,
+    pub(super) agent: RawAgent,
 }
 
 pub(super) struct RawBuffer {
@@ -139,6 +142,7 @@ pub(super) fn read(mut root: Table<'_>) -> Raw {
             logstore: table.take("logstore").parsed("text", logstore_name),
         }),
         operations_listen: in_table(&mut root, "operations", |table| table.take("listen").address()),
+        agent: in_table(&mut root, "agent", agent::agent),
     };
     root.finish();
     raw

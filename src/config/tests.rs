@@ -4,6 +4,7 @@ mod faults;
 mod file;
 mod forward;
 mod locks;
+mod logtail;
 mod native;
 mod processors;
 mod signals;
@@ -75,6 +76,19 @@ fn the_shipped_files_load() {
     let docker = from_text(&switched_on("docker.yaml"), &KEYS).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(names(&docker), ["docker", "docker_plugin", "forward", "gelf", "splunk", "syslog"]);
     assert_eq!(docker.routes[0].processors.len(), 1);
+}
+
+#[test]
+fn the_files_of_pods_load() {
+    let keys = [HOME, ("ACCESS_KEY_ID", "i"), ("ACCESS_KEY_SECRET", "s"), ("NODE_NAME", "n")];
+    for text in [shipped("daemonset.yaml"), switched_on("daemonset.yaml")] {
+        let plan = from_text(&text, &keys).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!((plan.inputs.len(), plan.destinations.len()), (1, 1));
+        assert!(plan.log_service.is_none());
+    }
+    let sidecar =
+        from_text(&shipped("sidecar.yaml"), &logtail::SIDECAR).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((sidecar.inputs.len(), sidecar.destinations.len()), (1, 1));
 }
 
 /// `sluicegate.yaml` with every example switched on.

@@ -5,13 +5,12 @@ use crate::base::limits::{DEPTH, KEY_BYTES};
 use crate::config::log_format;
 use crate::config::plan::{DelimiterPlan, ExtraColumns, LogServer, OnFailure, ParseFormat, ParsePlan, Step};
 use crate::config::reader::Table;
+use crate::config::regex_groups::{self, SKIPPED};
 
 /// Of Log Service's documentation of delimiter mode.
 const SEPARATOR_CHARACTERS: usize = 4;
 /// The common one, and the default of both servers' packages.
 const LOG_FORMAT: &str = "combined";
-/// Takes no place among the fields.
-const SKIPPED: &str = "_";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -99,12 +98,11 @@ fn regular_expression(table: &mut Table<'_>) -> Option<ParseFormat> {
     let named = !table.has("keys");
     let keys = keys(table);
     let expression = expression?;
-    let groups = expression.captures_len() - 1;
-    if named && expression.capture_names().flatten().next().is_none() {
-        table.fault("regex", "names no group; write (?<name>...) for each field, or their names in keys");
-    } else if let Some(keys) = keys.as_ref().filter(|keys| keys.len() > groups) {
-        let keys = keys.len();
-        table.fault("keys", format!("names {keys} fields and regex has {groups} groups; each needs one"));
+    // Keys that are faulty would be judged a second time.
+    if let Some(keys) = if named { Some(Vec::new()) } else { keys.clone() }
+        && let Err(what) = regex_groups::check(&expression, &keys)
+    {
+        table.fault("regex", what);
     }
     Some(ParseFormat::Regex { regex: expression, keys: if named { Vec::new() } else { keys? } })
 }
@@ -160,7 +158,8 @@ fn keys(table: &mut Table<'_>) -> Option<Vec<String>> {
     let keys = leaf.clone().several("one field's name", new_key)?;
     for (index, key) in keys.iter().enumerate() {
         if key != SKIPPED && keys.iter().take(index).any(|before| before == key) {
-            leaf.fault(format!("names `{key}` twice; _ skips one that is not wanted"));
+            leaf.fault(format!("names `{key}` twice; {SKIPPED} skips one that is not wanted"));
+            return None;
         }
     }
     Some(keys)

@@ -13,9 +13,9 @@
 use super::parse::parse;
 use super::{field_key, new_key, regex};
 use crate::config::linear_regex::LinearRegex;
-use crate::config::plan::{Condition, MaskPlan, MaskWith, Step, TimestampPlan};
+use crate::config::plan::{Condition, LOCAL_ZONE, MaskPlan, MaskWith, Step, TimeFormat, TimestampPlan, zone};
 use crate::config::reader::{Leaf, Table};
-use crate::config::time_format;
+use crate::config::strptime;
 
 const ONLY_ONE: &str =
     "is not a processor; write one of add, remove, keep, rename, parse, time, filter, drop, mask";
@@ -101,16 +101,26 @@ fn time(mut table: Table<'_>) -> Option<Step> {
     let formats = table
         .take("format")
         .required("write it as strptime does, such as \"%Y-%m-%d %H:%M:%S\"")
-        .one_or_more("one format", time_format::parse);
-    let zone = table.take("zone").parsed("text", super::known_zone);
+        .one_or_more("one format", |text| strptime::parse(text).map(|_| TimeFormat(text.to_owned())));
+    let zone = table.take("zone").parsed("text", known_zone);
     let keep = table.take("keep").boolean();
     table.finish();
     Some(Step::Time(TimestampPlan {
         key: key?,
         formats: formats?,
-        zone: zone.unwrap_or_else(|| crate::config::plan::LOCAL_ZONE.to_owned()),
+        zone: zone.unwrap_or_else(|| LOCAL_ZONE.to_owned()),
         keep: keep.unwrap_or(false),
     }))
+}
+
+fn known_zone(text: &str) -> Result<String, String> {
+    if zone(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "is no time zone that this machine knows; write {LOCAL_ZONE}, UTC, +08:00, GMT+08:00 or a name such as \
+         Asia/Shanghai, which the system's tzdata has"
+    ))
 }
 
 fn mask(mut table: Table<'_>) -> Option<Step> {

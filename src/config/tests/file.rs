@@ -73,7 +73,7 @@ fn one_text_can_be_several_paths() {
 fn everything_said() {
     let plan = file(
         r#"
-        paths: [ "/a/$${x" ], max_depth: 0, start: tail, tail_bytes: 2MiB, scan_interval: 1s, charset: gb18030,
+        paths: [ "/a/$${x}" ], max_depth: 0, start: tail, tail_bytes: 2MiB, scan_interval: 1s, charset: gb18030,
         multiline: { start: '/^\d{4}/', end: '$', unmatched: discard, timeout: 1s }, max_line: 1KiB, flush_timeout: 1s,
         stop_delay: 2s, rate_limit: 1MiB, tag: t, key: content, offset_key: at, tags: { a: "$${b" }, join_partial: false,
         join_timeout: 1s, kubernetes: { pods: { include: [ web-*, '/a|b/' ] }, labels: { app: web }, api: { patience: 0s } }

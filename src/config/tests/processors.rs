@@ -100,10 +100,10 @@ fn regular_expressions_have_a_field_for_each_group() {
     );
     refused(&[
         ("{ parse: regex }", "regex: is missing; write an expression that matches the whole text"),
-        ("{ parse: regex, regex: '(.*)' }", "regex: names no group; write (?<name>...) for each field"),
+        ("{ parse: regex, regex: '(.*)' }", "regex: has no named group, as (?<status>"),
         (
             "{ parse: regex, regex: '(a)(b)', keys: [ a, b, c ] }",
-            "keys: names 3 fields and regex has 2 groups; each needs one",
+            "regex: has 2 groups for 3 keys",
         ),
         ("{ parse: regex, regex: '(a)(b)', keys: [ a, a ] }", "keys: names `a` twice; _ skips one"),
         ("{ parse: regex, regex: '(a)', keys: [] }", "keys: is an empty list"),
@@ -152,6 +152,11 @@ fn delimiters() {
 
 #[test]
 fn lines_of_servers() {
+    refused(&[
+        ("{ parse: nginx, log_format: 'text' }", "log_format: `text` is not a log format; write a line with variables"),
+        ("{ parse: nginx, log_format: '$a$b' }", "log_format: `$a$b` has "),
+        ("{ parse: apache, regex: a }", "regex: belongs to `parse: regex`, not to this format"),
+    ]);
     let ParseFormat::LogFormat(format) = parsed("{ parse: nginx }").format else { panic!() };
     assert_eq!((format.server, format.text.as_str()), (LogServer::Nginx, "combined"));
     let typed = r#"{ parse: apache, log_format: '%h %l %u %t "%r" %>s %b' }"#;
@@ -170,12 +175,9 @@ fn times() {
     refused(&[
         ("{ time: { key: t } }", "time.format: is missing; write it as strptime does"),
         ("{ time: { format: '%s' } }", "time.key: is missing; write the field"),
-        (
-            "{ time: { key: t, format: [ '%s', '%q' ] } }",
-            "time.format[1]: `%q` has %q, which is no directive; there",
-        ),
-        ("{ time: { key: t, format: '%' } }", "time.format: `%` ends in a %; write %% for the character"),
-        ("{ time: { key: t, format: 'iso' } }", "time.format: `iso` has no directive; write such as"),
+        ("{ time: { key: t, format: [ '%s', '%q' ] } }", "time.format[1]: `%q` has %q, which is none of %a"),
+        ("{ time: { key: t, format: '%' } }", "time.format: `%` ends in %; a percent sign is written %%"),
+        ("{ time: { key: t, format: 'iso' } }", "time.format: `iso` tells no time: it needs a day"),
         ("{ time: { key: t, format: [] } }", "time.format: is an empty list; write at least one format"),
         ("{ time: { key: t, format: '%s', zone: Mars/X } }", "time.zone: `Mars/X` is no time zone"),
         ("{ time: { key: t, format: '%s' }, keep: true }", "time: is a second entry where one belongs"),

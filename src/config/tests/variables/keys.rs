@@ -3,7 +3,7 @@
 pub(super) type Row = (&'static str, &'static str, &'static str);
 
 pub(super) fn all() -> impl Iterator<Item = &'static Row> {
-    FORWARD.iter().chain(NATIVE).chain(FILE).chain(REST)
+    FORWARD.iter().chain(NATIVE).chain(FILE).chain(REST).chain(AGENT)
 }
 
 const FORWARD: &[Row] = &[
@@ -161,6 +161,14 @@ const NATIVE: &[Row] = &[
     ("INPUTS__DOCKER__MAX_LINE", "200KB", "max_line: 200000B"),
 ];
 
+const AGENT: &[Row] = &[
+    ("AGENT__USER_IDS", "1, 2", "user_ids: [\"1\", \"2\"]"),
+    ("AGENT__USER_DEFINED_IDS", "a, b", "user_defined_ids: [\"a\", \"b\"]"),
+    ("AGENT__HOSTNAME", "h", "hostname: \"h\""),
+    ("AGENT__SOURCE", "s", "source: \"s\""),
+    ("AGENT__TAGS__TEAM", "n", "tags: { \"__user_defined_id__\": \"k8s-group-web\", \"team\": \"n\" }"),
+];
+
 const FILE: &[Row] = &[
     ("INPUTS__FILE__TYPE", "file", "type: file"),
     ("INPUTS__FILE__PATHS", "/a/{b,c}, /d", "paths: [\"/a/{b,c}\", \"/d\"]"),
@@ -223,7 +231,11 @@ const REST: &[Row] = &[
     ("DESTINATIONS__LOCAL__BATCH_BYTES", "1MiB", "batch_bytes: 1MiB"),
     ("DESTINATIONS__LOCAL__BATCH_AGE", "3s", "batch_age: 3s"),
     ("DESTINATIONS__LOCAL__SOURCE", "host", "source: host"),
-    ("DESTINATIONS__LOCAL__TAGS__ENV", "0123", "tags: { \"env\": \"0123\" }"),
+    (
+        "DESTINATIONS__LOCAL__TAGS__ENV",
+        "0123",
+        "tags: { \"__user_defined_id__\": \"k8s-group-web\", \"env\": \"0123\", \"team\": \"web\" }",
+    ),
     ("DESTINATIONS__LOCAL__HOSTNAME_TAG", "false", "hostname_tag: false"),
     ("DESTINATIONS__LOCAL__RECEIVE_TIME_TAG", "true", "receive_time_tag: true"),
     ("DESTINATIONS__LOCAL__BUFFER", "default", "buffer: default"),
