@@ -32,9 +32,9 @@ def around(case):
 class Container:
     """One of the image; it is removed with the test."""
 
-    def __init__(self, case, engine, *options, arguments=(), driver="none"):
+    def __init__(self, case, engine, *options, arguments=()):
         self.engine = engine
-        started = engine.docker("run", "--detach", "--network=none", f"--log-driver={driver}", *options, IMAGE, *arguments)
+        started = engine.docker("run", "--detach", "--network=none", "--log-driver=json-file", *options, IMAGE, *arguments)
         self.id = started.stdout.strip()
         case.defer(lambda: engine.remove(self.id))
 
@@ -56,8 +56,16 @@ class Container:
         return [json.loads(line) for line in lines if line.strip()]
 
     def wait_until_ready(self):
-        wait_until("the gateway in the container answers", lambda: self.exec(SLUICEGATE, "status").returncode == 0, 30, 0.2)
+        try:
+            wait_until("the gateway in the container answers", lambda: self.exec(SLUICEGATE, "status").returncode == 0, 30, 0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said {self.said()[-600:]!r}") from error
         return self
+
+    def said(self):
+        """What it wrote to standard output and error."""
+        done = self.engine.docker("logs", self.id)
+        return done.stdout + done.stderr
 
     def signal(self, name):
         self.engine.docker("kill", f"--signal={name}", self.id)

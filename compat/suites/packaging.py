@@ -47,11 +47,19 @@ def test_runs_as_nobody_and_becomes_healthy(case, engine):
     equal("exit code after SIGTERM", container.ended(), 0)
 
 
-def test_writes_nothing_but_data(case, engine):
-    """As in docker/kubernetes: nothing but the data directory can be written, and that is not its own."""
-    container = Container(case, engine, *RESTRICTED, "--tmpfs=/var/lib/sluicegate:mode=0777").wait_until_ready()
+def writes_nothing_but(case, engine, data):
+    container = Container(case, engine, *RESTRICTED, data).wait_until_ready()
     container.sluicegate("send", "--tag", "demo", '{"log":"from a read-only place"}')
     equal("records", [record["log"] for record in container.query("read-only")], ["from a read-only place"])
+
+
+def test_writes_nothing_but_data_in_memory(case, engine):
+    writes_nothing_but(case, engine, f"--tmpfs=/var/lib/sluicegate:uid={USER},gid={USER}")
+
+
+def test_writes_nothing_but_data_in_a_directory_of_root(case, engine):
+    """As in a Pod: an emptyDir is root's, and everyone may write into it."""
+    writes_nothing_but(case, engine, f"--volume={shared_directory(case, 'data')}:/var/lib/sluicegate")
 
 
 def test_volume_is_the_users(case, engine):
