@@ -32,9 +32,9 @@ def around(case):
 class Container:
     """One of the image; it is removed with the test."""
 
-    def __init__(self, case, engine, *options, arguments=()):
+    def __init__(self, case, engine, *options, network="none", arguments=()):
         self.engine = engine
-        started = engine.docker("run", "--detach", "--network=none", "--log-driver=json-file", *options, IMAGE, *arguments)
+        started = engine.docker("run", "--detach", f"--network={network}", "--log-driver=json-file", *options, IMAGE, *arguments)
         self.id = started.stdout.strip()
         case.defer(lambda: engine.remove(self.id))
 
