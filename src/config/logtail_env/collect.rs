@@ -112,7 +112,7 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
                     layer,
                     &name,
                     Some((&project, &variable)),
-                    Some((&logstore, variable)),
+                    Some((&logstore, &variable)),
                     settings,
                     keys.as_ref(),
                 );

@@ -22,11 +22,8 @@ pub mod hints;
 pub mod identity;
 pub mod naming;
 pub mod rfc3339;
-<<<<<<< HEAD
 pub mod stream;
-=======
 pub mod search;
->>>>>>> s2_discover
 pub mod survey;
 pub mod watches;
 
