@@ -20,8 +20,12 @@ pub mod chain;
 pub mod generation;
 pub mod hints;
 pub mod identity;
+pub mod pieces;
+pub mod progress;
 pub mod rfc3339;
+pub mod stream;
 pub mod survey;
+pub mod watches;
 
 pub use chain::{Chain, Filled};
 pub use identity::{At, Point, Position};
