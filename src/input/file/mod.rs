@@ -187,6 +187,8 @@ impl Shared {
     }
 }
 
+pub mod cut;
+
 /// The input.
 pub struct Files {
     name: Arc<str>,
