@@ -326,7 +326,9 @@ fn first_braces(text: &str) -> Result<Option<(usize, Vec<usize>, usize)>, String
                 open = open.or(Some(at));
                 depth += 1;
             }
-            '}' if depth == 0 => return Err("has a } that no { opens; write \\} for the character".to_owned()),
+            '}' if depth == 0 => {
+                return Err("has a } that no { opens; write \\} for the character".to_owned());
+            }
             '}' => {
                 depth -= 1;
                 if let (0, Some(open)) = (depth, open) {
@@ -371,7 +373,11 @@ fn parts_of(text: &str) -> Result<Vec<Part>, String> {
     let mut parts: Vec<Part> = Vec::new();
     for name in names.split('/').filter(|name| !matches!(*name, "" | ".")) {
         let part = match name {
-            ".." => return Err("holds .., whose meaning symbolic links change; write the path without it".to_owned()),
+            ".." => {
+                return Err(
+                    "holds .., whose meaning symbolic links change; write the path without it".to_owned()
+                );
+            }
             "**" => Part::Directories,
             name => name_of(name)?,
         };

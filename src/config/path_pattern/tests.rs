@@ -9,8 +9,16 @@ fn pattern(text: &str) -> PathPattern {
 #[test]
 fn what_each_sign_takes() {
     let table: &[(&str, &[&str], &[&str])] = &[
-        ("/a/x.log", &["/a/x.log", "/a//x.log"], &["/a/x.lo", "/a/b/x.log", "/x.log", "a/x.log", "/a/x.log.1"]),
-        ("/a/*.log", &["/a/x.log", "/a/a.b.log", "/a/\u{e9}.log"], &["/a/.log", "/a/.x.log", "/a/b/x.log", "/a/x.log2"]),
+        (
+            "/a/x.log",
+            &["/a/x.log", "/a//x.log"],
+            &["/a/x.lo", "/a/b/x.log", "/x.log", "a/x.log", "/a/x.log.1"],
+        ),
+        (
+            "/a/*.log",
+            &["/a/x.log", "/a/a.b.log", "/a/\u{e9}.log"],
+            &["/a/.log", "/a/.x.log", "/a/b/x.log", "/a/x.log2"],
+        ),
         ("/a/.*", &["/a/.x"], &["/a/x"]),
         ("/a/x?", &["/a/xy", "/a/x\u{20ac}"], &["/a/x", "/a/xyz"]),
         ("/a/?x", &["/a/xx"], &["/a/.x"]),

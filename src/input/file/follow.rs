@@ -30,8 +30,8 @@ use crate::base::limits;
 use crate::base::shutdown::Stop;
 use crate::base::signal::Signal;
 use crate::input::budget::Grant;
-use crate::input::follow::FileError;
 use crate::input::follow::survey::is_gone;
+use crate::input::follow::{FileError, FirstSight};
 use crate::journal::Receipt;
 
 /// Blocks of one file that may be on their way to the disk.
@@ -55,6 +55,9 @@ pub(super) struct Order {
     pub(super) status: Arc<Status>,
     pub(super) waker: Arc<Notify>,
     pub(super) first: First,
+    pub(super) sight: FirstSight,
+    /// An earlier task read it to its end.
+    pub(super) is_read: bool,
     /// Where an earlier task put it down.
     pub(super) position: Option<Bytes>,
 }
@@ -153,8 +156,8 @@ struct Task {
 
 impl Task {
     fn new(shared: Arc<Shared>, order: Order, stop: Stop) -> Task {
-        let Order { path, status, waker, position, .. } = order;
-        let reader = Reader::new(shared.clone(), &path, status.clone(), position);
+        let reader = Reader::new(shared.clone(), &order);
+        let Order { path, status, waker, .. } = order;
         Task {
             lag: Lag { shared: shared.clone(), bytes: 0 },
             want: shared.rate.as_ref().map_or(BLOCK, |rate| rate.block(BLOCK)),

@@ -115,7 +115,11 @@ impl Tally {
         Tally {
             bytes: counter("sluicegate_received_bytes_total", "Bytes read from peers.", &labels),
             records: counter("sluicegate_received_records_total", "Records decoded.", &labels),
-            joined: counter("sluicegate_files_joined_total", "Lines put together of a container runtime's pieces.", &labels),
+            joined: counter(
+                "sluicegate_files_joined_total",
+                "Lines put together of a container runtime's pieces.",
+                &labels,
+            ),
             malformed: counter(
                 "sluicegate_files_malformed_total",
                 "Lines that no container runtime can have written; their text is kept as it stands.",
@@ -132,7 +136,11 @@ impl Tally {
                 &labels,
             ),
             found: gauge("sluicegate_files_found", "Files that the patterns match.", &labels),
-            followed: gauge("sluicegate_files_followed", "Files that are followed; the others rest.", &labels),
+            followed: gauge(
+                "sluicegate_files_followed",
+                "Files that are followed; the others rest.",
+                &labels,
+            ),
             lag: gauge("sluicegate_file_lag_bytes", "Bytes that files have and that were not read.", &labels),
         }
     }
@@ -186,8 +194,6 @@ impl Shared {
         named.1 <= NAMED.0
     }
 }
-
-pub mod cut;
 
 /// The input.
 pub struct Files {

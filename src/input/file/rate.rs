@@ -52,7 +52,8 @@ impl Rate {
     /// Takes so many bytes; the moment from which they may be read.
     fn take(&self, bytes: usize, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
-        let filled = now.saturating_duration_since(state.at).as_micros() * u128::from(self.per_second) / 1_000_000;
+        let filled =
+            now.saturating_duration_since(state.at).as_micros() * u128::from(self.per_second) / 1_000_000;
         // Less than a byte is left for the next time.
         if filled > 0 {
             let filled = i64::try_from(filled).unwrap_or(i64::MAX);

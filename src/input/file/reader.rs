@@ -16,12 +16,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
 use super::Shared;
 use super::cut::{self, Cutter, More, cri};
+use super::follow::Order;
 use super::sink::{Marks, Sink};
 use super::start::{self, First};
 use super::table::Status;
@@ -90,12 +91,13 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Of the file at `path`; nothing is read yet. `position` is where an earlier task put it down.
-    pub(super) fn new(shared: Arc<Shared>, path: &Path, status: Arc<Status>, position: Option<Bytes>) -> Reader {
-        let key = shared.key(path);
+    /// Of the ordered file; nothing is read yet.
+    pub(super) fn new(shared: Arc<Shared>, order: &Order) -> Reader {
+        let key = shared.key(&order.path);
+        let chain = Chain::new(order.path.to_path_buf(), shared.open.clone(), shared.losses.clone());
         Reader {
-            chain: Chain::new(path.to_owned(), shared.open.clone(), shared.losses.clone()),
-            sink: Sink::new(&shared, path),
+            chain: chain.with_first_sight(order.sight).with_all_read(order.is_read),
+            sink: Sink::new(&shared, &order.path),
             pieces: Pieces::new(shared.plan.join, shared.waiting.clone()),
             format: match shared.plan.format {
                 FileFormat::Lines => Format::Lines(Box::new(shared.cutter.clone())),
@@ -105,13 +107,13 @@ impl Reader {
             },
             times: Times::default(),
             progress: Progress::default(),
-            status,
+            status: order.status.clone(),
             truncations: 0,
             reached: (At::default(), Instant::now()),
             missing: None,
             forgotten: 0,
             silent: 0,
-            position: position.or_else(|| shared.positions.get(&key)),
+            position: order.position.clone().or_else(|| shared.positions.get(&key)),
             read: 0,
             key,
             shared,
@@ -124,7 +126,8 @@ impl Reader {
         let resumed = self.chain.resume(position.as_ref())?;
         self.progress = Progress::new(resumed, position.unwrap_or_default());
         if position.is_none() && first != First::Beginning && !self.chain.is_empty() {
-            let wide = matches!(self.shared.plan.charset, Charset::Utf16 | Charset::Utf16Le | Charset::Utf16Be);
+            let wide =
+                matches!(self.shared.plan.charset, Charset::Utf16 | Charset::Utf16Le | Charset::Utf16Be);
             let (base, open) = (self.chain.base().to_owned(), self.shared.open.clone());
             self.chain.pass_over(|newest| match newest.open(&base, &open) {
                 Ok(true) => start::place(newest, first, wide),
@@ -134,10 +137,6 @@ impl Reader {
         }
         self.begin_record();
         Ok(())
-    }
-
-    pub(super) fn key(&self) -> &Bytes {
-        &self.key
     }
 
     /// Reads a block of about `want` bytes, or all there is, and stores what it becomes.
@@ -200,7 +199,7 @@ impl Reader {
                 self.decode(More::Yes, now);
                 Step::More
             }
-            Filled::Ended if self.may_grow(now) => {
+            Filled::Ended if self.may_grow() => {
                 self.complete(now);
                 Step::Lingering
             }
@@ -245,10 +244,10 @@ impl Reader {
         }
     }
 
-    /// Whether something may still be written to a file that was rotated away: who writes opens the new one only when it
-    /// is told to, so until that has got something, or some while is gone, and for a moment after.
-    fn may_grow(&self, _now: Instant) -> bool {
-        false
+    /// Whether something may still be written to a file that was rotated away. At the stop nobody waits for it.
+    fn may_grow(&self) -> bool {
+        !self.shared.last.is_cancelled()
+            && self.chain.may_linger(self.shared.patience.gone, SystemTime::now())
     }
 
     /// Whether its name is gone and nothing more comes.

@@ -14,7 +14,7 @@ use std::future::pending;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -28,8 +28,8 @@ use super::table::{Entry, Seen, State, Status};
 use crate::base::log_limit::LogLimit;
 use crate::base::shutdown::Stop;
 use crate::input::follow::identity::{FileId, Position};
-use crate::input::follow::survey;
 use crate::input::follow::watches::{Event, Watches};
+use crate::input::follow::{FirstSight, survey};
 
 /// Names change together; a walk comes so much later.
 const SOON: Duration = Duration::from_millis(5);
@@ -44,10 +44,13 @@ pub(super) struct Scan {
     /// Away during a walk.
     discovery: Option<Discovery>,
     watches: Option<Watches>,
-    watched: HashSet<PathBuf>,
+    /// A directory is watched that was not at the last walk.
+    walk_again: bool,
     walks: u64,
     /// Where files begin that no position is known of.
     first: First,
+    /// The beginning of the last walk.
+    since: Option<SystemTime>,
 }
 
 /// What a walk brought.
@@ -69,7 +72,8 @@ impl Scan {
         Scan {
             discovery: Some(Discovery::new(&shared.plan)),
             watches: hints.then(Watches::new),
-            watched: HashSet::new(),
+            walk_again: false,
+            since: None,
             walks: 0,
             first: if ran_before { First::Beginning } else { shared.plan.start },
             shared,
@@ -83,7 +87,8 @@ impl Scan {
             let took = self.look().await;
             let now = Instant::now();
             let soonest = now + SOON.max(took * SHARE);
-            let mut next = now + self.shared.plan.scan_interval.max(SOON);
+            let scan_interval = self.shared.plan.scan_interval.max(SOON);
+            let mut next = if self.walk_again { soonest } else { now + scan_interval };
             while Instant::now() < next {
                 tokio::select! {
                     biased;
@@ -101,7 +106,7 @@ impl Scan {
     /// Walks once; gives how long that took.
     pub(super) async fn look(&mut self) -> Duration {
         let Some(mut discovery) = self.discovery.take() else { return pending().await };
-        let (shared, is_first) = (self.shared.clone(), self.walks == 0);
+        let (shared, is_first, now) = (self.shared.clone(), self.walks == 0, SystemTime::now());
         let walking = self.stop.tasks.spawn_blocking(move || {
             let begin = Instant::now();
             let walk = discovery.walk();
@@ -124,6 +129,7 @@ impl Scan {
             Ok(found) => {
                 let took = found.took;
                 self.take(found);
+                self.since = Some(now);
                 took
             }
             Err(error) => {
@@ -146,6 +152,7 @@ impl Scan {
             }
         }
         let shared = self.shared.clone();
+        let sight = self.sight();
         let mut entries = shared.table.lock();
         let mut orders = Vec::new();
         let mut new = Vec::new();
@@ -164,13 +171,13 @@ impl Scan {
                     if read.contains(&candidate.path) {
                         set_seen(entry, seen);
                     }
-                    orders.extend(news(&candidate.path, entry, Some(seen), First::Beginning));
+                    orders.extend(news(&candidate.path, entry, Some(seen), sight));
                 }
             }
         }
         for path in absent {
             if let Some(entry) = entries.get_mut(&path) {
-                orders.extend(news(&path, entry, None, First::Beginning));
+                orders.extend(news(&path, entry, None, sight));
             }
         }
         if !new.is_empty() {
@@ -185,13 +192,13 @@ impl Scan {
                 }
                 let position = known.map(|at| gone.swap_remove(at).1);
                 let seen = seen(&candidate);
-                let first = if is_first { self.first } else { First::Beginning };
                 // Nothing is read of an empty file, so it need not be begun.
                 let nothing = (position.is_none() && seen.size == 0).then_some(seen);
                 let path: Arc<Path> = candidate.path.into();
                 let state = State::Resting { seen: nothing, position };
-                let mut entry = Entry { state, status: Arc::<Status>::default(), walk: self.walks, id: candidate.id };
-                orders.extend(news(&path, &mut entry, Some(seen), first));
+                let mut entry =
+                    Entry { state, status: Arc::<Status>::default(), walk: self.walks, id: candidate.id };
+                orders.extend(news(&path, &mut entry, Some(seen), sight));
                 entries.insert(path, entry);
             }
         }
@@ -206,6 +213,14 @@ impl Scan {
         }
         if is_first {
             self.note_first();
+        }
+    }
+
+    /// How files begin that nothing is known of: what came since the last walk may have been rotated since.
+    fn sight(&self) -> (First, FirstSight) {
+        match self.since {
+            None => (self.first, FirstSight::Newest),
+            Some(since) => (First::Beginning, FirstSight::Since(since)),
         }
     }
 
@@ -231,18 +246,23 @@ impl Scan {
         }
     }
 
+    /// Watches these directories and no others.
     fn watch(&mut self, directories: Vec<PathBuf>) {
         let Some(watches) = &self.watches else { return };
-        for directory in &directories {
-            // Asking again renews the watch of a directory that was made anew.
-            watches.watch(directory);
+        let wanted: HashSet<PathBuf> = directories.into_iter().collect();
+        watches.retain(|dir| wanted.contains(dir));
+        let before = watches.len();
+        for dir in &wanted {
+            watches.watch(dir);
         }
-        self.watched = directories.into_iter().collect();
+        // What came between the walk and the watch told nobody.
+        self.walk_again = watches.len() > before;
     }
 
     /// Wakes who is concerned; whether a walk should come soon.
     fn heard(&self, events: Vec<Event>) -> bool {
         let mut is_due = false;
+        let sight = self.sight();
         let mut orders = Vec::new();
         let mut directories = HashSet::new();
         let mut entries = self.shared.table.lock();
@@ -254,7 +274,7 @@ impl Scan {
                         Some(entry) => match &entry.state {
                             State::Followed(waker) => waker.notify_one(),
                             State::Resting { .. } => match Seen::at(&path) {
-                                Ok(seen) => orders.extend(news(&path, entry, Some(seen), First::Beginning)),
+                                Ok(seen) => orders.extend(news(&path, entry, Some(seen), sight)),
                                 Err(_) => is_due = true,
                             },
                         },
@@ -303,14 +323,16 @@ fn set_seen(entry: &mut Entry, now: Seen) {
 }
 
 /// Turns a file that rests and has news into one that is followed.
-fn news(path: &Path, entry: &mut Entry, now: Option<Seen>, first: First) -> Option<Order> {
+fn news(path: &Path, entry: &mut Entry, now: Option<Seen>, sight: (First, FirstSight)) -> Option<Order> {
     let State::Resting { seen, position } = &mut entry.state else { return None };
     if now.is_some() && *seen == now {
         return None;
     }
+    let is_read = seen.is_some() && position.is_some();
     let (waker, position) = (Arc::new(Notify::new()), position.take());
     entry.state = State::Followed(waker.clone());
-    Some(Order { path: path.into(), status: entry.status.clone(), waker, first, position })
+    let (first, sight) = sight;
+    Some(Order { path: path.into(), status: entry.status.clone(), waker, first, sight, is_read, position })
 }
 
 impl Found {
@@ -321,7 +343,9 @@ impl Found {
             self.walk.files.iter().map(|file| (file.path.as_path(), file)).collect();
         for key in shared.positions.keys(&prefix) {
             let path = Path::new(OsStr::from_bytes(&key[prefix.len()..]));
-            let Some(value) = shared.positions.get(&key).filter(|_| key.len() > prefix.len()) else { continue };
+            let Some(value) = shared.positions.get(&key).filter(|_| key.len() > prefix.len()) else {
+                continue;
+            };
             match files.get(path) {
                 Some(candidate) => {
                     if is_read(candidate, &value) {

@@ -14,8 +14,8 @@ use super::tags;
 use crate::base::host;
 use crate::base::metrics::Counter;
 use crate::input::batcher::Batcher;
-use crate::input::follow::stream::Stream;
 use crate::input::follow::pieces::Line;
+use crate::input::follow::stream::Stream;
 use crate::journal::{Commit, Submitted};
 use crate::pipeline::join;
 use crate::pipeline::stream::Origin;
@@ -63,8 +63,7 @@ impl Sink {
         let plan = &shared.plan;
         let mut origin = Origin::new(shared.name.clone(), host::name());
         origin.tags = tags::of(path, &plan.tags);
-        let batcher =
-            Batcher::new(shared.intake.clone(), origin, None).with_steps(shared.steps.clone());
+        let batcher = Batcher::new(shared.intake.clone(), origin, None).with_steps(shared.steps.clone());
         let tag = match &plan.tag {
             Some(tag) => tag.clone(),
             None => format!("file.{}", shared.name),

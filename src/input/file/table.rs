@@ -31,12 +31,16 @@ const REPORTED: usize = 1_000;
 pub(super) struct Seen {
     pub(super) id: FileId,
     pub(super) size: u64,
-    pub(super) modified: Option<SystemTime>,
+    pub(super) modified: SystemTime,
 }
 
 impl Seen {
     pub(super) fn of(metadata: &Metadata) -> Seen {
-        Seen { id: FileId::of(metadata), size: metadata.len(), modified: metadata.modified().ok() }
+        Seen {
+            id: FileId::of(metadata),
+            size: metadata.len(),
+            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+        }
     }
 
     pub(super) fn at(path: &Path) -> io::Result<Seen> {
@@ -130,7 +134,8 @@ impl Table {
 
     /// What is known of each file: those with an error first, then those that are behind the most.
     pub(super) fn report(&self) -> Vec<FileReport> {
-        let mut reports: Vec<FileReport> = self.lock().iter().map(|(path, entry)| report(path, entry)).collect();
+        let mut reports: Vec<FileReport> =
+            self.lock().iter().map(|(path, entry)| report(path, entry)).collect();
         reports.sort_unstable_by(|a, b| {
             let rank = |report: &FileReport| (report.last_error.is_none(), u64::MAX - report.lag);
             rank(a).cmp(&rank(b)).then_with(|| a.path.cmp(&b.path))

@@ -23,8 +23,12 @@ async fn lines_arrive_in_order_with_their_path() {
     let records = house.wait(1_000).await;
     let texts: Vec<_> = records.iter().map(|record| record["log"].clone()).collect();
     assert_lines(&texts, 1_000);
-    assert!(records.iter().all(|record| record["__tag__:__path__"] == log.path.to_str().unwrap()), "{:?}", records[0]);
-    assert!(records.iter().all(|record| record["__tag__:team"] == "core"));
+    assert!(
+        records.iter().all(|record| record["__path__"] == log.path.to_str().unwrap()),
+        "{:?}",
+        records[0]
+    );
+    assert!(records.iter().all(|record| record["team"] == "core"));
     let first: Vec<_> = records[..3].iter().map(|record| record["offset"].as_str()).collect();
     assert_eq!(first, ["0", "10", "20"]);
     log.put("half");
@@ -36,6 +40,7 @@ async fn lines_arrive_in_order_with_their_path() {
     assert_eq!((report.len(), report[0].size, report[0].offset, &report[0].path), (1, size, size, &log.path));
     house.stop().await;
     assert_eq!(house.intake.budget.used(), 0);
+    assert_eq!(fs::read_dir(house.logs.path()).unwrap().count(), 1, "nothing is written beside it");
 }
 
 #[tokio::test]
@@ -95,22 +100,17 @@ async fn a_silent_last_line_is_complete_and_its_rest_another_one() {
 
 #[tokio::test]
 async fn files_begin_where_the_plan_says_and_later_ones_at_their_beginning() {
-    for (start, expected) in
-        [(FileStart::End, vec!["later"]), (FileStart::Tail(9), vec!["three", "later"]), (FileStart::Tail(99), vec!["one", "two", "three", "later"])]
-    {
+    for (start, expected) in [
+        (FileStart::End, vec!["later"]),
+        (FileStart::Tail(9), vec!["three", "later"]),
+        (FileStart::Tail(99), vec!["one", "two", "three", "later"]),
+    ] {
         let house = House::with(|_, file, _| file.start = start);
         let old = house.log("old.log");
         old.put("one\ntwo\nthree\n");
         house.start();
-        if start == FileStart::Tail(99) {
-            house.until(|| house.is_known(&old.path)).await;
-        } else {
-            house.until(|| house.is_known(&old.path)).await;
-            old.put("later\n");
-        }
-        if start == FileStart::Tail(99) {
-            old.put("later\n");
-        }
+        house.until(|| house.is_known(&old.path)).await;
+        old.put("later\n");
         assert_eq!(house.texts(expected.len()).await, expected);
         let new = house.log("new.log");
         new.put("new one\n");
@@ -172,12 +172,20 @@ async fn a_file_that_rests_costs_a_line_of_a_table_and_goes_on_where_it_was() {
 #[tokio::test]
 async fn a_file_that_cannot_be_read_is_named_and_others_go_on() {
     let house = House::new();
-    // Opens, and fails when it is read.
-    std::os::unix::fs::symlink("/proc/self/mem", house.path("bad.log")).unwrap();
+    let (bad, good) = (house.log("bad.log"), house.log("good.log"));
+    bad.put("one\n");
     let input = house.start();
-    house.log("good.log").put("good\n");
+    assert_eq!(house.texts(1).await, ["one"]);
+    let away = house.path("away");
+    fs::rename(&bad.path, &away).unwrap();
+    std::os::unix::fs::symlink(&bad.path, &bad.path).unwrap();
+    let error = || input.report().into_iter().find(|file| file.path == bad.path).unwrap().last_error;
+    house.until(|| error().is_some_and(|error| error.contains("cannot look at"))).await;
+    good.put("good\n");
     assert_eq!(house.texts(1).await, ["good"]);
-    // It has no size, so it is nothing to read until it looks otherwise.
-    assert!(input.report().iter().all(|file| file.lag == 0));
+    fs::rename(&away, &bad.path).unwrap();
+    bad.put("two\n");
+    assert_eq!(house.texts(1).await, ["two"]);
+    house.until(|| error().is_none()).await;
     house.stop().await;
 }

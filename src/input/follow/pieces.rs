@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use super::Point;
 use super::stream::Stream;
 use crate::config::plan::JoinPlan;
-use super::Point;
 use crate::record::Timestamp;
 
 /// Bytes that wait in unfinished lines, over all containers of an input; a line that would go beyond ends as it is.

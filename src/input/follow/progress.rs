@@ -32,8 +32,7 @@ impl Progress {
             self.resumed = Resumed::default();
             return false;
         }
-        let unfinished =
-            stream.and_then(|stream| self.resumed.unfinished.get(stream).copied().flatten());
+        let unfinished = stream.and_then(|stream| self.resumed.unfinished.get(stream).copied().flatten());
         unfinished.is_none_or(|start| at < start)
     }
 
