@@ -254,7 +254,7 @@ impl Task {
         let step = self.work(move |reader| reader.step(want, Instant::now())).await?;
         let Some(reader) = &mut self.reader else { return pending().await };
         if let Some(rate) = &self.shared.rate {
-            rate.give_back(want.saturating_sub(reader.read));
+            rate.settle(want, reader.read);
         }
         if let Some((receipt, made)) = reader.sink.batcher.take_receipt() {
             self.is_first = false;

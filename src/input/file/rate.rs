@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What is reserved is taken before the wait, so that many who wait are let through one after the other, in their order.
-//! What was reserved and not needed is given back.
+//! What was reserved and not needed is given back; a read may bring a little more than was asked for, which is owed.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -65,11 +65,12 @@ impl Rate {
         Some(now + Duration::from_secs_f64(owed as f64 / self.per_second as f64))
     }
 
-    /// What was taken and not read.
-    pub(super) fn give_back(&self, bytes: usize) {
+    /// Of `taken` bytes so many were read: the rest is given back, and what was read beyond is owed.
+    pub(super) fn settle(&self, taken: usize, read: usize) {
         let mut state = self.lock();
-        let left = state.left.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
-        state.left = left.min(most(self.per_second));
+        let rest =
+            i64::try_from(taken).unwrap_or(i64::MAX).saturating_sub(i64::try_from(read).unwrap_or(i64::MAX));
+        state.left = state.left.saturating_add(rest).min(most(self.per_second));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -96,7 +97,7 @@ mod tests {
         }
         // Five seconds' worth, of which one was there.
         assert!((3_990..4_010).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
-        rate.give_back(500_000);
+        rate.settle(600_000, 100_000);
         rate.reserve(500_000).await;
         assert!(begin.elapsed().as_millis() < 4_010);
     }

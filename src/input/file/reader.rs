@@ -143,7 +143,7 @@ impl Reader {
     pub(super) fn step(&mut self, want: usize, now: Instant) -> Result<Step, FileError> {
         self.read = 0;
         let step = loop {
-            let step = self.read_on(want, now)?;
+            let step = self.read_on(want - self.read, now)?;
             if step != Step::More || self.read >= want {
                 break step;
             }

@@ -81,7 +81,7 @@ impl Scan {
         }
     }
 
-    /// Goes on for ever; may be dropped between two walks.
+    /// Goes on for ever; may be dropped.
     pub(super) async fn run(&mut self) {
         loop {
             let took = self.look().await;
@@ -105,8 +105,10 @@ impl Scan {
 
     /// Walks once; gives how long that took.
     pub(super) async fn look(&mut self) -> Duration {
-        let Some(mut discovery) = self.discovery.take() else { return pending().await };
-        let (shared, is_first, now) = (self.shared.clone(), self.walks == 0, SystemTime::now());
+        let shared = self.shared.clone();
+        // Absent when a walk was left before its end.
+        let mut discovery = self.discovery.take().unwrap_or_else(|| Discovery::new(&shared.plan));
+        let (is_first, now) = (self.walks == 0, SystemTime::now());
         let walking = self.stop.tasks.spawn_blocking(move || {
             let begin = Instant::now();
             let walk = discovery.walk();

@@ -75,12 +75,12 @@ async fn container_runtimes_lines_are_joined_whichever_it_is() {
     });
     let (cri, json) = (house.log("cri.log"), house.log("json.log"));
     let time = "2026-11-22T23:03:07.5Z";
-    let lines = [("stdout P a"), ("stderr F oops"), ("stdout P b"), ("stdout F c"), ("stdout F whole")];
+    let lines = ["stdout P a", "stderr F oops", "stdout P b", "stdout F c", "stdout F whole"];
     cri.put(lines.map(|line| format!("{time} {line}\n")).concat());
     house.start();
     let records = house.wait(3).await;
     let found: Vec<_> = records.iter().map(|r| [&*r["log"], &*r["source"], &*r["at"]]).collect();
-    assert_eq!(found, [["oops", "stderr", "34"], ["abc", "stdout", "0"], ["whole", "stdout", "140"]]);
+    assert_eq!(found, [["oops", "stderr", "34"], ["abc", "stdout", "0"], ["whole", "stdout", "139"]]);
     for (text, stream) in [("x", "stdout"), ("y\\n", "stdout"), ("z\\n", "stderr")] {
         json.put(format!("{{\"log\":\"{text}\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n"));
     }
