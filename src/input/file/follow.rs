@@ -350,7 +350,17 @@ impl Task {
             }
         }
         let is_last = !self.stop.successor.is_there();
-        self.work(move |reader| reader.finish(is_last, Instant::now())).await
+        self.work(move |reader| reader.finish(is_last, Instant::now())).await?;
+        // Senders deliver what is stored when the inputs have ended.
+        let receipt = self.reader.as_mut().and_then(|reader| reader.sink.batcher.take_receipt());
+        let stored = async {
+            if let Some((mut receipt, _)) = receipt {
+                let _ = receipt.stored().await;
+            }
+            self.drain().await;
+        };
+        let _ = timeout(LAST_ROOM, stored).await;
+        Ok(())
     }
 }
 
