@@ -164,11 +164,7 @@ impl Walking<'_> {
             return Some((names.into_iter().map(Entry::Named).collect(), false));
         }
         let listed = fs::read_dir(dir).and_then(|entries| {
-            let wants = |entry: &DirEntry| self.may_want(standing, &entry.file_name());
-            entries
-                .filter(|entry| entry.as_ref().map_or(true, wants))
-                .map(|entry| entry.map(Entry::Listed))
-                .collect()
+            entries.map(|entry| entry.map(Entry::Listed)).collect::<io::Result<Vec<_>>>()
         });
         match listed {
             Ok(entries) => Some((entries, true)),
@@ -179,28 +175,22 @@ impl Walking<'_> {
         }
     }
 
-    fn may_want(&self, standing: &Standing, name: &OsStr) -> bool {
-        self.takes(standing, name) || self.below(standing, name).is_some()
-    }
-
     fn takes(&self, standing: &Standing, name: &OsStr) -> bool {
         takes(&self.discovery.paths, &standing.wanted, name)
     }
 
     /// What is to be done with a name. `None`: nothing.
     fn item(&mut self, dir: &Path, entry: &Entry, name: &OsStr, standing: &Standing) -> Option<Item> {
-        if takes(&self.discovery.exclude, &standing.unwanted, name) {
-            return None;
-        }
         let kind = entry.kind();
-        let is_wanted = self.takes(standing, name) && !self.is_packed(standing, name);
-        let below = self.below(standing, name);
-        if kind.is_some_and(|kind| kind.is_dir()) {
-            return below.map(Item::Directory);
-        }
         // Through a symbolic link it may be either.
-        if !is_wanted && (below.is_none() || kind.is_some_and(|kind| kind.is_file())) {
+        let (may_be_file, may_be_dir) = kind.map_or((true, true), |kind| (kind.is_file(), kind.is_dir()));
+        let is_wanted = may_be_file && self.takes(standing, name) && !self.is_packed(standing, name);
+        let below = if may_be_dir { self.below(standing, name) } else { None };
+        if !(is_wanted || below.is_some()) || takes(&self.discovery.exclude, &standing.unwanted, name) {
             return None;
+        }
+        if !may_be_file {
+            return below.map(Item::Directory);
         }
         let metadata = match (entry, kind) {
             (Entry::Listed(entry), Some(kind)) if kind.is_file() => entry.metadata(),

@@ -12,16 +12,20 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::generation::{Change, Former, Generation};
-use super::identity::{At, FileId, Fingerprint, Point, Position};
+use super::identity::{At, FileId, Fingerprint, Point};
 use super::survey::{self, Found, survey};
 use super::{FileError, OpenFiles};
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, counter};
+
+mod resume;
+
+pub use resume::{FirstSight, Resumed};
 
 /// Generations that were read to their end and may still be met.
 const REMEMBERED: usize = 32;
@@ -66,18 +70,6 @@ impl Losses {
             ),
         }
     }
-}
-
-/// What is read of a log that no earlier run has read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FirstSight {
-    /// All that is there, the oldest first.
-    #[default]
-    All,
-    /// The newest file alone.
-    Newest,
-    /// The newest file, and what was rotated and had been written to since then.
-    Since(SystemTime),
 }
 
 pub struct Chain {
@@ -128,15 +120,6 @@ pub enum Filled {
     Idle,
 }
 
-/// What a stored position turned out to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resumed {
-    /// What lies before it was stored, but for lines that were unfinished.
-    pub read: Option<At>,
-    /// Where each output's unfinished line begins.
-    pub unfinished: [Option<At>; super::identity::STREAMS],
-}
-
 impl Chain {
     /// `base` is the path of the file that is written to.
     pub fn new(base: PathBuf, open: OpenFiles, losses: Losses) -> Chain {
@@ -171,129 +154,6 @@ impl Chain {
 
     pub fn base(&self) -> &Path {
         &self.base
-    }
-
-    /// Turns to where an earlier run stopped, or to the oldest file there is. To be called once, before all else.
-    pub fn resume(&mut self, position: Option<&Position>) -> Result<Resumed, FileError> {
-        if let Some(real) = survey::resolve(&self.base) {
-            self.real = real;
-        }
-        let Some(position) = position else { return self.begin().map(|()| Resumed::default()) };
-        let Some(mut found) = survey(&self.real, |_| false)? else {
-            self.is_gone = true;
-            return Ok(Resumed::default());
-        };
-        let place = |found: &[Found], point: &Point| {
-            (0..found.len())
-                .rev()
-                .max_by_key(|at| found[*at].likeness(point))
-                .filter(|at| found[*at].likeness(point) > 0)
-        };
-        let mut read = place(&found, &position.read);
-        // Truncated while nobody looked, and nobody made a copy.
-        let truncated = match read {
-            Some(_) => None,
-            None => found.iter().position(|found| found.lost(&position.read)),
-        };
-        if read.is_none() && truncated.is_none() {
-            found = self.with_renamed(found, &position.read)?;
-            read = place(&found, &position.read);
-        }
-        if found.is_empty() && self.is_read {
-            self.is_missing = true;
-            return Ok(Resumed::default());
-        }
-        let unfinished = position.unfinished.map(|point| point.and_then(|point| place(&found, &point)));
-        let first = match (read, truncated) {
-            (Some(read), _) => unfinished.iter().flatten().copied().fold(read, usize::min),
-            (None, Some(truncated)) => {
-                self.losses.truncated.increment(1);
-                truncated
-            }
-            (None, None) => {
-                // Replaced in place, or rotated away unseen. Inodes are used again, so they do not tell which; what came
-                // before the lost content does: only when that is there, too, something was replaced.
-                let before = position.before.and_then(|point| place(&found, &point));
-                let loss = if before.is_some() { &self.losses.truncated } else { &self.losses.lost };
-                loss.increment(1);
-                tracing::warn!(
-                    file = %self.base.display(),
-                    offset = position.read.offset,
-                    "the content that was being read is gone; what it had behind this offset was not seen"
-                );
-                // What was written to last before the lost file was made is older than it.
-                let born = UNIX_EPOCH + Duration::from_nanos(position.read.id.born);
-                let rotated = found.get(..found.len().saturating_sub(1)).unwrap_or_default();
-                let older = rotated.iter().rposition(|found| found.modified < born);
-                let known = before.or(unfinished.iter().flatten().max().copied());
-                known.max(older).map_or(0, |known| known + 1)
-            }
-        };
-        let number = |at: usize| self.next + (at - first) as u64;
-        let mut resumed = Resumed::default();
-        if let Some(read) = read {
-            resumed.read = Some(At { generation: number(read), offset: position.read.offset });
-            for (slot, (at, point)) in
-                resumed.unfinished.iter_mut().zip(unfinished.iter().zip(&position.unfinished))
-            {
-                *slot = at
-                    .zip(*point)
-                    .filter(|(at, _)| *at <= read)
-                    .map(|(at, point)| At { generation: number(at), offset: point.offset });
-            }
-        }
-        found.iter().take(first).for_each(|found| self.remember(found));
-        found.into_iter().skip(first).for_each(|found| self.append(found));
-        // The earliest of all places is where reading begins.
-        let begin = resumed.unfinished.iter().flatten().copied().chain(resumed.read).min();
-        if let (Some(begin), Some(front)) = (begin, self.generations.front_mut())
-            && begin.generation == front.number
-        {
-            front.offset = begin.offset;
-        }
-        Ok(resumed)
-    }
-
-    /// The first look at a log that no earlier run has read.
-    fn begin(&mut self) -> Result<(), FileError> {
-        let mut newest = None;
-        let first_sight = self.first_sight;
-        let mut older = None;
-        let is_older = |found: &Found| {
-            let is_newest = *newest.get_or_insert(found.id) == found.id;
-            let is_older = !is_newest
-                && match first_sight {
-                    FirstSight::All => false,
-                    FirstSight::Newest => true,
-                    FirstSight::Since(time) => found.modified < time,
-                };
-            if is_older {
-                older = Some(Left::from(found));
-            }
-            is_older
-        };
-        match survey(&self.real, is_older)? {
-            Some(found) => found.into_iter().for_each(|found| self.append(found)),
-            None => self.is_gone = true,
-        }
-        self.recent.extend(older);
-        Ok(())
-    }
-
-    /// Looks for a noted place among all files of the directory; puts what is found before the log's own, of which
-    /// those are left out that are older.
-    fn with_renamed(&self, found: Vec<Found>, point: &Point) -> Result<Vec<Found>, FileError> {
-        let mut all = survey::search(&self.real, point)?;
-        let Some(hit) = all.first() else { return Ok(found) };
-        let since = hit.modified;
-        let newest = found.last().map(|newest| newest.id);
-        for found in found {
-            let is_newer = found.modified > since || Some(found.id) == newest;
-            if is_newer && all.iter().all(|other| other.id != found.id) {
-                all.push(found);
-            }
-        }
-        Ok(all)
     }
 
     /// Passes over everything that is there now, up to the offset that `align` makes of the newest file's size.
@@ -437,6 +297,7 @@ impl Chain {
             let copied = found.remove(0);
             let mut copied = Generation::new(newest.number, copied, &self.open);
             copied.offset = newest.offset;
+            copied.is_copy = true;
             self.generations.push_back(copied);
         }
         let is_continued = is_hole && copy.get().is_none();
@@ -567,7 +428,7 @@ impl Chain {
         else {
             return false;
         };
-        let Some(modified) = front.modified() else { return false };
+        let Some(modified) = front.modified().filter(|_| !front.is_copy) else { return false };
         let silent = now.duration_since(modified).unwrap_or_default();
         silent < if newest.size == 0 { patience } else { MOMENT.min(patience) }
     }
@@ -604,5 +465,7 @@ impl Chain {
     }
 }
 
+#[cfg(test)]
+mod changes;
 #[cfg(test)]
 mod tests;

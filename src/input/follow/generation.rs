@@ -10,6 +10,7 @@ use flate2::bufread::MultiGzDecoder;
 use rustix::buffer::spare_capacity;
 
 use super::identity::{FileId, Fingerprint, Point};
+use super::search;
 use super::survey::{self, Found};
 use super::{FileError, OpenCount, OpenFiles};
 
@@ -26,6 +27,8 @@ pub struct Generation {
     /// As it was last seen; of a compressed file it is not known.
     pub size: u64,
     pub gzip: bool,
+    /// Made of the log before that was truncated: nobody writes to it.
+    pub is_copy: bool,
     path: PathBuf,
     source: Option<Source>,
     /// Size and time of change when it was last looked at.
@@ -78,6 +81,7 @@ impl Generation {
             offset: 0,
             size: if found.gzip { 0 } else { found.size },
             gzip: found.gzip,
+            is_copy: false,
             path: PathBuf::new(),
             source: None,
             seen: Default::default(),
@@ -156,7 +160,7 @@ impl Generation {
         let met = match all.into_iter().find(|found| self.is(found)) {
             Some(found) => Some(found),
             // Under a name that no rotation is known to give.
-            None => survey::by_inode(&self.path, self.id.inode, |found| self.is(found))?,
+            None => search::by_inode(&self.path, self.id.inode, |found| self.is(found))?,
         };
         match met {
             Some(found) => {

@@ -24,6 +24,7 @@ pub mod naming;
 pub mod pieces;
 pub mod progress;
 pub mod rfc3339;
+pub mod search;
 pub mod stream;
 pub mod survey;
 pub mod watches;

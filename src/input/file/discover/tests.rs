@@ -154,9 +154,8 @@ fn ten_thousand_files_are_all_found() {
         }
     }
     let mut discovery = tree.discovery(&["*/app/*.log"], &["*/app/1[0-4].log"], 10);
-    let begin = std::time::Instant::now();
     let walk = discovery.walk();
-    println!("a walk over {} files took {:?}", walk.files.len(), begin.elapsed());
     assert_eq!(walk.files.len(), 9_000);
-    assert_eq!(walk.directories.len(), 401);
+    // What stands between is named by the pattern.
+    assert_eq!(walk.directories.len(), 201);
 }
