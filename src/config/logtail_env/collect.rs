@@ -335,7 +335,9 @@ fn project(
     match &project {
         None if needed => {
             let variable = collected.get("").map_or("", |(variable, _)| variable);
-            let what = format!("names no project for the key {key}; set {variable}_project or {DEFAULT_PROJECT} beside it");
+            let what = format!(
+                "names no project for the key {key}; set {variable}_project or {DEFAULT_PROJECT} beside it"
+            );
             layer.faults.at_variable(variable, what);
         }
         Some((project, variable)) if !is_project_name(project) => {

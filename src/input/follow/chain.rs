@@ -30,6 +30,9 @@ pub use resume::{FirstSight, Resumed};
 /// Generations that were read to their end and may still be met.
 const REMEMBERED: usize = 32;
 
+/// Several writers do not turn to a new file at the very same time.
+const MOMENT: Duration = Duration::from_secs(1);
+
 static UNSEEN: LogLimit = LogLimit::new(Duration::from_secs(10));
 
 /// What happened to files, by input.
@@ -85,6 +88,8 @@ pub struct Chain {
     end: Point,
     truncations: u64,
     is_gone: bool,
+    /// All was read once.
+    is_read: bool,
     is_missing: bool,
     /// Place in the first generation up to which everything was seen when it rested.
     rested: Option<At>,
@@ -131,6 +136,7 @@ impl Chain {
             end: Point::default(),
             truncations: 0,
             is_gone: false,
+            is_read: false,
             is_missing: false,
             rested: None,
         }
@@ -139,6 +145,11 @@ impl Chain {
     /// What [`Chain::resume`] reads where there is no position.
     pub fn with_first_sight(self, first_sight: FirstSight) -> Chain {
         Chain { first_sight, ..self }
+    }
+
+    /// An earlier chain came to its end: when nothing is left of it, [`Chain::resume`] has lost nothing.
+    pub fn with_all_read(self, is_read: bool) -> Chain {
+        Chain { is_read, ..self }
     }
 
     pub fn base(&self) -> &Path {
@@ -286,6 +297,7 @@ impl Chain {
             let copied = found.remove(0);
             let mut copied = Generation::new(newest.number, copied, &self.open);
             copied.offset = newest.offset;
+            copied.is_copy = true;
             self.generations.push_back(copied);
         }
         let is_continued = is_hole && copy.get().is_none();
@@ -406,6 +418,19 @@ impl Chain {
     /// Whether no file had the log's name at the last look. What was there is read through its open file.
     pub fn is_missing(&self) -> bool {
         self.is_missing
+    }
+
+    /// Whether somebody may still write to the first generation though the next is there: who writes opens a new file only
+    /// when it is told to. So until something is in that, or for `patience` since the last write, and a moment longer.
+    pub fn may_linger(&self, patience: Duration, now: SystemTime) -> bool {
+        let (Some(front), Some(newest), 2) =
+            (self.generations.front(), self.generations.back(), self.generations.len())
+        else {
+            return false;
+        };
+        let Some(modified) = front.modified().filter(|_| !front.is_copy) else { return false };
+        let silent = now.duration_since(modified).unwrap_or_default();
+        silent < if newest.size == 0 { patience } else { MOMENT.min(patience) }
     }
 
     /// Whether there is any file.

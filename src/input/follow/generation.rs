@@ -4,6 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use flate2::bufread::MultiGzDecoder;
 use rustix::buffer::spare_capacity;
@@ -26,6 +27,8 @@ pub struct Generation {
     /// As it was last seen; of a compressed file it is not known.
     pub size: u64,
     pub gzip: bool,
+    /// Made of the log before that was truncated: nobody writes to it.
+    pub is_copy: bool,
     path: PathBuf,
     source: Option<Source>,
     /// Size and time of change when it was last looked at.
@@ -78,6 +81,7 @@ impl Generation {
             offset: 0,
             size: if found.gzip { 0 } else { found.size },
             gzip: found.gzip,
+            is_copy: false,
             path: PathBuf::new(),
             source: None,
             seen: Default::default(),
@@ -124,6 +128,14 @@ impl Generation {
     pub fn complete_size(&self) -> Option<u64> {
         match &self.source {
             Some(Source::Plain(held)) => held.file.metadata().ok().map(|metadata| metadata.len()),
+            _ => None,
+        }
+    }
+
+    /// When it was written to last, of a plain file that is open.
+    pub fn modified(&self) -> Option<SystemTime> {
+        match &self.source {
+            Some(Source::Plain(held)) => held.file.metadata().ok()?.modified().ok(),
             _ => None,
         }
     }

@@ -21,9 +21,11 @@ pub mod generation;
 pub mod hints;
 pub mod identity;
 pub mod naming;
+pub mod pieces;
+pub mod progress;
 pub mod rfc3339;
-pub mod stream;
 pub mod search;
+pub mod stream;
 pub mod survey;
 pub mod watches;
 

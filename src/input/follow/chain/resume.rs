@@ -60,6 +60,10 @@ impl Chain {
             found = self.with_renamed(found, &position.read)?;
             read = place(&found, &position.read);
         }
+        if found.is_empty() && self.is_read {
+            self.is_missing = true;
+            return Ok(Resumed::default());
+        }
         let unfinished = position.unfinished.map(|point| point.and_then(|point| place(&found, &point)));
         let first = match (read, truncated) {
             (Some(read), _) => unfinished.iter().flatten().copied().fold(read, usize::min),
