@@ -101,10 +101,7 @@ fn regular_expressions_have_a_field_for_each_group() {
     refused(&[
         ("{ parse: regex }", "regex: is missing; write an expression that matches the whole text"),
         ("{ parse: regex, regex: '(.*)' }", "regex: has no named group, as (?<status>"),
-        (
-            "{ parse: regex, regex: '(a)(b)', keys: [ a, b, c ] }",
-            "regex: has 2 groups for 3 keys",
-        ),
+        ("{ parse: regex, regex: '(a)(b)', keys: [ a, b, c ] }", "regex: has 2 groups for 3 keys"),
         ("{ parse: regex, regex: '(a)(b)', keys: [ a, a ] }", "keys: names `a` twice; _ skips one"),
         ("{ parse: regex, regex: '(a)', keys: [] }", "keys: is an empty list"),
         ("{ parse: regex, regex: '(' , keys: a }", "regex: `(` is not a regular expression: unclosed group"),
@@ -153,7 +150,10 @@ fn delimiters() {
 #[test]
 fn lines_of_servers() {
     refused(&[
-        ("{ parse: nginx, log_format: 'text' }", "log_format: `text` is not a log format; write a line with variables"),
+        (
+            "{ parse: nginx, log_format: 'text' }",
+            "log_format: `text` is not a log format; write a line with variables",
+        ),
         ("{ parse: nginx, log_format: '$a$b' }", "log_format: `$a$b` has "),
         ("{ parse: apache, regex: a }", "regex: belongs to `parse: regex`, not to this format"),
     ]);
