@@ -100,7 +100,7 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
         input(layer, &key, &collected);
         let logstore = logstore(layer, &key, &collected);
         let project = if embedded { None } else { project(layer, &key, &collected, to_cloud) };
-        let variable = collected.get("").map_or("", |(variable, _)| variable);
+        let main = collected.get("").map_or("", |(variable, _)| variable);
         let to = project.map(|(project, variable)| {
             if let Some((_, name)) = projects.iter().find(|(known, _)| *known == project) {
                 return name.clone();
@@ -112,7 +112,7 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
                     layer,
                     &name,
                     Some((&project, &variable)),
-                    Some((&logstore, &variable)),
+                    Some((&logstore, main)),
                     settings,
                     keys.as_ref(),
                 );
