@@ -16,6 +16,7 @@ use crate::config::plan::Charset;
 use crate::record::{Batch, Span};
 
 const UTF_8_MARK: &[u8] = b"\xef\xbb\xbf";
+const CHINESE_MARK: &[u8] = b"\x84\x31\x95\x33";
 const LITTLE_MARK: &[u8] = b"\xff\xfe";
 const BIG_MARK: &[u8] = b"\xfe\xff";
 
@@ -61,8 +62,7 @@ impl Reading {
     pub(super) fn take_mark(&mut self, head: &[u8]) -> Mark {
         let marks: &[&[u8]] = match self {
             Reading::Utf8 => &[UTF_8_MARK],
-            // Notepad marks what it calls UTF-8 only, yet a file may be another's than the plan says.
-            Reading::Chinese(_) => &[],
+            Reading::Chinese(_) => &[CHINESE_MARK],
             Reading::Utf16 { is_guess: true, .. } => &[LITTLE_MARK, BIG_MARK],
             Reading::Utf16 { big_end_first: false, .. } => &[LITTLE_MARK],
             Reading::Utf16 { big_end_first: true, .. } => &[BIG_MARK],
@@ -93,7 +93,7 @@ impl Reading {
     pub(super) fn without_return(self, text: &[u8]) -> usize {
         let is_there = match self {
             Reading::Utf16 { big_end_first, .. } => {
-                text.len() % 2 == 0 && text.ends_with(if big_end_first { b"\0\r" } else { b"\r\0" })
+                text.len().is_multiple_of(2) && text.ends_with(if big_end_first { b"\0\r" } else { b"\r\0" })
             }
             _ => text.ends_with(b"\r"),
         };
@@ -238,7 +238,8 @@ mod tests {
         assert_eq!(Reading::of(Charset::Utf16Be).take_mark(b"\xfe\xff"), Mark::Is(2));
         assert_eq!(Reading::of(Charset::Utf8).take_mark(b"\xef\xbb"), Mark::Unknown);
         assert_eq!(Reading::of(Charset::Utf8).take_mark(b"\xef\xbb\xbfa"), Mark::Is(3));
-        assert_eq!(Reading::of(Charset::Gbk).take_mark(b""), Mark::Is(0));
+        assert_eq!(Reading::of(Charset::Gb18030).take_mark(b"\x84\x31\x95\x33a"), Mark::Is(4));
+        assert_eq!(Reading::of(Charset::Gbk).take_mark(b"a"), Mark::Is(0));
     }
 
     #[test]
