@@ -349,11 +349,10 @@ impl Found {
                 continue;
             };
             match files.get(path) {
-                Some(candidate) => {
-                    if is_read(candidate, &value) {
-                        self.read.insert(path.to_owned());
-                    }
+                Some(candidate) if is_read(candidate, &value) => {
+                    self.read.insert(path.to_owned());
                 }
+                Some(_) => {}
                 None if !is_absent(path) => continue,
                 // Nobody asks for it any more.
                 None if !shared.is_wanted(path) => {
