@@ -8,7 +8,8 @@ import os
 import yaml
 from harness.fake_service import FakeService
 from harness.gateway import free_port
-from harness.image import RESTRICTED, ROOT, Container, around, shared_directory  # around: for the runner
+from harness.image import RESTRICTED, ROOT, Container, shared_directory
+from harness.image import around  # the runner takes it from here
 from harness.wait import equal, wait_until
 
 PEERS = ["debian", "python"]
@@ -20,7 +21,8 @@ FIELDS = {"NODE_NAME": "node-1", "NODE_IP": "10.0.0.1"}
 
 def manifest():
     """(configuration, security context of the container)"""
-    found = {document["kind"]: document for document in yaml.safe_load_all((ROOT / "docker/kubernetes/daemonset.yaml").read_text())}
+    documents = yaml.safe_load_all((ROOT / "docker" / "kubernetes" / "daemonset.yaml").read_text())
+    found = {document["kind"]: document for document in documents}
     (container,) = found["DaemonSet"]["spec"]["template"]["spec"]["containers"]
     return yaml.safe_load(found["ConfigMap"]["data"]["sluicegate.yaml"]), container["securityContext"]
 

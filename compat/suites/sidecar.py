@@ -10,7 +10,8 @@ import re
 import yaml
 from harness.fake_service import FakeService
 from harness.gateway import free_port, merged
-from harness.image import PROBE, RESTRICTED, ROOT, SLUICEGATE, Container, around, shared_directory  # around: for the runner
+from harness.image import PROBE, RESTRICTED, ROOT, SLUICEGATE, Container, shared_directory
+from harness.image import around  # the runner takes it from here
 from harness.wait import equal, wait_until
 
 PEERS = ["debian", "python"]
