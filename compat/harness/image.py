@@ -55,9 +55,10 @@ class Container:
         lines = self.sluicegate("query", query, "--json", f"--limit={limit}", *arguments).splitlines()
         return [json.loads(line) for line in lines if line.strip()]
 
-    def wait_until_ready(self):
+    def wait_until_ready(self, operations="127.0.0.1:24290"):
+        ask = [SLUICEGATE, "status", "--operations", operations]
         try:
-            wait_until("the gateway in the container answers", lambda: self.exec(SLUICEGATE, "status").returncode == 0, 30, 0.2)
+            wait_until("the gateway in the container answers", lambda: self.exec(*ask).returncode == 0, 30, 0.2)
         except AssertionError as error:
             raise AssertionError(f"{error}; it said {self.said()[-600:]!r}") from error
         return self

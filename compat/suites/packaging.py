@@ -5,7 +5,8 @@ import pathlib
 import subprocess
 import sys
 
-from harness.image import IMAGE, PROBE, RESTRICTED, ROOT, SLUICEGATE, USER, Container, around, shared_directory  # around: for the runner
+from harness.image import IMAGE, PROBE, RESTRICTED, ROOT, SLUICEGATE, USER, Container, shared_directory
+from harness.image import around  # the runner takes it from here
 from harness.wait import equal, wait_until
 
 PEERS = ["debian"]

@@ -10,7 +10,8 @@ import re
 import yaml
 from harness.fake_service import FakeService
 from harness.gateway import free_port, merged
-from harness.image import PROBE, RESTRICTED, ROOT, SLUICEGATE, Container, around, shared_directory  # around: for the runner
+from harness.image import PROBE, RESTRICTED, ROOT, SLUICEGATE, Container, shared_directory
+from harness.image import around  # the runner takes it from here
 from harness.wait import equal, wait_until
 
 PEERS = ["debian", "python"]
@@ -51,16 +52,17 @@ class Pod:
         arguments = ["demo-log", *(f"--{name}={value}" for name, value in given.items())]
         return Container(self.case, self.engine, *RESTRICTED, f"--volume={self.logs}:/var/log/nginx", arguments=arguments)
 
-    def sidecar(self, logs=None, environment=()):
+    def sidecar(self, logs=None, operations="127.0.0.1:24290"):
         """The gateway, which may only read the shared volume."""
         told = {entry["name"]: entry.get("value") or POD[entry["name"]] for entry in self.containers["sluicegate"]["env"]}
+        told["SLUICEGATE__OPERATIONS__LISTEN"] = operations
         variables = [f"--env={name}={value}" for name, value in told.items()]
         mounts = [
             f"--volume={logs or self.logs}:/var/log/nginx:ro", f"--volume={self.etc}:/etc/sluicegate:ro",
             f"--volume={self.data}:/var/lib/sluicegate",
         ]
-        container = Container(self.case, self.engine, *RESTRICTED, *mounts, *variables, *environment, network=self.network)
-        return container.wait_until_ready()
+        container = Container(self.case, self.engine, *RESTRICTED, *mounts, *variables, network=self.network)
+        return container.wait_until_ready(operations)
 
     def written(self):
         """The numbers of the lines in the application's file."""
@@ -95,9 +97,15 @@ def test_lines_can_be_queried_within_a_minute(case, engine):
     equal("lines of status 502", {found["status"] for found in sidecar.query("status: 502", limit=10)}, {"502"})
     probe = sidecar.exec(PROBE, "status")
     equal("Logtail's probe", (probe.returncode, probe.stdout.strip()), (0, "ilogtail is running"))
-    files = sidecar.exec(SLUICEGATE, "status", "--files")
-    equal("status --files names it", "/var/log/nginx/access.log" in files.stdout, True)
     equal("the application wrote to standard error, too", "?seq=1 " in application.said(), True)
+
+
+def test_status_names_the_files(case, engine):
+    pod = Pod(case, engine)
+    sidecar, application = pod.sidecar(), pod.application(total_count=10)
+    equal("exit code of the application", application.ended(), 0)
+    wait_until("its lines", lambda: len(sidecar.query()) == 10, MINUTE, 0.5)
+    equal("status --files names it", "/var/log/nginx/access.log" in sidecar.sluicegate("status", "--files"), True)
 
 
 def test_times_are_the_lines_own(case, engine):
@@ -151,11 +159,9 @@ def test_kill_again_and_again(case, engine):
         "destinations": {"cloud": service.destination(batch_age="100ms", logstore="nginx-access")},
         "default_destination": "cloud", "log_service": {"enabled": False, "logstore": None},
     }
-    port = free_port()
     pod = Pod(case, engine, settings, network="host")
-    variable = f"--env=SLUICEGATE__OPERATIONS__LISTEN=127.0.0.1:{port}"
+    sidecar = pod.sidecar(operations=f"127.0.0.1:{free_port()}")
     application = pod.application(logs_per_sec=3000, stderr="false")
-    sidecar = pod.sidecar(environment=[variable])
     rounds = case.size(5, 50)
     for number in range(rounds):
         seen = len(service.once())
