@@ -9,7 +9,8 @@ so to the ledger: a line is owed while it stands in a file that the reader knows
     out of sight       its file was rotated, moved or swapped away before the gateway had shown that it knew the log
 
 What no reader can see is not done: a file with the same beginning as before is not written beyond its former size before all
-of it has arrived, and where files cannot be told apart by their beginning none is compressed.
+of it has arrived, and where files cannot be told apart by their beginning none is compressed. Nor is the log ever without its
+file where patterns take its rotated ones for logs, too.
 """
 
 import collections
@@ -33,7 +34,7 @@ KINDS = {
     "loose": {**APPENDS, "rotate": 6, "compress": 3},
 }
 # Names of rotated files: the number is that of the rotation.
-DATES = (".2026-01-{:02d}-{:02d}", "-202601{:02d}-17672{:05d}", ".202601{:02d}-{:06d}", "-202601{:02d}.{:d}")
+DATES = (".2026-01-{:02d}-{:02d}", "-202601{:02d}-17672{:05d}", ".202601{:02d}-{:06d}")
 
 
 class Content:
@@ -41,7 +42,7 @@ class Content:
 
     def __init__(self, log, generation, path):
         self.log, self.generation, self.path = log, generation, path
-        self.ids, self.number, self.offset = [], 0, 0
+        self.ids, self.number, self.offset, self.is_holed = [], 0, 0, False
         self.read_in = None  # the gateway's run in which it certainly read some of it
 
     def file(self):
@@ -56,7 +57,7 @@ class Log:
         self.path = directory / f"{name}.log"
         self.targets = run.root / "targets" / name  # of links
         self.keep = self.random.randint(2, 6)
-        self.dates = self.random.choice(DATES[:3])
+        self.dates = self.random.choice(DATES)
         self.now, self.rotated = None, []  # what is written to; what was before, the newest first
         self.serial = self.gap = self.rotations = 0
         self.is_known = False  # the gateway has read of it since its file was made where there was none
@@ -218,7 +219,7 @@ class Log:
         self.begin(content.path)
         self.now.read_in = content.read_in
         if self.kind == "hole":
-            self.now.offset = content.offset
+            self.now.offset, self.now.is_holed = content.offset, content.offset > 0
         return f"generation {content.generation}, {lost} lines not arrived; the writer goes on at {self.now.offset}"
 
     def rewrite(self):
@@ -265,7 +266,7 @@ class Log:
         self.abandon_half()
         done, self.now, self.hazard = self.now, None, None
         self.rotated.insert(0, done)
-        if self.random.random() < 0.8:
+        if self.kind == "loose" or self.random.random() < 0.8:
             self.make(follows=True)
         else:
             self.gone_in = self.run.epoch
@@ -278,7 +279,8 @@ class Log:
         self.leaves()
         what = self.make_room()
         copy = Content(self, self.now.generation, self.rotated_name())
-        copy.ids = list(self.now.ids)
+        # Behind one hole nobody sees that there is another now, and looks for a copy.
+        copy.ids = [] if self.now.is_holed else list(self.now.ids)
         shutil.copyfile(self.now.path, copy.path)
         self.rotated.insert(0, copy)
         self.abandon_half()

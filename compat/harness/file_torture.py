@@ -223,4 +223,5 @@ class Torture(Scene):
         if log:
             lines.append(f"  now {[(str(content.path.name), content.generation) for content in log.linked()]}")
             lines.append(f"  missing {missing[:5]}")
+            lines += [f"  {name} {value:g}" for name, value in self.gateway.metrics().items() if "_file" in name] if self.is_running else []
         return lines
