@@ -336,11 +336,17 @@ async fn wire(
             status.add_input(name, address.place.clone());
         }
     }
+    for (name, why) in &plan.agent.ignored {
+        tracing::warn!("{name} {why}");
+    }
     let mut ready = Inputs::default();
     for (input, doors) in plan.inputs.iter().zip(doors) {
         ready.add(input, doors, &shared)?;
     }
     drop(shared);
+    for (name, files) in std::mem::take(&mut ready.files) {
+        status.add_files(&name, files);
+    }
     let mut handles = std::mem::take(&mut ready.handles);
     handles.push(operations);
     if let Some((listener, _)) = &service_listener {

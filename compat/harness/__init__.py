@@ -3,5 +3,5 @@
 Reading order: runner (what a test is given), gateway, log_service (queries), forward (a client that counts its acks),
 handshake and certificates (what secures it), openssl, node and fluent_bit (other people's clients), fake_service (a Log
 Service that fails on command), docker (an Engine of our own), drivers and delivery (its log drivers, and the account of
-what came through each), syslog_daemon, proxy.
+what came through each), syslog_daemon, image (our own one), name_server, proxy.
 """

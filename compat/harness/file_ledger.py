@@ -70,7 +70,7 @@ class Ledger:
         texts = [log.get("log", "") for log in logs]
         if pack in self._packs:
             if self._packs[pack] != hash(tuple(texts)):
-                self.faults.append(f"LogGroup {pack} came twice with different records")
+                self.faults.append((f"LogGroup {pack} came twice with different records", None))
             self.resent += 1
             return
         self._packs[pack] = hash(tuple(texts))
@@ -85,13 +85,15 @@ class Ledger:
         head = text.partition(" ")[0]
         line = self.lines[int(head)] if head.isdecimal() and int(head) < len(self.lines) else None
         if line is None:
-            self.faults.append(f"a record of no line: {text[:100]!r} ({len(text)} characters) in {tags.get('__path__')}")
+            path = tags.get("__path__", "")
+            name = path.rpartition("/")[2].partition(".log")[0]
+            self.faults.append((f"a record of no line: {text[:100]!r} ({len(text)} characters) in {path}", name))
             return None
         if text != line.text:
             if text == line.abandoned:
                 self.fragments += 1
             else:
-                self.faults.append(f"{line} is torn: {text[:60]!r} ... {text[-60:]!r} ({len(text)} characters)")
+                self.faults.append((f"{line} is torn: {text[:60]!r} ... {text[-60:]!r} ({len(text)} characters)", line.log))
             return None
         if line.id in self.came:
             self.twice.append((line, self.came[line.id], pack))
@@ -135,7 +137,7 @@ class Ledger:
     def complaint(self):
         """What is wrong so far beyond what is missing, and the log it is about; None where all is well."""
         if self.faults:
-            return self.faults[0], self.faults[0].partition("(")[2].partition(" ")[0]
+            return self.faults[0]
         if self.twice:
             line, first, second = self.twice[0]
             return f"{len(self.twice)} lines came twice, the first is {line}: in {first} and in {second}", line.log

@@ -275,12 +275,13 @@ class Log:
     def copytruncate(self):
         if self.now is None or self.kind == "header" and (self.now.offset < 4_000 or not self.run.settle_if_possible()):
             return "nothing: it is not there, too short, or it would not be seen"
+        if self.now.is_holed:
+            return "nothing: behind one hole nobody sees that there is another now, and looks for a copy"
         self.settle_half(0.8)
-        self.leaves()
+        self.leaves(is_traceless=True)
         what = self.make_room()
         copy = Content(self, self.now.generation, self.rotated_name())
-        # Behind one hole nobody sees that there is another now, and looks for a copy.
-        copy.ids = [] if self.now.is_holed else list(self.now.ids)
+        copy.ids = list(self.now.ids)
         shutil.copyfile(self.now.path, copy.path)
         self.rotated.insert(0, copy)
         self.abandon_half()

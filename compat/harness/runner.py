@@ -2,7 +2,7 @@
 
 A suite is a module of `suites`; a test is a function `test_*(case)` in it, run in the order they are written. A suite
 may have
-    PEERS         names of installers it needs (debian, python, npm, go); one that failed fails every test, with the reason
+    PEERS         names of installers it needs (debian, python, npm, go, chart); one that failed fails every test, with the reason
     OPTIONAL      a program without which the suite is not run, which is said
     TIME_LIMIT    seconds one test may take (120); in a --long run ten times as much
     around(case)  a context manager whose value is handed to each test as its second argument
@@ -24,8 +24,9 @@ from .gateway import Gateway
 
 SUITES = [
     "operator", "sls_python", "clients", "forward_clients", "forward_tls", "forward_keys", "forward_send", "forward_faults",
-    "fluent_bit_replay", "forward_fluent_bit", "docker_fluentd", "docker_native", "docker_plugin", "docker_files", "file_torture",
-    "syslog_senders", "gelf_clients", "hec_clients", "take_over", "image", "backend_down", "crash",
+    "fluent_bit_replay", "forward_fluent_bit", "docker_fluentd", "docker_native", "docker_plugin", "docker_files",
+    "file_torture", "syslog_senders", "gelf_clients", "hec_clients", "take_over", "image", "packaging", "kubernetes", "sidecar", "daemonset",
+    "backend_down", "crash",
 ]
 
 

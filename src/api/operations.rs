@@ -6,6 +6,7 @@
 //! | `/readyz` | 200, or 503 while starting or draining |
 //! | `/metrics` | Prometheus text |
 //! | `/status` | JSON for `sluicegate status` |
+//! | `/files` | JSON for `sluicegate status --files`: at most a thousand files of each input |
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub trait Report: Send + Sync + 'static {
     fn ready(&self) -> Result<(), String>;
     fn metrics(&self) -> String;
     fn status(&self) -> serde_json::Value;
+    fn files(&self) -> serde_json::Value;
 }
 
 pub fn router(report: Arc<dyn Report>) -> Router {
@@ -31,6 +33,7 @@ pub fn router(report: Arc<dyn Report>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
+        .route("/files", get(files))
         .with_state(report)
 }
 
@@ -57,4 +60,8 @@ async fn metrics(State(report): Shared) -> Response {
 
 async fn status(State(report): Shared) -> Response {
     axum::Json(report.status()).into_response()
+}
+
+async fn files(State(report): Shared) -> Response {
+    axum::Json(report.files()).into_response()
 }

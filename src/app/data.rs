@@ -57,7 +57,12 @@ impl Data {
                 opened => break opened?,
             }
         };
-        let identity = Identity { instance: instance(dir)?, host: host::name() };
+        let agent = &plan.agent;
+        let identity = Identity {
+            instance: instance(dir)?,
+            host: agent.hostname.clone().unwrap_or_else(host::name),
+            source: agent.source.clone(),
+        };
         let duplicates = Duplicates::open(&plan.duplicates, journal.clone(), &identity.instance);
         let store = match &plan.log_service {
             // Who goes answers its last requests when its journal is closed already.

@@ -52,6 +52,8 @@ pub(super) struct Inputs {
     adopts: HashMap<String, Adopt>,
     /// Those whose keys can be read again.
     pub(super) forwards: Vec<(String, Arc<Forward>)>,
+    /// Those that read files, by name.
+    pub(super) files: Vec<(String, Arc<Files>)>,
     /// Certificates that can be read again.
     pub(super) tls: Vec<Arc<ServerTls>>,
     /// Second handles of all sockets, for a successor.
@@ -124,8 +126,9 @@ impl Inputs {
                 let (intake, positions) = (shared.intake.clone(), shared.positions.clone());
                 let open = descriptors::for_files(descriptors::raise());
                 let steps = Steps::new(&plan.processors, shared.nil);
-                let files = Files::new(name, (**plan).clone(), steps, intake, positions, open);
-                self.tasks.push(Box::pin(Arc::new(files).run(shared.stop.clone())));
+                let files = Arc::new(Files::new(name, (**plan).clone(), steps, intake, positions, open));
+                self.tasks.push(Box::pin(files.clone().run(shared.stop.clone())));
+                self.files.push((name.clone(), files));
                 Ok(())
             }
         }

@@ -15,6 +15,7 @@ use super::is_shipped;
 use crate::api::operations::Report;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::config::plan::Plan;
+use crate::input::file::{FileState, Files};
 use crate::input::{Intake, duplicates, positions};
 use crate::journal::{Journal, QueueId, QueueStats, Stats};
 use crate::output::deliver::Delivery;
@@ -41,6 +42,8 @@ pub(super) struct Status {
 struct Parts {
     intake: Option<Arc<Intake>>,
     inputs: Vec<(String, Place)>,
+    /// Inputs that read files.
+    files: Vec<(String, Arc<Files>)>,
     destinations: Vec<(String, Arc<Delivery>)>,
     /// Why nothing can be sent to a destination, by its label.
     broken: BTreeMap<String, String>,
@@ -148,6 +151,10 @@ impl Status {
 
     pub(super) fn add_input(&self, name: &str, place: Place) {
         self.parts().inputs.push((name.to_owned(), place));
+    }
+
+    pub(super) fn add_files(&self, name: &str, files: Arc<Files>) {
+        self.parts().files.push((name.to_owned(), files));
     }
 
     pub(super) fn add_destination(&self, label: &str, delivery: Arc<Delivery>) {
@@ -258,6 +265,29 @@ impl Report for Status {
     fn metrics(&self) -> String {
         self.upkeep();
         self.metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+    }
+
+    fn files(&self) -> Value {
+        let inputs = self.parts().files.clone();
+        let one = |(input, files): &(String, Arc<Files>)| -> Vec<Value> {
+            let reports = files.report().into_iter();
+            let shown = reports.map(|file| {
+                json!({
+                    "input": input,
+                    "path": file.path.to_string_lossy(),
+                    "size": file.size,
+                    "offset": file.offset,
+                    "lag": file.lag,
+                    "state": match file.state {
+                        FileState::Resting => "resting",
+                        FileState::Followed => "followed",
+                    },
+                    "last_error": file.last_error,
+                })
+            });
+            shown.collect()
+        };
+        json!({ "files": inputs.iter().flat_map(one).collect::<Vec<Value>>() })
     }
 
     fn status(&self) -> Value {

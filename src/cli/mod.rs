@@ -1,12 +1,16 @@
-//! The command line: one file per command. Without a command the gateway runs.
+//! The command line: one file per command. Without a command the gateway runs; under the name `ilogtaild` it answers
+//! probes made for Logtail.
 
 mod check;
+mod demo_log;
+mod ilogtaild;
 mod query;
 mod reload;
 mod run;
 mod send;
 mod status;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +38,8 @@ enum Command {
     Run(run::Run),
     /// Check a configuration and list everything that is wrong with it.
     Check(check::Check),
+    /// Write logs like an application does, for demonstrations and tests.
+    DemoLog(demo_log::DemoLog),
     /// Search a logstore.
     Query(query::Query),
     /// Send records to a forward input and wait for their acks.
@@ -43,17 +49,26 @@ enum Command {
 }
 
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    if ilogtaild::is_called(words.first().map(OsString::as_os_str)) {
+        return ended("ilogtaild", ilogtaild::execute(words.get(1..).unwrap_or_default()));
+    }
+    let arguments = Arguments::parse_from(words);
     let outcome = match arguments.command {
         None => arguments.run.execute(),
         Some(Command::Run(run)) => run.execute(),
         Some(Command::Check(check)) => check.execute(),
+        Some(Command::DemoLog(demo)) => demo.execute(),
         Some(Command::Query(query)) => query.execute(),
         Some(Command::Send(send)) => send.execute(),
         Some(Command::Status(status)) => status.execute(),
     };
+    ended("sluicegate", outcome)
+}
+
+fn ended(program: &str, outcome: anyhow::Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
-        complain(&format!("sluicegate: {error:#}"));
+        complain(&format!("{program}: {error:#}"));
         ExitCode::FAILURE
     })
 }

@@ -15,6 +15,9 @@ pub(super) struct Status {
     /// The operations port of the running gateway.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:24290")]
     operations: String,
+    /// Show the files of the inputs that read files: those with an error first, then those that are behind the most.
+    #[arg(long)]
+    files: bool,
     /// Print the whole document as JSON.
     #[arg(long)]
     json: bool,
@@ -23,7 +26,14 @@ pub(super) struct Status {
 impl Status {
     pub(super) fn execute(self) -> Result<ExitCode> {
         let status = super::block_on(fetch(&self.operations))?;
-        if self.json {
+        if self.files {
+            let files = super::block_on(files(&self.operations))?;
+            if self.json {
+                say(&serde_json::to_string_pretty(&files)?);
+            } else {
+                print_files(&files);
+            }
+        } else if self.json {
             say(&serde_json::to_string_pretty(&status)?);
         } else {
             print(&status);
@@ -58,6 +68,33 @@ pub(super) async fn fetch(operations: &str) -> Result<Value> {
     }
     let document = answer.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok());
     document.filter(is_ours).with_context(stranger)
+}
+
+/// What the gateway knows of its files. Asked of a port that is known to be a gateway's.
+async fn files(operations: &str) -> Result<Value> {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+    let answer = client.get(format!("http://{operations}/files")).send().await?;
+    let body =
+        answer.error_for_status().context("the gateway that runs knows nothing of files; is it older?")?;
+    Ok(serde_json::from_slice(&body.bytes().await?)?)
+}
+
+fn print_files(document: &Value) {
+    let files: Vec<&Value> = document["files"].as_array().into_iter().flatten().collect();
+    if files.is_empty() {
+        say("no files: no input of type `file` is configured, or its patterns match nothing yet");
+        return;
+    }
+    say(&format!("{:<9} {:>14} {:>14} {:>12}  {}", "state", "size", "position", "lag", "file"));
+    for file in files {
+        let number = |key: &str| file[key].as_u64().unwrap_or_default();
+        let text = |key: &str| file[key].as_str().unwrap_or_default();
+        let (size, offset, lag) = (number("size"), number("offset"), number("lag"));
+        say(&format!("{:<9} {size:>14} {offset:>14} {lag:>12}  {}", text("state"), text("path")));
+        if let Some(error) = file["last_error"].as_str() {
+            say(&format!("          {error}"));
+        }
+    }
 }
 
 /// Whether a document has what only ours has together.

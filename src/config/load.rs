@@ -1,15 +1,15 @@
 //! Loading: file and environment in, a plan or every fault out.
 //!
-//! Precedence: an environment variable over the file over the default. The data directory has its own order, see
+//! Precedence: an environment variable of ours over the file, over what Logtail's variables say, over the default. The data directory has its own order, see
 //! [`super::data_dir`]. Nothing is created and nothing is bound here; the only files read are the configuration and what
 //! `${file:...}` names.
 
-#[cfg(test)]
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::data_dir::{SYSTEM_DIR, Surroundings, choose, usable};
 use super::errors::{ConfigErrors, Faults};
+use super::logtail_env;
 use super::plan::Plan;
 use super::raw;
 use super::reader::{Context, Table};
@@ -30,15 +30,28 @@ pub fn load(
     env: impl Iterator<Item = (String, String)>,
     flags: &Flags,
 ) -> Result<Plan, ConfigErrors> {
-    let mut faults = Faults::new(file);
+    let faults = Faults::new(file);
     let tree = match file {
         Some(path) => read_file(path, &faults),
         None => Some(Tree::new()),
     };
     let env = env.collect();
-    let Some(mut tree) = tree else { return faults.finish(None) };
+    let Some(tree) = tree else { return faults.finish(None) };
+    layered(tree, env, faults, flags)
+}
+
+/// From the file's tree and the environment to a plan.
+fn layered(
+    mut tree: Tree,
+    env: BTreeMap<String, String>,
+    mut faults: Faults,
+    flags: &Flags,
+) -> Result<Plan, ConfigErrors> {
     overlay(&mut tree, &env, &mut faults);
-    plan(tree, Context::new(faults, env), flags)
+    let ignored = logtail_env::lay(&mut tree, &env, &mut faults);
+    let mut plan = plan(tree, Context::new(faults, env), flags)?;
+    plan.agent.ignored = ignored;
+    Ok(plan)
 }
 
 /// From a tree to a plan.
@@ -85,13 +98,8 @@ pub(super) fn from_text(text: &str, env: &[(&str, &str)]) -> Result<Plan, Config
 }
 
 #[cfg(test)]
-pub(super) fn from_tree(
-    mut tree: Tree,
-    env: &[(&str, &str)],
-    mut faults: Faults,
-) -> Result<Plan, ConfigErrors> {
+pub(super) fn from_tree(tree: Tree, env: &[(&str, &str)], faults: Faults) -> Result<Plan, ConfigErrors> {
     let env: BTreeMap<String, String> =
         env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    overlay(&mut tree, &env, &mut faults);
-    plan(tree, Context::new(faults, env), &Flags::default())
+    layered(tree, env, faults, &Flags::default())
 }

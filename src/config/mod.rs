@@ -15,14 +15,18 @@ pub mod data_dir;
 pub mod docker_tag;
 pub mod leaf;
 pub mod linear_regex;
+pub mod log_format;
 pub mod names;
 pub mod path_pattern;
 pub mod pattern;
 pub mod plan;
+pub mod regex_groups;
+pub mod strptime;
 pub mod template;
 
 mod errors;
 mod load;
+mod logtail_env;
 mod placeholder;
 mod print;
 mod raw;

@@ -3,12 +3,14 @@
 //! Everything has a value, every name that was typed is an index into its list, and nothing here can be wrong in a way
 //! that only shows at run time, save what a template renders. `Debug` shows no secret.
 
+mod agent;
 mod connections;
 mod file;
 mod forward;
 mod native;
 mod steps;
 
+pub use agent::*;
 pub use connections::*;
 pub use file::*;
 pub use forward::*;
@@ -52,6 +54,8 @@ pub struct Plan {
     /// The embedded Log Service, when it is on.
     pub log_service: Option<LogServicePlan>,
     pub operations: OperationsPlan,
+    /// What the gateway says of itself.
+    pub agent: AgentPlan,
     /// Files the configuration took secrets from; a change of one is a reason to read the keys again.
     pub secret_files: Vec<PathBuf>,
 }

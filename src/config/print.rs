@@ -3,15 +3,16 @@
 //! With the secrets put back it is a configuration that gives the same plan; with `***` it is none.
 
 mod connections;
+mod file;
 mod forward;
 mod native;
+mod steps;
 
 use std::fmt::Write;
 
 use super::leaf::{Address, duration_text, size_text};
 use super::placeholder::escape;
 use super::plan::*;
-use super::template::Template;
 use crate::base::secret::Secret;
 
 pub(super) fn effective(plan: &Plan) -> String {
@@ -27,7 +28,7 @@ pub(super) fn effective(plan: &Plan) -> String {
             InputKind::Splunk(splunk) => page.splunk(splunk),
             InputKind::DockerPlugin(plugin) => page.docker_plugin(plugin),
             InputKind::Docker(docker) => page.docker(docker),
-            InputKind::File(_) => {}
+            InputKind::File(file) => page.file(file),
         }
     }
     if !plan.routes.is_empty() {
@@ -103,6 +104,7 @@ pub(super) fn effective(plan: &Plan) -> String {
     }
     page.heading(0, "operations");
     page.line(1, "listen", address(&plan.operations.listen));
+    page.agent(&plan.agent);
     page.yaml
 }
 
@@ -121,6 +123,22 @@ impl Page {
         let _ = writeln!(self.yaml, "{:width$}{key}:", "", width = depth * 2);
     }
 
+    /// Left out where nothing is said.
+    fn agent(&mut self, agent: &AgentPlan) {
+        if *agent == (AgentPlan { ignored: agent.ignored.clone(), ..AgentPlan::default() }) {
+            return;
+        }
+        self.heading(0, "agent");
+        self.line(1, "user_ids", list(&agent.user_ids));
+        self.line(1, "user_defined_ids", list(&agent.user_defined_ids));
+        for (key, text) in [("hostname", &agent.hostname), ("source", &agent.source)] {
+            if let Some(text) = text {
+                self.line(1, key, typed(text));
+            }
+        }
+        self.line(1, "tags", map(&agent.tags, |value| escape(value)));
+    }
+
     fn route(&mut self, route: &RoutePlan, plan: &Plan) {
         self.line(1, "- match", typed(route.pattern.text()));
         let signals: Vec<&str> = route.signals.iter().map(|signal| signal.name()).collect();
@@ -129,11 +147,7 @@ impl Page {
             self.heading(2, "when");
         }
         for (key, condition) in &route.conditions {
-            let value = match condition {
-                Condition::Equals(value) => value.clone(),
-                Condition::Regex(regex) => format!("/{regex}/"),
-            };
-            self.line(3, &quoted(key), typed(&value));
+            self.line(3, &quoted(key), steps::quoted_condition(condition));
         }
         if let Some(destination) = plan.destinations.get(route.destination) {
             self.line(2, "destination", &destination.name);
@@ -143,30 +157,7 @@ impl Page {
                 self.line(2, key, quoted(&template.text()));
             }
         }
-        if !route.processors.is_empty() {
-            self.heading(2, "processors");
-        }
-        for step in &route.processors {
-            match step {
-                Step::Add(fields) => self.line(3, "- add", map(fields, Template::text)),
-                Step::Rename(fields) => self.line(3, "- rename", map(fields, |to| escape(to))),
-                Step::Remove(keys) => self.line(3, "- remove", list(keys)),
-                Step::Keep(keys) => self.line(3, "- keep", list(keys)),
-                Step::Parse(parse) => self.parse(parse),
-                Step::Time(_) | Step::Filter(_) | Step::Drop(_) | Step::Mask(_) => {}
-            }
-        }
-    }
-
-    fn parse(&mut self, parse: &ParsePlan) {
-        let format = match parse.format {
-            ParseFormat::Json { .. } => "json",
-            _ => "",
-        };
-        self.line(3, "- parse", format);
-        self.line(4, "key", typed(&parse.key));
-        self.line(4, "keep", parse.keep);
-        self.line(4, "prefix", typed(&parse.prefix));
+        self.processors(&route.processors);
     }
 
     fn destination(&mut self, destination: &DestinationPlan, plan: &Plan) {

@@ -4,25 +4,32 @@
 //! can be judged within one section (`tls`, `security`) is judged where it is read, since only there it is known
 //! whether a key is absent or wrong.
 
+mod agent;
 mod connections;
 mod destination;
 mod docker;
+mod file;
 mod forward;
 mod gelf;
 mod input;
+mod kubernetes;
 mod listen;
+mod parse;
 mod route;
 mod security;
 mod splunk;
+mod steps;
 mod syslog;
 mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) use agent::RawAgent;
 pub(super) use connections::{RawConnections, RawJoin, RawUnix};
 pub(super) use destination::RawDestination;
 pub(super) use docker::{RawDocker, RawDockerPlugin};
+pub(super) use file::RawFile;
 pub(super) use forward::{CLIENT, RawForward};
 pub(super) use gelf::RawGelf;
 pub(super) use input::{RawInput, RawKeys};
@@ -31,8 +38,9 @@ pub(super) use splunk::RawSplunk;
 pub(super) use syslog::RawSyslog;
 
 use super::leaf::Address;
+use super::linear_regex::LinearRegex;
 use super::names::{is_logstore_name, is_project_name};
-use super::plan::{Nil, OnFull, OutOfRange, Storage};
+use super::plan::{LOCAL_ZONE, Nil, OnFull, OutOfRange, Storage, time_zone};
 use super::reader::{Leaf, Table};
 use crate::base::limits::{KEY_BYTES, KIB};
 
@@ -55,6 +63,7 @@ pub(super) struct Raw {
     pub(super) limits: RawLimits,
     pub(super) log_service: RawLogService,
     pub(super) operations_listen: Option<Address>,
+    pub(super) agent: RawAgent,
 }
 
 pub(super) struct RawBuffer {
@@ -133,6 +142,7 @@ pub(super) fn read(mut root: Table<'_>) -> Raw {
             logstore: table.take("logstore").parsed("text", logstore_name),
         }),
         operations_listen: in_table(&mut root, "operations", |table| table.take("listen").address()),
+        agent: in_table(&mut root, "agent", agent::agent),
     };
     root.finish();
     raw
@@ -155,6 +165,22 @@ fn new_key(key: &str) -> Result<String, String> {
     } else {
         Err(format!("is no name for a field; Log Service takes 1 to {KEY_BYTES} bytes"))
     }
+}
+
+/// A regular expression, with slashes around it or without.
+fn regex(text: &str) -> Result<LinearRegex, String> {
+    let bare = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')).unwrap_or(text);
+    if bare.is_empty() { Err("is empty".to_owned()) } else { LinearRegex::parse(bare) }
+}
+
+fn known_zone(text: &str) -> Result<String, String> {
+    if time_zone(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "is no time zone that this machine knows; write {LOCAL_ZONE}, UTC or a name such as Asia/Shanghai, which the \
+         system's tzdata has"
+    ))
 }
 
 fn buffer((name, leaf): (String, Leaf<'_>)) -> Option<RawBuffer> {

@@ -93,6 +93,7 @@ impl<'c> Table<'c> {
 }
 
 /// One value, or the place where it could be.
+#[derive(Clone)]
 pub(super) struct Leaf<'c> {
     context: &'c Context,
     path: String,

@@ -1,8 +1,10 @@
 //! From what was typed to what is used: fills in the defaults, turns names into indices, and checks the whole against
 //! itself. Every fault is collected; the plan counts only when there was none.
 
+mod agent;
 mod connections;
 mod docker;
+mod file;
 mod forward;
 mod inputs;
 mod network;
@@ -53,7 +55,9 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
     }
     let buffers = buffers(raw.buffers, &journal, faults);
     let log_service = log_service(raw.log_service, &raw.destinations, faults);
-    let destinations = destinations(raw.destinations, log_service.as_ref(), &buffers, faults);
+    let agent = agent::agent(raw.agent);
+    let mut destinations = destinations(raw.destinations, log_service.as_ref(), &buffers, faults);
+    agent::tag(&mut destinations, &agent);
     let default_destination = default_destination(raw.default_destination, &destinations, faults);
     let routes = routes(raw.routes, &destinations, default_destination, faults);
     let plan = Plan {
@@ -79,10 +83,12 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
         operations: OperationsPlan {
             listen: raw.operations_listen.unwrap_or_else(|| Address::new(LOOPBACK, OPERATIONS_PORT)),
         },
+        agent,
         // The loader knows.
         secret_files: Vec::new(),
     };
     sockets::check(&plan, faults);
+    file::stop_delays(&plan.inputs, plan.limits.stop_deadline, faults);
     Some(plan)
 }
 

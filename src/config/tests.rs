@@ -1,8 +1,10 @@
 //! The configuration as a whole: its defaults, its files, its faults, its variables.
 
 mod faults;
+mod file;
 mod forward;
 mod locks;
+mod logtail;
 mod native;
 mod processors;
 mod signals;
@@ -76,6 +78,19 @@ fn the_shipped_files_load() {
     assert_eq!(docker.routes[0].processors.len(), 1);
 }
 
+#[test]
+fn the_files_of_pods_load() {
+    let keys = [HOME, ("ACCESS_KEY_ID", "i"), ("ACCESS_KEY_SECRET", "s"), ("NODE_NAME", "n")];
+    for text in [shipped("daemonset.yaml"), switched_on("daemonset.yaml")] {
+        let plan = from_text(&text, &keys).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!((plan.inputs.len(), plan.destinations.len()), (1, 1));
+        assert!(plan.log_service.is_none());
+    }
+    let sidecar =
+        from_text(&shipped("sidecar.yaml"), &logtail::SIDECAR).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((sidecar.inputs.len(), sidecar.destinations.len()), (1, 1));
+}
+
 /// `sluicegate.yaml` with every example switched on.
 fn everything_on() -> String {
     switched_on("sluicegate.yaml").replace("file:/run/secrets/access-key-secret", "env:SECRET")
@@ -121,13 +136,40 @@ fn every_example_of_the_full_file_loads() {
     assert!(path.holds(Some(b"/api/\xff")) && !path.holds(Some(b"x/api/")) && !path.holds(None));
     assert_eq!(route.destination, 0);
     assert!(route.logstore.as_ref().unwrap().needs_record());
-    let [Step::Parse(parse), Step::Add(added), Step::Remove(removed), Step::Rename(renamed)] =
-        route.processors.as_slice()
+    let [
+        Step::Parse(json),
+        Step::Parse(nginx),
+        Step::Parse(apache),
+        Step::Parse(regex),
+        Step::Parse(delimiter),
+        Step::Time(time),
+        Step::Filter(filter),
+        Step::Drop(drop),
+        Step::Mask(text),
+        Step::Mask(md5),
+        Step::Add(added),
+        Step::Remove(removed),
+        Step::Rename(renamed),
+        Step::Keep(kept),
+    ] = route.processors.as_slice()
     else {
         panic!()
     };
-    assert_eq!((parse.key.as_str(), parse.keep, parse.prefix.as_str()), ("log", true, "app_"));
-    assert_eq!((added.len(), removed.len(), renamed.len()), (2, 1, 1));
+    assert_eq!((json.key.as_str(), json.keep, json.prefix.as_str()), ("log", true, "app_"));
+    assert!(matches!(&nginx.format, ParseFormat::LogFormat(format) if format.server == LogServer::Nginx));
+    assert!(matches!(&apache.format, ParseFormat::LogFormat(format) if format.server == LogServer::Apache));
+    assert!(matches!(&regex.format, ParseFormat::Regex { keys, .. } if keys.len() == 3));
+    assert!(matches!(&delimiter.format, ParseFormat::Delimiter(plan) if plan.keys.len() == 4));
+    assert_eq!((time.formats.len(), filter.len(), drop.len()), (2, 1, 2));
+    assert_eq!((&text.with, &md5.with), (&MaskWith::Text("[masked]".to_owned()), &MaskWith::Md5));
+    assert_eq!((added.len(), removed.len(), renamed.len(), kept.len()), (2, 1, 1, 4));
+    let file = plan.inputs.iter().find(|input| input.name == "file").unwrap();
+    let InputKind::File(file) = &file.kind else { panic!() };
+    assert_eq!((file.paths.len(), file.processors.len(), file.start), (2, 1, FileStart::Tail(1 << 20)));
+    assert!(file.multiline.as_ref().unwrap().start.as_ref().unwrap().is_match(b"2026-11-23 x"));
+    let kubernetes = file.kubernetes.as_ref().unwrap();
+    assert!(kubernetes.namespaces.exclude[0].is_match(b"kube-system"));
+    assert_eq!((kubernetes.labels.len(), kubernetes.api.is_some()), (1, true));
 }
 
 #[test]
@@ -181,7 +223,7 @@ fn the_effective_configuration_gives_the_same_plan() {
 }
 
 fn any_yaml() -> impl Strategy<Value = String> {
-    let words = "inputs|forward|listen|routes|match|when|destinations|local|cloud|processors|add|remove|rename|buffers|tags|\
+    let words = "inputs|forward|listen|routes|match|when|destinations|local|cloud|processors|add|remove|rename|file|paths|parse|mask|drop|buffers|tags|\
                  64MiB|5s|127\\.0\\.0\\.1:1|\\$\\{tag\\}|\\$\\{env:HOME\\}|\\$\\{|true|0x1f|1e9|\\.inf|~|<<|&a|\\*a|!!int|[a-z]{1,3}";
     let token = prop_oneof![
         words.prop_map(|word: String| word),
@@ -218,7 +260,7 @@ proptest! {
 
 /// A value of any shape that is likely to meet known keys.
 fn shape(seed: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
-    const KEYS: [&str; 30] = [
+    const KEYS: [&str; 48] = [
         "forward",
         "local",
         "cloud",
@@ -249,6 +291,24 @@ fn shape(seed: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
         "type",
         "parse",
         "prefix",
+        "file",
+        "paths",
+        "start",
+        "multiline",
+        "continue",
+        "end",
+        "key",
+        "keys",
+        "regex",
+        "separator",
+        "time",
+        "format",
+        "filter",
+        "drop",
+        "mask",
+        "pattern",
+        "keep",
+        "kubernetes",
     ];
     let kind = match seed.next().unwrap() % 12 {
         0 => ValueKind::Nil,

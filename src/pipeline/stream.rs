@@ -46,6 +46,8 @@ pub struct Identity {
     /// Random, made once per data directory.
     pub instance: String,
     pub host: String,
+    /// `__source__` of everything, instead of what a destination says.
+    pub source: Option<String>,
 }
 
 #[derive(Debug)]
@@ -66,9 +68,10 @@ impl Stream {
         destination: Arc<Destination>,
     ) -> Stream {
         let plan = &destination.plan;
-        let source = match plan.source {
-            SourceAddress::Peer => &*origin.peer,
-            SourceAddress::Host => &identity.host,
+        let source = match (&identity.source, plan.source) {
+            (Some(source), _) => source,
+            (None, SourceAddress::Peer) => &*origin.peer,
+            (None, SourceAddress::Host) => &identity.host,
         };
         let host = plan.hostname_tag.then_some(("__hostname__", identity.host.as_str()));
         let constant =

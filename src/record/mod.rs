@@ -2,9 +2,12 @@
 //! make spans out of MessagePack, JSON, numbers and times.
 
 pub mod batch;
+pub mod calendar;
+pub mod digits;
 pub mod json;
 pub mod msgpack;
 pub mod number;
+pub mod strptime;
 pub mod text;
 pub mod time;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{JoinPlan, Start, Step};
+use super::{JoinPlan, Step};
 use crate::config::linear_regex::LinearRegex;
 use crate::config::path_pattern::PathPattern;
 
@@ -14,7 +14,7 @@ pub struct FilePlan {
     /// Directories that `**` goes down at most.
     pub max_depth: usize,
     /// Where a file begins that is there at the very first start. Later ones are read from their beginning.
-    pub start: Start,
+    pub start: FileStart,
     /// How often directories and files are looked at, beside what the kernel tells.
     pub scan_interval: Duration,
     pub charset: Charset,
@@ -25,6 +25,8 @@ pub struct FilePlan {
     pub max_line: usize,
     /// A last line without a line feed becomes a record when nothing follows it for so long.
     pub flush_timeout: Duration,
+    /// At a stop, files are read on for so long, for what an application writes that stops at the same time.
+    pub stop_delay: Duration,
     /// Bytes that all files of the input may bring in a second.
     pub rate_limit: Option<u64>,
     /// Instead of `file.<input>`.
@@ -41,6 +43,15 @@ pub struct FilePlan {
     pub join: JoinPlan,
     /// What a file's path tells of a Pod. Absent: nothing.
     pub kubernetes: Option<KubernetesPlan>,
+}
+
+/// Where a file is read from that nothing is known about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileStart {
+    Beginning,
+    End,
+    /// As Logtail begins: of a larger file only the last so many bytes, from the next line's beginning on.
+    Tail(u64),
 }
 
 /// How a file's text is written.

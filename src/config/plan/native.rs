@@ -129,3 +129,57 @@ pub fn time_zone(name: &str) -> Option<TimeZone> {
         _ => TimeZone::get(name).ok(),
     }
 }
+
+/// The zone of a text: what [`time_zone`] knows, or an offset from UTC as Logtail writes it (`GMT+08:00`) or as times do
+/// (`+08:00`, `+0800`, `+8`). East is positive, other than in the database's `Etc/GMT+8`.
+pub fn zone(text: &str) -> Option<TimeZone> {
+    let offset = text.strip_prefix("GMT").or_else(|| text.strip_prefix("UTC")).unwrap_or(text);
+    let (sign, offset) = match offset.split_at_checked(1) {
+        Some(("+", offset)) => (1, offset),
+        Some(("-", offset)) => (-1, offset),
+        _ => return time_zone(text),
+    };
+    let (hours, minutes) = match offset.split_once(':') {
+        Some((hours, minutes)) if minutes.len() == 2 => (hours, minutes),
+        None if offset.len() == 4 => offset.split_at_checked(2)?,
+        None => (offset, "0"),
+        Some(_) => return None,
+    };
+    let number = |digits: &str, below: i32| {
+        let is_number = (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<i32>().ok().filter(|number| is_number && *number < below)
+    };
+    let seconds = sign * (number(hours, 24)? * 3600 + number(minutes, 60)? * 60);
+    Some(TimeZone::fixed(jiff::tz::Offset::from_seconds(seconds).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_names_or_offsets() {
+        let seconds = |text: &str| Some(zone(text)?.to_offset(jiff::Timestamp::UNIX_EPOCH).seconds());
+        for text in ["GMT+08:00", "UTC+8", "+08:00", "+0800", "+08", "+8", "Asia/Shanghai"] {
+            assert_eq!(seconds(text), Some(8 * 3600), "{text}");
+        }
+        assert_eq!(seconds("GMT-05:30"), Some(-(5 * 3600 + 1800)));
+        assert_eq!(seconds("UTC"), Some(0));
+        assert!(zone(LOCAL_ZONE).is_some());
+        for text in [
+            "",
+            "+",
+            "GMT+",
+            "GMT+24:00",
+            "GMT+08:60",
+            "+8:0",
+            "+08000",
+            "+é8",
+            "+-8",
+            "Asia/Nowhere",
+            "GMT+08:00x",
+        ] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+}

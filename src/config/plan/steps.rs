@@ -64,13 +64,15 @@ pub enum ParseFormat {
     Delimiter(DelimiterPlan),
 }
 
-/// A line of text with variables: what stands between them, and their keys.
+/// A line of text with variables: what stands between them, and their keys. Made by `config::log_format`, so two variables
+/// never stand side by side, and there is at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFormat {
     /// Which server's, for metrics and errors.
     pub server: LogServer,
     /// As it was typed.
     pub text: String,
+    pub escape: Escape,
     pub parts: Vec<LogPart>,
 }
 
@@ -80,11 +82,45 @@ pub enum LogServer {
     Apache,
 }
 
+/// How a server writes characters in a value that would be taken for its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escape {
+    /// Nginx: `\xHH`.
+    Hex,
+    /// Nginx with `escape=json`: as in a JSON string.
+    Json,
+    /// Apache: `\"`, `\\`, C's letters and `\xHH`.
+    C,
+    /// Not at all: a backslash is one.
+    None,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogPart {
     Literal(String),
-    /// Becomes a field of this name.
-    Variable(String),
+    Variable(LogVariable),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogVariable {
+    /// The field's name. A request becomes fields of other names, but for one that is none.
+    pub key: String,
+    pub shape: ValueShape,
+}
+
+/// What is known of the values of a variable: which of the blanks behind it may be its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueShape {
+    /// None.
+    Plain,
+    /// It always has so many, as a date does.
+    Blanks(usize),
+    /// A list: those behind a comma, and those around a colon that stands alone.
+    List,
+    /// The request line: method, URI and protocol, each a field.
+    Request,
+    /// Digits, or `-` for nothing, which becomes empty.
+    Size,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +150,7 @@ pub struct TimestampPlan {
     pub key: String,
     /// The first that fits counts.
     pub formats: Vec<TimeFormat>,
-    /// Of texts that name none: a name that [`super::time_zone`] knew when it was read.
+    /// Of texts that name none: a text that [`super::zone`] knew when it was read.
     pub zone: String,
     /// Keep the field.
     pub keep: bool,

@@ -1,6 +1,7 @@
 //! An input as typed: which type it is, and the keys of that type.
 
 use super::docker::{RawDocker, RawDockerPlugin, docker, docker_plugin};
+use super::file::{RawFile, file};
 use super::forward::{RawForward, forward};
 use super::gelf::{RawGelf, gelf};
 use super::splunk::{RawSplunk, splunk};
@@ -15,16 +16,18 @@ enum Type {
     Splunk,
     DockerPlugin,
     Docker,
+    File,
 }
 
 /// An input whose name is one of these needs no key `type`.
-const TYPES: [(&str, Type); 6] = [
+const TYPES: [(&str, Type); 7] = [
     ("forward", Type::Forward),
     ("syslog", Type::Syslog),
     ("gelf", Type::Gelf),
     ("splunk", Type::Splunk),
     ("docker_plugin", Type::DockerPlugin),
     ("docker", Type::Docker),
+    ("file", Type::File),
 ];
 
 pub(in crate::config) struct RawInput {
@@ -40,6 +43,7 @@ pub(in crate::config) enum RawKeys {
     Splunk(Box<RawSplunk>),
     DockerPlugin(RawDockerPlugin),
     Docker(RawDocker),
+    File(Box<RawFile>),
 }
 
 pub(super) fn input((name, leaf): (String, Leaf<'_>)) -> Option<RawInput> {
@@ -60,6 +64,7 @@ pub(super) fn input((name, leaf): (String, Leaf<'_>)) -> Option<RawInput> {
         Type::Splunk => RawKeys::Splunk(Box::new(splunk(&mut table))),
         Type::DockerPlugin => RawKeys::DockerPlugin(docker_plugin(&mut table)),
         Type::Docker => RawKeys::Docker(docker(&mut table)),
+        Type::File => RawKeys::File(Box::new(file(&mut table))),
     };
     table.finish();
     Some(RawInput { name, keys: Some(keys) })

@@ -1,12 +1,10 @@
 //! A route as typed: a tag pattern, signals, conditions, and what becomes of the records.
 
-use super::{field_key, new_key};
-use crate::base::limits::KEY_BYTES;
+use super::steps::{conditions, steps};
 use crate::base::signal::Signal;
-use crate::config::linear_regex::LinearRegex;
 use crate::config::pattern::Pattern;
-use crate::config::plan::{Condition, OnFailure, ParseFormat, ParsePlan, Step};
-use crate::config::reader::{Leaf, Table};
+use crate::config::plan::{Condition, Step};
+use crate::config::reader::Leaf;
 use crate::config::template::Template;
 
 /// Stands for every signal.
@@ -37,14 +35,11 @@ pub(super) fn route(leaf: Leaf<'_>) -> Option<RawRoute> {
         conditional: !when.is_empty(),
         pattern: pattern(table.take("match")),
         signals: signals(table.take("signal")),
-        conditions: when
-            .into_iter()
-            .filter_map(|(key, leaf)| Some((key, leaf.parsed("text or a /regex/", condition)?)))
-            .collect(),
+        conditions: conditions(when),
         destination: table.take("destination").text(),
         logstore: table.take("logstore").template(),
         topic: table.take("topic").template(),
-        processors: table.take("processors").list().into_iter().filter_map(step).collect(),
+        processors: steps(table.take("processors")),
     };
     table.finish();
     Some(route)
@@ -52,62 +47,6 @@ pub(super) fn route(leaf: Leaf<'_>) -> Option<RawRoute> {
 
 fn pattern(leaf: Leaf<'_>) -> Option<Pattern> {
     if leaf.is_present() { leaf.parsed("a tag pattern", Pattern::parse) } else { Some(Pattern::everything()) }
-}
-
-fn condition(text: &str) -> Result<Condition, String> {
-    let Some(source) = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) else {
-        return Ok(Condition::Equals(text.to_owned()));
-    };
-    LinearRegex::parse(source).map(Condition::Regex)
-}
-
-fn step(leaf: Leaf<'_>) -> Option<Step> {
-    if leaf.has("parse") {
-        return leaf.table().and_then(parse);
-    }
-    let only_one = "is not a processor; write one of add, remove, rename, parse";
-    let (kind, value) = leaf.single(only_one)?;
-    match kind.as_str() {
-        "add" => {
-            let fields = value.entries().into_iter();
-            Some(Step::Add(
-                fields.filter_map(|(key, leaf)| Some((field_key(key, &leaf)?, leaf.template()?))).collect(),
-            ))
-        }
-        "remove" => Some(Step::Remove(value.list().into_iter().filter_map(Leaf::text).collect())),
-        "rename" => {
-            let fields = value.entries().into_iter();
-            let pair =
-                |(from, leaf): (String, Leaf<'_>)| Some((from, leaf.parsed("a field's name", new_key)?));
-            Some(Step::Rename(fields.filter_map(pair).collect()))
-        }
-        _ => {
-            value.fault(only_one);
-            None
-        }
-    }
-}
-
-/// The one processor with keys beside its own.
-fn parse(mut table: Table<'_>) -> Option<Step> {
-    let format = table.take("parse").choice(&[("json", ())]).map(|()| ParseFormat::Json { depth: 1 });
-    let key = table.take("key").parsed("a field's name", new_key);
-    let keep = table.take("keep").boolean();
-    let prefix = table.take("prefix").parsed("text", |text| {
-        if text.len() < KEY_BYTES {
-            Ok(text.to_owned())
-        } else {
-            Err(format!("leaves no room for a key; Log Service takes {KEY_BYTES} bytes in all"))
-        }
-    });
-    table.finish();
-    Some(Step::Parse(ParsePlan {
-        format: format?,
-        key: key.unwrap_or_else(|| "log".to_owned()),
-        keep: keep.unwrap_or(false),
-        prefix: prefix.unwrap_or_default(),
-        on_failure: OnFailure::Keep,
-    }))
 }
 
 /// One or a list; each once, in their own order. Absent, or empty when it is faulty.

@@ -3,10 +3,11 @@
 use super::connections::{
     RawConnections, RawJoin, connections, container_tags, join, receive_buffer, source_address_key, tag,
 };
+use super::known_zone;
 use super::listen::{Sockets, listen};
 use crate::base::limits::{KIB, MIB};
 use crate::config::docker_tag::DockerTag;
-use crate::config::plan::{LOCAL_ZONE, Listen, SyslogTime, time_zone};
+use crate::config::plan::{Listen, SyslogTime};
 use crate::config::reader::Table;
 
 pub(in crate::config) struct RawSyslog {
@@ -39,14 +40,4 @@ pub(super) fn syslog(table: &mut Table<'_>) -> RawSyslog {
         source_address_key: source_address_key(table),
         join: join(table),
     }
-}
-
-fn known_zone(text: &str) -> Result<String, String> {
-    if time_zone(text).is_some() {
-        return Ok(text.to_owned());
-    }
-    Err(format!(
-        "is no time zone that this machine knows; write {LOCAL_ZONE}, UTC or a name such as Asia/Shanghai, which the \
-         system's tzdata has"
-    ))
 }

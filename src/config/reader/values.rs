@@ -53,6 +53,25 @@ impl Leaf<'_> {
         kind: &str,
         check: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Vec<T>> {
+        self.separated(kind, |text| text.split(',').map(str::trim).collect(), check)
+    }
+
+    /// As [`Leaf::several`], of texts that may hold commas: what is no list is one.
+    pub(in crate::config) fn one_or_more<T>(
+        self,
+        kind: &str,
+        check: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        self.separated(kind, |text| vec![text], check)
+    }
+
+    /// As [`Leaf::several`], with separators that the caller knows.
+    pub(in crate::config) fn separated<T>(
+        self,
+        kind: &str,
+        separate: impl Fn(&str) -> Vec<&str>,
+        check: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
         if let Some(ValueKind::Array(items)) = self.value.as_ref().map(|value| &value.kind) {
             if items.is_empty() {
                 self.fault(format!("is an empty list; write at least {kind}"));
@@ -60,7 +79,7 @@ impl Leaf<'_> {
             }
             return Some(self.list().into_iter().filter_map(|leaf| leaf.parsed(kind, &check)).collect());
         }
-        let each = |text: &str| text.split(',').map(|one| check(one.trim())).collect();
+        let each = |text: &str| separate(text).into_iter().map(&check).collect();
         self.parsed(&format!("{kind}, or a list of them"), each)
     }
 
@@ -70,10 +89,15 @@ impl Leaf<'_> {
         kind: &str,
         check: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Vec<T>> {
+        if self.is_empty() { Some(Vec::new()) } else { self.several(kind, check) }
+    }
+
+    /// An empty list or text.
+    pub(in crate::config) fn is_empty(&self) -> bool {
         match self.value.as_ref().map(|value| &value.kind) {
-            Some(ValueKind::Array(items)) if items.is_empty() => Some(Vec::new()),
-            Some(ValueKind::String(text)) if text.is_empty() => Some(Vec::new()),
-            _ => self.several(kind, check),
+            Some(ValueKind::Array(items)) => items.is_empty(),
+            Some(ValueKind::String(text)) => text.is_empty(),
+            _ => false,
         }
     }
 
@@ -214,8 +238,7 @@ impl Leaf<'_> {
     }
 
     fn parsed_ref<T>(&self, kind: &str, check: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let leaf = Leaf { context: self.context, path: self.path.clone(), value: self.value.clone() };
-        leaf.parsed(kind, check)
+        self.clone().parsed(kind, check)
     }
 
     fn within<T: PartialOrd>(

@@ -1,6 +1,7 @@
 //! Inputs: each completed by its type, and what holds for all of them.
 
 use super::docker::{docker, docker_plugin};
+use super::file::{file, patterns};
 use super::forward::forward;
 use super::network::{gelf, splunk, syslog};
 use crate::config::errors::Faults;
@@ -21,12 +22,14 @@ pub(super) fn inputs(mut raw: Vec<RawInput>, faults: &Faults) -> Vec<InputPlan> 
             RawKeys::Splunk(raw) => InputKind::Splunk(splunk(*raw, key, faults)),
             RawKeys::DockerPlugin(raw) => InputKind::DockerPlugin(docker_plugin(raw)?),
             RawKeys::Docker(raw) => InputKind::Docker(docker(raw)?),
+            RawKeys::File(raw) => InputKind::File(Box::new(file(*raw, key, faults))),
         };
         locks(&kind, key, faults);
         Some(InputPlan { name, kind })
     };
     let plans: Vec<InputPlan> = raw.into_iter().filter_map(input).collect();
     directories(&plans, faults);
+    patterns(&plans, faults);
     plans
 }
 

@@ -4,7 +4,7 @@ use super::{Destinations, find};
 use crate::base::signal::Signal;
 use crate::config::errors::Faults;
 use crate::config::pattern::Pattern;
-use crate::config::plan::{RoutePlan, Step};
+use crate::config::plan::RoutePlan;
 use crate::config::raw::{RawRoute, logstore_name};
 use crate::config::template::Template;
 
@@ -37,11 +37,6 @@ pub(super) fn routes(
         {
             faults.key(&format!("{}.logstore", route.path), format!("`{name}` {what}"));
         }
-        for (index, step) in route.processors.iter().enumerate() {
-            if let Step::Rename(pairs) = step {
-                rename(pairs, &format!("{}.processors[{index}].rename", route.path), faults);
-            }
-        }
         routes.push(RoutePlan {
             signals,
             pattern: route.pattern.unwrap_or_else(Pattern::everything),
@@ -65,20 +60,4 @@ fn takers(signals: &[Signal], taken: &[(Signal, String)]) -> Option<String> {
         }
     }
     (!paths.is_empty()).then(|| paths.join(" with "))
-}
-
-/// A map has no order, so a chain of renames within one step would be ambiguous.
-fn rename(pairs: &[(String, String)], path: &str, faults: &Faults) {
-    for (index, (from, to)) in pairs.iter().enumerate() {
-        if pairs.iter().any(|(other, _)| other == to) {
-            faults.key(
-                &format!("{path}.{from}"),
-                format!("renames to `{to}`, which the same step renames; use two steps"),
-            );
-        }
-        if pairs.iter().take(index).any(|(_, other)| other == to) {
-            faults
-                .key(&format!("{path}.{from}"), format!("is the second field of this step to become `{to}`"));
-        }
-    }
 }

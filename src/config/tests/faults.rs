@@ -43,7 +43,7 @@ limit: {}
         "routes[0].match: `a.{b` has a { without its } in a.{b; blanks separate patterns, also within braces",
         "routes[0].destination: there is no destination `clod`; did you mean cloud?",
         "routes[0].logstore: `Not-Legal` is no logstore name; Log Service takes 3 to 63 of a-z, 0-9, - and _, a letter or digit at both ends",
-        "routes[0].processors[0].modify: is not a processor; write one of add, remove, rename, parse",
+        "routes[0].processors[0].modify: is not a processor; write one of add, remove, keep, rename, parse, time, filter, drop, mask",
         "routes[0].processors[1].add.x: `${recrd.a}` has ${recrd.a}, which is no placeholder; there are ${tag}, ${tag[1]}, ${record.key}, ${record.key:-default}, ${env:NAME} and ${file:/path}",
         "routes[1].when.level: is a number to YAML where text belongs; put it in quotes",
         "routes[1].when.path: `/(/` is not a regular expression: unclosed group",

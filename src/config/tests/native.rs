@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 
 /// One input of this name, as it is and as it is when it was printed.
-fn input(name: &str, keys: &str) -> InputKind {
+pub(super) fn input(name: &str, keys: &str) -> InputKind {
     let text = format!("inputs: {{ {name}: {{ {keys} }} }}");
     let plan = from_text(&text, &[HOME]).unwrap_or_else(|errors| panic!("{text}\n{errors}"));
     let printed = plan.effective();
@@ -31,7 +31,7 @@ fn listen(name: &str, sockets: &str) -> String {
 }
 
 /// Whole inputs with the one fault they must give.
-fn refused(cases: &[(&str, &str)]) {
+pub(super) fn refused(cases: &[(&str, &str)]) {
     let mut wrong = Vec::new();
     for (inputs, expected) in cases {
         let found = lines(from_text(&format!("inputs: {{ {inputs} }}"), &[HOME])).join("\n");
@@ -110,7 +110,7 @@ fn names_that_are_types_need_no_type() {
     assert!(matches!(input("gelf", "type: gelf"), InputKind::Gelf(_)));
     assert!(matches!(input("mine", "type: docker"), InputKind::Docker(_)));
     assert!(matches!(input("syslog", "type: splunk"), InputKind::Splunk(_)));
-    let all = "forward, syslog, gelf, splunk, docker_plugin, docker";
+    let all = "forward, syslog, gelf, splunk, docker_plugin, docker, file";
     refused(&[
         ("mine: {}", &format!("mine.type: is missing; write one of {all}")),
         ("mine: { type: sylog, lisen: x }", &format!("mine.type: `sylog` is not one of {all}")),

@@ -15,6 +15,7 @@ use memchr::{memchr, memchr2, memmem};
 
 use crate::base::limits;
 use crate::input::follow::rfc3339::Times;
+pub use crate::input::follow::stream::Stream;
 use crate::record::json::{ReadLimits, Value, read_object, read_value};
 use crate::record::{Batch, Span, Timestamp};
 
@@ -23,23 +24,6 @@ pub const MAX_LINE: usize = limits::MIB;
 
 const START: &[u8] = b"{\"log\":\"";
 const LIMITS: ReadLimits = ReadLimits { depth: 8, members: 64 };
-
-/// Which output of a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    Stdout,
-    Stderr,
-}
-
-impl Stream {
-    pub fn of(name: &[u8]) -> Option<Stream> {
-        match name {
-            b"stdout" => Some(Stream::Stdout),
-            b"stderr" => Some(Stream::Stderr),
-            _ => None,
-        }
-    }
-}
 
 /// One line, or one piece of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

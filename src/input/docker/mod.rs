@@ -16,7 +16,6 @@ mod container;
 pub mod json_lines;
 pub mod local_entries;
 pub mod metadata;
-mod pieces;
 mod reader;
 mod sink;
 

@@ -16,15 +16,15 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::json_lines::{self, Stream};
 use super::local_entries;
 use super::metadata::{self, Container, Driver, Stamp};
-use super::pieces::{LineKey, Piece, Pieces};
 use super::sink::{Marks, Sink};
 use super::{Shared, Tally};
 use crate::base::{host, limits};
 use crate::input::batcher::Batcher;
-use crate::input::follow::chain::Resumed;
 use crate::input::follow::generation::Generation;
+use crate::input::follow::pieces::{LineKey, Piece, Pieces};
+use crate::input::follow::progress::Progress;
 use crate::input::follow::rfc3339::Times;
-use crate::input::follow::{At, Chain, FileError, Filled, Position};
+use crate::input::follow::{Chain, FileError, Filled, Position};
 use crate::input::positions::Positions;
 use crate::pipeline::stream::Origin;
 use crate::record::{Span, Timestamp};
@@ -63,9 +63,7 @@ pub(super) struct Reader {
     pub(super) pieces: Pieces,
     format: Format,
     times: Times,
-    resumed: Resumed,
-    /// The position of the run before, until what it had stored is passed over.
-    former: Position,
+    progress: Progress,
     positions: Arc<Positions>,
     key: Bytes,
     tally: Tally,
@@ -95,8 +93,7 @@ impl Reader {
             pieces: Pieces::new(shared.plan.join, shared.waiting.clone()),
             format,
             times: Times::default(),
-            resumed: Resumed::default(),
-            former: Position::default(),
+            progress: Progress::default(),
             positions: shared.positions.clone(),
             key: shared.key(id),
             tally: shared.tally.clone(),
@@ -112,8 +109,7 @@ impl Reader {
     /// Turns to where reading goes on. `from_end`: where nothing is known, at the end of what is there.
     pub(super) fn resume(&mut self, from_end: bool) -> Result<(), FileError> {
         let position = self.positions.get(&self.key).and_then(|bytes| Position::from_bytes(&bytes));
-        self.resumed = self.chain.resume(position.as_ref())?;
-        self.former = position.unwrap_or_default();
+        self.progress = Progress::new(self.chain.resume(position.as_ref())?, position.unwrap_or_default());
         if position.is_none() && from_end && !self.chain.is_empty() {
             let format = self.format;
             let (base, open) = (self.chain.base().to_owned(), self.shared.open.clone());
@@ -357,32 +353,11 @@ impl Reader {
 
     /// Whether an earlier run stored what begins at `from`.
     fn is_stored(&mut self, stream: Option<Stream>, from: usize) -> bool {
-        let Some(read) = self.resumed.read else { return false };
-        let at: At = self.chain.at(from);
-        if at >= read {
-            self.resumed = Resumed::default();
-            return false;
-        }
-        let unfinished = stream.and_then(|stream| self.resumed.unfinished[stream as usize]);
-        unfinished.is_none_or(|start| at < start)
+        self.progress.is_stored(&self.chain, from, stream.map(|stream| stream as usize))
     }
 
     fn position(&self, done: usize) -> Position {
-        let mut position = Position {
-            read: self.chain.point(done),
-            unfinished: self.pieces.starts(),
-            before: self.chain.before(),
-        };
-        let at = self.chain.at(done);
-        if self.resumed.read.is_some_and(|read| at < read) {
-            (position.read, position.before) = (self.former.read, self.former.before);
-            for (stream, start) in self.resumed.unfinished.iter().enumerate() {
-                if start.is_some_and(|start| start >= at) {
-                    position.unfinished[stream] = self.former.unfinished[stream];
-                }
-            }
-        }
-        position
+        self.progress.position(&self.chain, done, self.pieces.starts())
     }
 
     /// Stores the batch with the position `done` bytes behind the chain's.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use super::json_lines::Stream;
 use super::metadata::Container;
-use super::pieces::Line;
 use crate::base::metrics::Counter;
 use crate::input::batcher::Batcher;
+use crate::input::follow::pieces::Line;
 use crate::journal::{Commit, Submitted};
 use crate::pipeline::join;
 use crate::record::json::{ReadLimits, read_object};

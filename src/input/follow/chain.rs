@@ -3,23 +3,35 @@
 //! Who reads looks before each block ([`Chain::look`]): so a file that is rotated while an older one is read, or while
 //! nothing can be stored, is opened before it is removed. A generation is left when its end was read after its successor
 //! was seen: nobody writes to it any more then.
+//!
+//! A content that was truncated away goes on in the copy that was made of it before, if there is one: it is read from
+//! the place that was reached, and the new content behind it from its beginning. So does what stood behind a symbolic link
+//! that points elsewhere now.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::generation::{Change, Generation};
-use super::identity::{At, FileId, Fingerprint, Point, Position};
+use super::generation::{Change, Former, Generation};
+use super::identity::{At, FileId, Fingerprint, Point};
 use super::survey::{self, Found, survey};
 use super::{FileError, OpenFiles};
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, counter};
 
+mod resume;
+
+pub use resume::{FirstSight, Resumed};
+
 /// Generations that were read to their end and may still be met.
 const REMEMBERED: usize = 32;
+
+/// Several writers do not turn to a new file at the very same time.
+const MOMENT: Duration = Duration::from_secs(1);
 
 static UNSEEN: LogLimit = LogLimit::new(Duration::from_secs(10));
 
@@ -62,6 +74,9 @@ impl Losses {
 
 pub struct Chain {
     base: PathBuf,
+    /// Where it stood when it was last seen: symbolic links may come to point elsewhere.
+    real: PathBuf,
+    first_sight: FirstSight,
     open: OpenFiles,
     losses: Losses,
     generations: VecDeque<Generation>,
@@ -73,6 +88,9 @@ pub struct Chain {
     end: Point,
     truncations: u64,
     is_gone: bool,
+    /// All was read once.
+    is_read: bool,
+    is_missing: bool,
     /// Place in the first generation up to which everything was seen when it rested.
     rested: Option<At>,
 }
@@ -83,6 +101,12 @@ struct Left {
     print: Fingerprint,
     /// Its bytes, where they are known.
     size: Option<u64>,
+}
+
+impl From<&Found> for Left {
+    fn from(found: &Found) -> Left {
+        Left { id: found.id, print: Fingerprint::of(&found.head), size: (!found.gzip).then_some(found.size) }
+    }
 }
 
 /// What a read gave.
@@ -96,20 +120,13 @@ pub enum Filled {
     Idle,
 }
 
-/// What a stored position turned out to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resumed {
-    /// What lies before it was stored, but for lines that were unfinished.
-    pub read: Option<At>,
-    /// Where each output's unfinished line begins.
-    pub unfinished: [Option<At>; super::identity::STREAMS],
-}
-
 impl Chain {
     /// `base` is the path of the file that is written to.
     pub fn new(base: PathBuf, open: OpenFiles, losses: Losses) -> Chain {
         Chain {
+            real: base.clone(),
             base,
+            first_sight: FirstSight::All,
             open,
             losses,
             generations: VecDeque::new(),
@@ -119,82 +136,24 @@ impl Chain {
             end: Point::default(),
             truncations: 0,
             is_gone: false,
+            is_read: false,
+            is_missing: false,
             rested: None,
         }
     }
 
-    pub fn base(&self) -> &Path {
-        &self.base
+    /// What [`Chain::resume`] reads where there is no position.
+    pub fn with_first_sight(self, first_sight: FirstSight) -> Chain {
+        Chain { first_sight, ..self }
     }
 
-    /// Turns to where an earlier run stopped, or to the oldest file there is. To be called once, before all else.
-    pub fn resume(&mut self, position: Option<&Position>) -> Result<Resumed, FileError> {
-        let Some(found) = survey(&self.base, |_| false)? else {
-            self.is_gone = true;
-            return Ok(Resumed::default());
-        };
-        let place = |point: &Point| {
-            (0..found.len())
-                .rev()
-                .max_by_key(|at| found[*at].likeness(point))
-                .filter(|at| found[*at].likeness(point) > 0)
-        };
-        let Some(position) = position else {
-            found.into_iter().for_each(|found| self.append(found));
-            return Ok(Resumed::default());
-        };
-        let read = place(&position.read);
-        let unfinished = position.unfinished.map(|point| point.and_then(|point| place(&point)));
-        let first = match read {
-            Some(read) => unfinished.iter().flatten().copied().fold(read, usize::min),
-            None => {
-                // Replaced in place, or rotated away unseen. Inodes are used again, so they do not tell which; what came
-                // before the lost content does: only when that is there, too, something was replaced.
-                let before = position.before.and_then(|point| place(&point));
-                let loss = if before.is_some() { &self.losses.truncated } else { &self.losses.lost };
-                loss.increment(1);
-                tracing::warn!(
-                    file = %self.base.display(),
-                    offset = position.read.offset,
-                    "the content that was being read is gone; what it had behind this offset was not seen"
-                );
-                before.or(unfinished.iter().flatten().max().copied()).map_or(0, |known| known + 1)
-            }
-        };
-        let number = |at: usize| self.next + (at - first) as u64;
-        let mut resumed = Resumed::default();
-        if let Some(read) = read {
-            resumed.read = Some(At { generation: number(read), offset: position.read.offset });
-            for (slot, (at, point)) in
-                resumed.unfinished.iter_mut().zip(unfinished.iter().zip(&position.unfinished))
-            {
-                *slot = at
-                    .zip(*point)
-                    .filter(|(at, _)| *at <= read)
-                    .map(|(at, point)| At { generation: number(at), offset: point.offset });
-            }
-        }
-        let known = found.iter().take(first).map(|found| Left {
-            id: found.id,
-            print: Fingerprint::of(&found.head),
-            size: (!found.gzip).then_some(found.size),
-        });
-        self.recent.extend(known);
-        found.into_iter().skip(first).for_each(|found| self.append(found));
-        // The earliest of all places is where reading begins.
-        let begin = resumed.unfinished.iter().flatten().copied().chain(resumed.read).min();
-        if let (Some(begin), Some(front)) = (begin, self.generations.front_mut())
-            && begin.generation == front.number
-        {
-            if front.gzip || begin.offset <= front.size {
-                front.offset = begin.offset;
-            } else {
-                // Truncated while nobody looked.
-                self.losses.truncated.increment(1);
-                resumed = Resumed::default();
-            }
-        }
-        Ok(resumed)
+    /// An earlier chain came to its end: when nothing is left of it, [`Chain::resume`] has lost nothing.
+    pub fn with_all_read(self, is_read: bool) -> Chain {
+        Chain { is_read, ..self }
+    }
+
+    pub fn base(&self) -> &Path {
+        &self.base
     }
 
     /// Passes over everything that is there now, up to the offset that `align` makes of the newest file's size.
@@ -217,37 +176,53 @@ impl Chain {
                 Err(error) if survey::is_gone(&error) => Change::Grown,
                 change => change.map_err(|cause| failed(&self.base, cause))?,
             };
-            if change == Change::Replaced {
-                self.replaced();
+            match change {
+                Change::Grown => {}
+                Change::Replaced(former) => self.replaced(former, false)?,
+                Change::Holed(former) => self.replaced(former, true)?,
             }
         }
         match fs::metadata(&self.base) {
             Ok(metadata) => {
+                self.is_missing = false;
                 let id = FileId::of(&metadata);
                 if let Some(newest) = self.generations.back_mut()
                     && newest.id == id
                 {
-                    newest.is_at(&self.base);
+                    newest.is_at(&self.real);
                     self.is_gone = false;
                     return Ok(());
                 }
             }
-            Err(error) if survey::is_gone(&error) => {}
+            Err(error) if survey::is_gone(&error) => self.is_missing = true,
             Err(cause) => return Err(failed(&self.base, cause)),
         }
-        let mut meets_known = false;
+        let real = survey::resolve(&self.base).unwrap_or_else(|| self.real.clone());
+        let is_swapped = real != self.real;
+        let meets_known = Cell::new(false);
         let known = |found: &Found| {
-            meets_known = self.generations.iter().any(|known| known.is(found))
+            let is_known = self.generations.iter().any(|known| known.is(found))
                 || self.recent.iter().any(|left| found.is(left.id, &left.print, || left.size));
-            meets_known
+            meets_known.set(meets_known.get() || is_known);
+            is_known
         };
-        let Some(found) = survey(&self.base, known)? else {
+        let mut found = Vec::new();
+        if is_swapped {
+            // What happened where the link pointed before comes first.
+            found = survey(&self.real, known)?.unwrap_or_default();
+        }
+        let Some(new) = survey(&real, known)? else {
             self.is_gone = true;
             return Ok(());
         };
+        for new in new {
+            if found.iter().all(|other| other.id != new.id) {
+                found.push(new);
+            }
+        }
         self.is_gone = false;
         let had_some = !self.generations.is_empty() || !self.recent.is_empty();
-        if had_some && !meets_known && !found.is_empty() {
+        if had_some && !is_swapped && !meets_known.get() && !found.is_empty() {
             self.losses.unseen.increment(1);
             if let Some(suppressed) = UNSEEN.allow() {
                 tracing::warn!(
@@ -257,6 +232,7 @@ impl Chain {
                 );
             }
         }
+        self.real = real;
         found.into_iter().for_each(|found| self.append(found));
         Ok(())
     }
@@ -266,27 +242,93 @@ impl Chain {
         self.next += 1;
     }
 
-    /// The newest file begins anew.
-    fn replaced(&mut self) {
+    /// A content that will not be read again, or was never to be.
+    fn remember(&mut self, found: &Found) {
+        self.recent.push_back(Left::from(found));
+        if self.recent.len() > REMEMBERED {
+            self.recent.pop_front();
+        }
+    }
+
+    /// The newest file begins anew. What was not read of it goes on in the copy that was made before, and contents that came
+    /// and went meanwhile are copies of their own.
+    fn replaced(&mut self, former: Former, is_hole: bool) -> Result<(), FileError> {
         self.losses.truncated.increment(1);
-        if self.generations.len() == 1 {
-            self.buffer.clear();
+        let alone = self.generations.len() == 1;
+        let ahead = if alone { self.buffer.len() as u64 } else { 0 };
+        let Some(newest) = self.generations.back() else { return Ok(()) };
+        let point = Point { id: newest.id, print: former.print, offset: newest.offset + ahead };
+        let copy = Cell::new(None);
+        let known = |found: &Found| {
+            if copy.get() == Some(found.id) || found.id == point.id {
+                return false;
+            }
+            let known = copy.get().is_some()
+                || self.generations.iter().any(|known| known.is(found))
+                || self.recent.iter().any(|left| found.is(left.id, &left.print, || left.size));
+            if !known && !point.print.is_empty() && found.likeness(&point) > 0 {
+                copy.set(Some(found.id));
+            }
+            known
+        };
+        let mut found = survey(&self.real, known)?.unwrap_or_default();
+        // It may have been renamed or removed since: what came after it is read after it.
+        let mut newer = match found.iter().position(|found| found.id == point.id) {
+            Some(at) => {
+                let newer = found.split_off(at + 1);
+                found.pop();
+                newer
+            }
+            None if copy.get().is_some() => found.split_off(1.min(found.len())),
+            None => std::mem::take(&mut found),
+        };
+        if copy.get().is_none() {
+            // What was rotated before is older than the last time that the lost content was seen.
+            let (seconds, nanos) = former.modified;
+            let seen = Duration::new(seconds.max(0) as u64, nanos.max(0) as u32);
+            found.retain(|found| found.modified > UNIX_EPOCH + seen);
+            newer.retain(|found| found.modified > UNIX_EPOCH + seen);
         }
-        if let Some(newest) = self.generations.back_mut() {
+        let Some(mut newest) = self.generations.pop_back() else { return Ok(()) };
+        if is_hole && copy.get().is_none() {
+            found.clear();
+        }
+        // A hole is as long as what was copied before the file was truncated.
+        let copied = found.last().filter(|copy| !copy.gzip).map_or(0, |copy| copy.size);
+        let offset = if is_hole { newest.offset.max(copied) } else { 0 };
+        if copy.get().is_none() {
+            if !is_hole {
+                if alone {
+                    self.buffer.clear();
+                }
+                self.truncations += 1;
+            }
+        } else if !found.is_empty() {
+            let copied = found.remove(0);
+            let mut copied = Generation::new(newest.number, copied, &self.open);
+            copied.offset = newest.offset;
+            copied.is_copy = true;
+            self.generations.push_back(copied);
+        }
+        let is_continued = is_hole && copy.get().is_none();
+        found.into_iter().for_each(|found| self.append(found));
+        if !is_continued {
             newest.number = self.next;
-            newest.offset = 0;
             self.next += 1;
-            self.truncations += 1;
         }
+        newest.offset = offset;
+        self.generations.push_back(newest);
+        newer.into_iter().for_each(|found| self.append(found));
+        Ok(())
     }
 
     /// Reads some of the first generation, about `want` bytes, behind what is in the buffer.
     pub fn fill(&mut self, want: usize) -> Result<Filled, FileError> {
         let alone = self.generations.len() == 1;
         let Some(front) = self.generations.front_mut() else { return Ok(Filled::Idle) };
-        if !front.open(&self.base, &self.open)? {
+        if !front.open(&self.real, &self.open)? {
             // All of it that was ever seen is read, and it went with its directory.
-            if alone && self.is_gone && !front.gzip && front.lag() == 0 {
+            if alone && (self.is_gone || self.is_missing) && !front.gzip && front.lag() == 0 {
                 return Ok(Filled::Ended);
             }
             self.losses.lost.increment(1);
@@ -384,6 +426,24 @@ impl Chain {
         self.is_gone
     }
 
+    /// Whether no file had the log's name at the last look. What was there is read through its open file.
+    pub fn is_missing(&self) -> bool {
+        self.is_missing
+    }
+
+    /// Whether somebody may still write to the first generation though the next is there: who writes opens a new file only
+    /// when it is told to. So until something is in that, or for `patience` since the last write, and a moment longer.
+    pub fn may_linger(&self, patience: Duration, now: SystemTime) -> bool {
+        let (Some(front), Some(newest), 2) =
+            (self.generations.front(), self.generations.back(), self.generations.len())
+        else {
+            return false;
+        };
+        let Some(modified) = front.modified().filter(|_| !front.is_copy) else { return false };
+        let silent = now.duration_since(modified).unwrap_or_default();
+        silent < if newest.size == 0 { patience } else { MOMENT.min(patience) }
+    }
+
     /// Whether there is any file.
     pub fn is_empty(&self) -> bool {
         self.generations.is_empty()
@@ -416,5 +476,7 @@ impl Chain {
     }
 }
 
+#[cfg(test)]
+mod changes;
 #[cfg(test)]
 mod tests;

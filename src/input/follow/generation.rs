@@ -4,11 +4,13 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use flate2::bufread::MultiGzDecoder;
 use rustix::buffer::spare_capacity;
 
 use super::identity::{FileId, Fingerprint, Point};
+use super::search;
 use super::survey::{self, Found};
 use super::{FileError, OpenCount, OpenFiles};
 
@@ -25,6 +27,8 @@ pub struct Generation {
     /// As it was last seen; of a compressed file it is not known.
     pub size: u64,
     pub gzip: bool,
+    /// Made of the log before that was truncated: nobody writes to it.
+    pub is_copy: bool,
     path: PathBuf,
     source: Option<Source>,
     /// Size and time of change when it was last looked at.
@@ -48,13 +52,23 @@ impl Read for Held {
     }
 }
 
+/// A content that was read and has been truncated away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Former {
+    pub print: Fingerprint,
+    /// When it was last known to be written to, in seconds and nanoseconds since 1970.
+    pub modified: (i64, i64),
+}
+
 /// What became of a file since it was last looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// At most it grew.
     Grown,
     /// Another content has begun under the same inode.
-    Replaced,
+    Replaced(Former),
+    /// The beginning is a hole now; behind it goes on what was there.
+    Holed(Former),
 }
 
 impl Generation {
@@ -67,6 +81,7 @@ impl Generation {
             offset: 0,
             size: if found.gzip { 0 } else { found.size },
             gzip: found.gzip,
+            is_copy: false,
             path: PathBuf::new(),
             source: None,
             seen: Default::default(),
@@ -117,6 +132,14 @@ impl Generation {
         }
     }
 
+    /// When it was written to last, of a plain file that is open.
+    pub fn modified(&self) -> Option<SystemTime> {
+        match &self.source {
+            Some(Source::Plain(held)) => held.file.metadata().ok()?.modified().ok(),
+            _ => None,
+        }
+    }
+
     /// Lets the file go; it is opened again when it is needed.
     pub fn close(&mut self) {
         self.source = None;
@@ -134,7 +157,12 @@ impl Generation {
             return Ok(true);
         }
         let all = survey::survey(base, |_| false)?.unwrap_or_default();
-        match all.into_iter().find(|found| self.is(found)) {
+        let met = match all.into_iter().find(|found| self.is(found)) {
+            Some(found) => Some(found),
+            // Under a name that no rotation is known to give.
+            None => search::by_inode(&self.path, self.id.inode, |found| self.is(found))?,
+        };
+        match met {
             Some(found) => {
                 self.hold(found, open);
                 Ok(true)
@@ -168,7 +196,13 @@ impl Generation {
     }
 
     /// Looks at size and beginning again. A file that is closed is looked at by its name.
+    ///
+    /// What cannot be seen: a content that was truncated and written again with the same first 1 KiB until it was longer than
+    /// what was read, all between two looks; and one that came and went while the file had been empty at the last look.
     pub fn check(&mut self) -> io::Result<Change> {
+        if self.gzip {
+            return Ok(Change::Grown);
+        }
         let (metadata, opened);
         let file = match &self.source {
             Some(Source::Gzip(..)) => return Ok(Change::Grown),
@@ -195,6 +229,7 @@ impl Generation {
                 survey::head(&opened)?
             }
         };
+        let former = Former { print: self.print, modified: (self.seen.1, self.seen.2) };
         self.seen = seen;
         self.size = metadata.len();
         // A writer that keeps its own offset leaves a hole where it was truncated; behind it goes on what we read.
@@ -202,9 +237,13 @@ impl Generation {
         let fits = self.print.fits(&head);
         if self.size < self.offset || !(fits || hole) {
             self.print = Fingerprint::of(&head);
-            return Ok(Change::Replaced);
+            return Ok(Change::Replaced(former));
         }
-        if !fits || !self.print.is_full() {
+        if !fits {
+            self.print = Fingerprint::of(&head);
+            return Ok(Change::Holed(former));
+        }
+        if !self.print.is_full() {
             self.print = Fingerprint::of(&head);
         }
         Ok(Change::Grown)

@@ -3,23 +3,19 @@
 //! A watch speaks once ([`Hints::once`]) and is asked for again when its reader has nothing left to do: a busy file costs
 //! no events. Where the kernel gives no watches (their number is bounded, and network file systems have none) the scans
 //! find everything, only later.
-//!
-//! ```text
-//! event   watch i32 | what happened u32 | cookie u32 | bytes of the name u32 | name          in this machine's byte order
-//! ```
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, WatchFlags};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Notify;
 
+use super::watches::{self, Happening};
+
 /// What one read of events may bring.
 const EVENT_BYTES: usize = 16 * 1024;
-const EVENT_HEAD: usize = 16;
 
 pub struct Hints {
     /// Absent when the kernel has no more of them.
@@ -35,11 +31,7 @@ struct Watch {
 impl Hints {
     /// Must be called inside a runtime.
     pub fn new() -> Hints {
-        let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
-            .map_err(std::io::Error::from)
-            // It reads as a pipe does; that is all the runtime has to know of it.
-            .and_then(|events| Receiver::from_file_unchecked(File::from(events)));
-        let events = events
+        let events = watches::source()
             .inspect_err(|error| {
                 tracing::warn!(%error, "the kernel gives no notice of changed files; new lines are found by scanning alone")
             })
@@ -92,13 +84,9 @@ impl Hints {
         }
     }
 
-    fn hand_out(&self, mut events: &[u8]) {
+    fn hand_out(&self, events: &[u8]) {
         let mut watches = self.lock();
-        while let Some((head, rest)) = events.split_first_chunk::<EVENT_HEAD>() {
-            let [w1, w2, w3, w4, m1, m2, m3, m4, _, _, _, _, l1, l2, l3, l4] = *head;
-            let (number, mask) = (i32::from_ne_bytes([w1, w2, w3, w4]), u32::from_ne_bytes([m1, m2, m3, m4]));
-            let what = inotify::ReadFlags::from_bits_retain(mask);
-            events = rest.get(u32::from_ne_bytes([l1, l2, l3, l4]) as usize..).unwrap_or_default();
+        for Happening { watch: number, what, .. } in watches::happenings(events) {
             if what.contains(inotify::ReadFlags::QUEUE_OVERFLOW) {
                 watches.values().for_each(|watch| watch.waker.notify_one());
                 continue;

@@ -20,7 +20,7 @@ pub const STREAMS: usize = 2;
 
 /// The same for a file under every name. Inodes are used again once a file is gone, often by the next one; the moment a
 /// file was made tells them apart where the file system keeps it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FileId {
     pub device: u64,
     pub inode: u64,

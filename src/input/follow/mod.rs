@@ -13,17 +13,23 @@
 //!   truncated is read again from its beginning, and a compressed file whose content was read before is not read twice.
 //! * Where reading goes on after a crash is a [`identity::Position`] in the journal, in the same commit as the records
 //!   before it: neither lost nor doubled.
-//! * Nothing here knows a format or a runtime, save [`hints`], which asks the kernel when it is worth looking again.
+//! * Nothing here knows a format or a runtime, save [`hints`] and [`watches`], which ask the kernel when it is worth looking again.
 //!   Looking is the truth: without hints everything is found, only later.
 
 pub mod chain;
 pub mod generation;
 pub mod hints;
 pub mod identity;
+pub mod naming;
+pub mod pieces;
+pub mod progress;
 pub mod rfc3339;
+pub mod search;
+pub mod stream;
 pub mod survey;
+pub mod watches;
 
-pub use chain::{Chain, Filled};
+pub use chain::{Chain, Filled, FirstSight};
 pub use identity::{At, Point, Position};
 
 use std::path::PathBuf;

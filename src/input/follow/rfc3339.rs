@@ -4,6 +4,7 @@
 //! Lines follow each other within the same minute, so what stands before the seconds is worked out once and compared after.
 
 use crate::record::Timestamp;
+use crate::record::calendar::{days_in_month, days_since_1970};
 
 /// Bytes of `2026-11-22T23:03:`.
 const MINUTE: usize = 17;
@@ -63,22 +64,12 @@ fn minute_of(text: &[u8; MINUTE]) -> Option<i64> {
     };
     let year = number(&[y1, y2, y3, y4])?;
     let month = number(&[o1, o2]).filter(|month| (1..=12).contains(month))?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
+    let month = month as u8;
+    let length = i64::from(days_in_month(year, month)?);
     let day = number(&[d1, d2]).filter(|day| (1..=length).contains(day))?;
     let hour = number(&[h1, h2]).filter(|hour| *hour < 24)?;
     let minute = number(&[m1, m2]).filter(|minute| *minute < 60)?;
-    // Years that begin in March make leap days their last ones.
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    Some((days * 24 + hour) * 3600 + minute * 60)
+    Some((days_since_1970(year, month, day as u8) * 24 + hour) * 3600 + minute * 60)
 }
 
 fn number(digits: &[u8]) -> Option<i64> {

@@ -1,22 +1,28 @@
 //! What stands in a directory under a log's name: the file that is written to, and those it was rotated to.
 //!
 //! ```text
-//! app.log   app.log.1   app.log.2.gz ...        the higher the number, the older
+//! app.log   app.log.1   app.log.2.gz ...        names, and which is older: `naming`
 //! ```
 //!
-//! Rotation shifts names upwards. So names are looked at from the newest to the oldest: a file that moves meanwhile is met
-//! twice (and known the second time), never missed. Each is opened at once, since a name may mean another file a moment
-//! later. A plain file counts before a compressed one of the same number, which may still be in the making.
+//! Rotation shifts numbered names upwards, and gives dated ones once. So the log itself is opened first, then names are
+//! listed and looked at from the newest to the oldest: a file that moves meanwhile is met twice (and known the second time),
+//! never missed. Each is opened at once, since a name may mean another file a moment later. A plain file counts before a
+//! compressed one of the same name, which may still be in the making. Where names of several kinds stand side by side, their
+//! times say which is older.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use flate2::bufread::MultiGzDecoder;
 
 use super::FileError;
 use super::identity::{FileId, Fingerprint, Point};
+use super::naming::{self, Kind};
 
 /// Rotated files that are looked for; loggers keep some tens at most.
 const ROTATED: usize = 1_000;
@@ -28,6 +34,8 @@ pub struct Found {
     pub id: FileId,
     /// As it stands on the disk.
     pub size: u64,
+    /// When it was last written to.
+    pub modified: SystemTime,
     pub gzip: bool,
     /// How its content begins, inflated.
     pub head: Vec<u8>,
@@ -52,20 +60,32 @@ impl Found {
     }
 
     /// How surely it is the file in which a place was noted by an earlier run: 0 it is not, 3 for the same inode.
+    ///
+    /// An inode that was made at another moment is another file, however alike it begins. Where the file system does not
+    /// keep that moment, a file that has the inode, the first 1 KiB and at least the bytes of one that is gone is taken for
+    /// it: nothing tells them apart.
     pub fn likeness(&self, point: &Point) -> u8 {
-        if !point.print.fits(&self.head) {
+        let is_same = self.id.inode == point.id.inode;
+        if !point.print.fits(&self.head) || !self.reaches(point.offset) {
             0
         } else if self.id == point.id {
             3
-        } else if point.print.is_empty() || !self.reaches(point.offset) {
+        } else if point.print.is_empty() {
             0
-        } else if self.gzip || self.id.inode == point.id.inode {
+        } else if is_same && !self.gzip && self.id.born != 0 && point.id.born != 0 {
             // Device numbers change with a boot.
+            if self.id.born == point.id.born { 2 } else { 0 }
+        } else if self.gzip || is_same {
             2
         } else {
-            // A copy on another disk.
+            // A copy.
             1
         }
+    }
+
+    /// Whether a place was noted in it that it has no more: it was truncated, and its new content begins as the old one.
+    pub fn lost(&self, point: &Point) -> bool {
+        self.id == point.id && !self.gzip && point.print.fits(&self.head) && !self.reaches(point.offset)
     }
 
     /// Whether a compressed file may hold so many bytes: its last four tell their number, modulo 2^32.
@@ -88,13 +108,24 @@ impl Found {
 }
 
 /// The files of a log, oldest first, up to and without the newest one that `known` says is no news. `None` when there is
-/// not even a directory.
+/// not even a directory. `base` is a name as [`resolve`] gives it; `known` may be asked twice about a file.
 pub fn survey(base: &Path, mut known: impl FnMut(&Found) -> bool) -> Result<Option<Vec<Found>>, FileError> {
-    let Some(newest) = newest_number(base)? else { return Ok(None) };
     let mut found: Vec<Found> = Vec::new();
-    // One more than was listed: it may have moved up since.
-    for number in 0..=newest + 1 {
-        let Some(next) = meet(base, number)? else { continue };
+    if let Some(newest) = open(base.to_owned(), is_packed(base))? {
+        if known(&newest) {
+            return Ok(Some(found));
+        }
+        found.push(newest);
+    }
+    // After most rotations this is it: thousands of logs in one directory need no listing each.
+    if let Some(first) = open(behind(base, ".1".as_ref(), ""), false)?
+        && known(&first)
+    {
+        return Ok(Some(found));
+    }
+    let Some(names) = rotated_names(base)? else { return Ok((!found.is_empty()).then_some(found)) };
+    for name in names {
+        let Some(next) = meet(base, name)? else { continue };
         if known(&next) {
             break;
         }
@@ -106,41 +137,102 @@ pub fn survey(base: &Path, mut known: impl FnMut(&Found) -> bool) -> Result<Opti
     Ok(Some(found))
 }
 
-/// The highest number behind the log's name, 0 when there is none.
-fn newest_number(base: &Path) -> Result<Option<usize>, FileError> {
+/// Where a log's file really stands, symbolic links followed. `None` when it does not exist.
+pub fn resolve(base: &Path) -> Option<PathBuf> {
+    fs::canonicalize(base).ok()
+}
+
+/// A name behind the log's, without `.gz`.
+struct Behind {
+    end: OsString,
+    kind: Kind,
+    modified: SystemTime,
+}
+
+/// The rotated names, newest first. `None` when there is no directory.
+fn rotated_names(base: &Path) -> Result<Option<Vec<Behind>>, FileError> {
     let (Some(dir), Some(name)) = (base.parent(), base.file_name()) else { return Ok(None) };
     let failed = |cause| FileError { what: "cannot list", path: dir.to_owned(), cause };
     let entries = match fs::read_dir(dir) {
         Err(error) if is_gone(&error) => return Ok(None),
         entries => entries.map_err(failed)?,
     };
+    let mut names: Vec<Behind> = Vec::new();
     let mut highest = 0;
     for entry in entries {
         let entry = entry.map_err(failed)?.file_name();
-        let number = entry
-            .as_encoded_bytes()
-            .strip_prefix(name.as_encoded_bytes())
-            .and_then(|rest| rest.strip_prefix(b"."))
-            .map(|rest| rest.strip_suffix(b".gz").unwrap_or(rest))
-            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        highest = highest.max(number.unwrap_or(0).min(ROTATED));
+        let Some(rotated) = naming::rotated(name.as_bytes(), entry.as_bytes()) else { continue };
+        let mut end = entry.as_bytes().get(name.len()..).unwrap_or_default();
+        if rotated.gzip {
+            end = end.strip_suffix(b".gz").unwrap_or(end);
+        }
+        if let Kind::Number(number) = rotated.kind {
+            highest = highest.max(number);
+        }
+        let end = OsString::from_vec(end.to_vec());
+        names.push(Behind { end, kind: rotated.kind, modified: UNIX_EPOCH });
     }
-    Ok(Some(highest))
+    // One more than was listed: it may have moved up since.
+    let end = OsString::from(format!(".{}", highest + 1));
+    names.push(Behind { end, kind: Kind::Number(highest + 1), modified: UNIX_EPOCH });
+    let order = |a: &Behind, b: &Behind| {
+        a.kind.order().cmp(&b.kind.order()).then(a.kind.newer_first(b.kind)).then(a.end.cmp(&b.end))
+    };
+    names.sort_unstable_by(order);
+    names.dedup_by(|a, b| a.end == b.end);
+    let is_mixed = names.len() > 2
+        && names.first().map(|name| name.kind.order()) != names.last().map(|name| name.kind.order());
+    if is_mixed || names.iter().any(|name| name.kind == Kind::Kept) {
+        by_time(base, &mut names);
+    }
+    names.truncate(ROTATED);
+    Ok(Some(names))
 }
 
-fn meet(base: &Path, number: usize) -> Result<Option<Found>, FileError> {
-    if number == 0 {
-        return open(base.to_owned(), false);
+/// Merges names of several kinds by their files' times; each kind keeps its order.
+fn by_time(base: &Path, names: &mut Vec<Behind>) {
+    let mut kinds: Vec<std::collections::VecDeque<Behind>> = Vec::new();
+    for mut name in names.drain(..) {
+        let plain = behind(base, &name.end, "");
+        let metadata = fs::metadata(&plain).or_else(|_| fs::metadata(behind(base, &name.end, ".gz")));
+        name.modified = metadata.and_then(|metadata| metadata.modified()).unwrap_or(UNIX_EPOCH);
+        match kinds.last_mut() {
+            Some(kind) if kind.back().is_some_and(|last| last.kind.order() == name.kind.order()) => {
+                kind.push_back(name)
+            }
+            _ => kinds.push([name].into()),
+        }
     }
-    let name = |end: &str| {
-        let mut name = base.as_os_str().to_owned();
-        name.push(format!(".{number}{end}"));
-        PathBuf::from(name)
-    };
-    match open(name(""), false)? {
+    if let Some(kept) =
+        kinds.last_mut().filter(|kind| kind.front().is_some_and(|first| first.kind == Kind::Kept))
+    {
+        kept.make_contiguous().sort_by_key(|name| std::cmp::Reverse(name.modified));
+    }
+    while let Some(newest) = kinds
+        .iter_mut()
+        .filter(|kind| !kind.is_empty())
+        .max_by_key(|kind| kind.front().map(|first| first.modified))
+    {
+        names.extend(newest.pop_front());
+    }
+}
+
+fn behind(base: &Path, end: &OsStr, more: &str) -> PathBuf {
+    let mut name = base.as_os_str().to_owned();
+    name.push(end);
+    name.push(more);
+    PathBuf::from(name)
+}
+
+fn meet(base: &Path, name: Behind) -> Result<Option<Found>, FileError> {
+    match open(behind(base, &name.end, ""), false)? {
         Some(found) => Ok(Some(found)),
-        None => open(name(".gz"), true),
+        None => open(behind(base, &name.end, ".gz"), true),
     }
+}
+
+pub(super) fn is_packed(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(b".gz")
 }
 
 /// Opens a file and looks at its beginning. `None` when there is no plain file of that name.
@@ -154,10 +246,13 @@ pub fn open(path: PathBuf, gzip: bool) -> Result<Option<Found>, FileError> {
             return Ok(None);
         }
         let head = if gzip { inflated_head(&file) } else { head(&file)? };
-        Ok(Some((FileId::of(&metadata), metadata.len(), head, file)))
+        let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+        Ok(Some((FileId::of(&metadata), metadata.len(), modified, head, file)))
     })();
     match opened {
-        Ok(Some((id, size, head, file))) => Ok(Some(Found { path, file, id, size, gzip, head })),
+        Ok(Some((id, size, modified, head, file))) => {
+            Ok(Some(Found { path, file, id, size, modified, gzip, head }))
+        }
         Ok(None) => Ok(None),
         Err(error) if is_gone(&error) => Ok(None),
         Err(cause) => Err(FileError { what: "cannot open", path, cause }),
@@ -211,23 +306,86 @@ pub fn is_gone(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn heads(base: &Path, known: impl FnMut(&Found) -> bool) -> Vec<String> {
+        let found = survey(base, known).unwrap().unwrap();
+        found.into_iter().map(|found| String::from_utf8(found.head).unwrap()).collect()
+    }
+
+    /// Files named so behind `app.log`, each made a minute after the one before.
+    fn files(names: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("app.log");
+        for (minute, (name, text)) in names.iter().enumerate() {
+            let file = File::create(dir.path().join(format!("app.log{name}"))).unwrap();
+            file.write_all_at(text.as_bytes(), 0).unwrap();
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(60 * minute as u64 + 60)).unwrap();
+        }
+        (dir, base)
+    }
 
     #[test]
     fn files_come_oldest_first() {
-        let dir = tempfile::tempdir().unwrap();
-        let base = dir.path().join("app.log");
-        for (name, text) in
-            [("", "now"), (".1", "before"), (".3", "long ago"), (".1.gz", "in the making"), (".x", "other")]
-        {
-            fs::write(dir.path().join(format!("app.log{name}")), text).unwrap();
-        }
+        let (dir, base) = files(&[
+            ("", "now"),
+            (".1", "before"),
+            (".3", "long ago"),
+            (".1.gz", "in the making"),
+            (".x", "other"),
+        ]);
         fs::create_dir(dir.path().join("app.log.4")).unwrap();
-        let heads = |found: Vec<Found>| -> Vec<String> {
-            found.into_iter().map(|found| String::from_utf8(found.head).unwrap()).collect()
-        };
-        assert_eq!(heads(survey(&base, |_| false).unwrap().unwrap()), ["long ago", "before", "now"]);
-        assert_eq!(heads(survey(&base, |found| found.head == b"before").unwrap().unwrap()), ["now"]);
+        assert_eq!(heads(&base, |_| false), ["long ago", "before", "now"]);
+        assert_eq!(heads(&base, |found| found.head == b"before"), ["now"]);
         assert!(survey(&dir.path().join("no/app.log"), |_| false).unwrap().is_none());
+        assert!(survey(&dir.path().join("other.log"), |_| false).unwrap().unwrap().is_empty());
+    }
+
+    #[test]
+    fn dated_names_stand_in_their_order_and_beside_numbers_in_that_of_time() {
+        let (_dir, base) =
+            files(&[("-20260103", "third"), ("-20260101", "first"), ("", "now"), ("-20260102", "second")]);
+        assert_eq!(heads(&base, |_| false), ["first", "second", "third", "now"]);
+        let (_dir, base) = files(&[
+            (".old", "a"),
+            (".2", "b"),
+            (".1", "c"),
+            ("-20260101", "d"),
+            (".2026-01-02-13", "e"),
+            (".bak", "f"),
+            ("", "g"),
+        ]);
+        assert_eq!(heads(&base, |_| false), ["a", "b", "c", "d", "e", "f", "g"]);
+    }
+
+    #[test]
+    fn a_log_whose_name_is_a_compressed_file_s_is_inflated() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("app.log.gz");
+        let mut gzip =
+            flate2::write::GzEncoder::new(File::create(&base).unwrap(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gzip, b"inside").unwrap();
+        gzip.finish().unwrap();
+        assert_eq!(heads(&base, |_| false), ["inside"]);
+    }
+
+    #[test]
+    fn an_inode_of_another_moment_is_another_file() {
+        let (_dir, base) = files(&[("", &"x".repeat(2_000))]);
+        let found = open(base, false).unwrap().unwrap();
+        let point = Point { id: found.id, print: Fingerprint::of(&found.head), offset: 1_500 };
+        assert_eq!(found.likeness(&point), 3);
+        let with = |id| Point { id, ..point };
+        // Another number of the device after a boot.
+        assert_eq!(found.likeness(&with(FileId { device: 0, ..found.id })), 2);
+        assert_eq!(found.likeness(&with(FileId { born: 0, ..found.id })), 2);
+        if found.id.born != 0 {
+            assert_eq!(found.likeness(&with(FileId { born: 1, ..found.id })), 0);
+        }
+        assert_eq!(found.likeness(&with(FileId { inode: 0, ..found.id })), 1);
+        assert_eq!(found.likeness(&Point { offset: 2_001, ..point }), 0);
+        assert!(found.lost(&Point { offset: 2_001, ..point }) && !found.lost(&point));
     }
 }

@@ -67,7 +67,7 @@ impl Bench {
         let house = config::load(None, env.into_iter(), &Flags::default()).unwrap();
         let journal = Journal::open(Options::new(dir.path())).unwrap();
         let (destinations, _) = Destinations::new(&house, journal.clone());
-        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned() };
+        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned(), source: None };
         let tidy = Tidy::new(house.time.out_of_range);
         let router = Router::new(&house);
         let pipeline = Pipeline::new(router, destinations, None, identity, tidy, journal.clone());

@@ -1,25 +1,13 @@
 //! Which moment the time of a header means.
 //!
-//! A time without a year is in the year that puts it nearest to its receipt, which is right across New Year in both
-//! directions. One without a zone is in the zone of the configuration; in the hour that an autumn night has twice, again
-//! the nearer one counts.
+//! A time without a year is in the year that puts it nearest to its receipt, one without a zone in the zone of the
+//! configuration.
 
-use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::TimeZone;
 
-use super::stamp::{Civil, Moment, Stamp, days_in_month};
+use super::stamp::{Moment, Stamp};
 use crate::record::Timestamp;
-
-const DAY: i64 = 86_400;
-
-/// Days since 1970-01-01 in the Gregorian calendar; years are counted from March, so that the leap day ends one.
-fn days_since_1970(year: i64, month: u8, day: u8) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((i64::from(month) + 9) % 12) + 2) / 5 + i64::from(day) - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
+use crate::record::calendar::{Civil, DAY};
 
 /// Turns what headers say into moments. Remembers the last, since most messages share their second with the one before.
 #[derive(Clone, Debug)]
@@ -58,56 +46,13 @@ impl Clock {
                     known.seconds
                 }
                 _ => {
-                    let seconds = self.seconds(&civil, received.seconds)?;
+                    let seconds = civil.seconds(&self.zone, received.seconds)?;
                     self.last = Some(Known { civil, seconds, received: received.seconds });
                     seconds
                 }
             },
         };
         Some(Timestamp { seconds, nanos: stamp.nanos })
-    }
-
-    fn seconds(&self, civil: &Civil, received: i64) -> Option<i64> {
-        if let Some(year) = civil.year {
-            return self.in_year(civil, year, received);
-        }
-        // The year of the receipt, give or take a day, and its neighbours.
-        let year = 1970 + received.div_euclid(DAY) * 400 / 146_097;
-        let years = (year - 1..=year + 1).filter_map(|year| i16::try_from(year).ok());
-        years
-            .filter_map(|year| self.in_year(civil, year, received))
-            .min_by_key(|seconds| (seconds - received).abs())
-    }
-
-    fn in_year(&self, civil: &Civil, year: i16, received: i64) -> Option<i64> {
-        if civil.day > days_in_month(i64::from(year), civil.month)? {
-            return None;
-        }
-        let of_day = i64::from(civil.hour) * 3600 + i64::from(civil.minute) * 60 + i64::from(civil.second);
-        let seconds = days_since_1970(i64::from(year), civil.month, civil.day) * DAY + of_day;
-        if let Some(offset) = civil.offset {
-            return Some(seconds - i64::from(offset));
-        }
-        let as_signed = |number: u8| i8::try_from(number).ok();
-        let local = DateTime::new(
-            year,
-            as_signed(civil.month)?,
-            as_signed(civil.day)?,
-            as_signed(civil.hour)?,
-            as_signed(civil.minute)?,
-            as_signed(civil.second.min(59))?,
-            0,
-        )
-        .ok()?;
-        let at = |offset: jiff::tz::Offset| seconds - i64::from(offset.seconds());
-        Some(match self.zone.to_ambiguous_timestamp(local).offset() {
-            AmbiguousOffset::Unambiguous { offset } => at(offset),
-            AmbiguousOffset::Gap { before, .. } => at(before),
-            AmbiguousOffset::Fold { before, after } => {
-                let (first, second) = (at(before), at(after));
-                if (first - received).abs() < (second - received).abs() { first } else { second }
-            }
-        })
     }
 }
 

@@ -11,13 +11,15 @@
 //! Abbreviations of zones other than UTC, GMT and Z mean different zones to different people and count as none. What no
 //! calendar has (31 November) is no time. Which moment a time means is the clock's business.
 
+use crate::record::calendar::{Civil, days_in_month, month_named};
+use crate::record::digits::Reader;
+
 /// Zones that Cisco's devices write behind the time, before a colon. Any word there could be a tag otherwise.
 const ZONES: [&[u8]; 33] = [
     b"UTC", b"GMT", b"Z", b"CET", b"CEST", b"EST", b"EDT", b"CST", b"CDT", b"MST", b"MDT", b"PST", b"PDT",
     b"BST", b"IST", b"JST", b"KST", b"HKT", b"SGT", b"AEST", b"AEDT", b"ACST", b"AWST", b"MSK", b"EET",
     b"EEST", b"WET", b"WEST", b"NZST", b"NZDT", b"BRT", b"SAST", b"AST",
 ];
-const MONTHS: &[u8; 36] = b"janfebmaraprmayjunjulaugsepoctnovdec";
 
 /// A time as it stood in a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,115 +37,34 @@ pub enum Moment {
     Civil(Civil),
 }
 
-/// What a clock on a wall showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Civil {
-    pub year: Option<i16>,
-    pub month: u8,
-    pub day: u8,
-    pub hour: u8,
-    pub minute: u8,
-    /// 60 in a leap second.
-    pub second: u8,
-    /// Seconds east of Greenwich.
-    pub offset: Option<i32>,
+/// `hh:mm:ss`.
+fn clock(reader: &mut Reader<'_>) -> Option<(u8, u8, u8)> {
+    let hour = reader.two()?;
+    reader.take(b':')?;
+    let minute = reader.two()?;
+    reader.take(b':')?;
+    Some((hour, minute, reader.two()?))
 }
 
-/// Reads digits, never past the end.
-struct Reader<'t> {
-    text: &'t [u8],
-    at: usize,
+/// `.123`, or nothing.
+fn fraction(reader: &mut Reader<'_>) -> Option<u32> {
+    let start = reader.at;
+    reader.take(b'.').or_else(|| reader.take(b','))?;
+    let nanos = reader.nanos();
+    if nanos.is_none() {
+        reader.at = start;
+    }
+    nanos
 }
 
-impl Reader<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
-    }
-
-    fn take(&mut self, byte: u8) -> Option<()> {
-        (self.peek()? == byte).then(|| self.at += 1)
-    }
-
-    /// A number of exactly so many digits.
-    fn digits(&mut self, count: usize) -> Option<u64> {
-        let digits = self.text.get(self.at..self.at + count)?;
-        let mut number = 0;
-        for digit in digits {
-            number = number * 10 + u64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
-        }
-        self.at += count;
-        Some(number)
-    }
-
-    fn two(&mut self) -> Option<u8> {
-        self.digits(2).map(|number| number as u8)
-    }
-
-    /// `hh:mm:ss`.
-    fn clock(&mut self) -> Option<(u8, u8, u8)> {
-        let hour = self.two()?;
-        self.take(b':')?;
-        let minute = self.two()?;
-        self.take(b':')?;
-        Some((hour, minute, self.two()?))
-    }
-
-    /// `.123`, or nothing; digits past the ninth are read and forgotten.
-    fn fraction(&mut self) -> Option<u32> {
-        if !matches!(self.peek(), Some(b'.' | b',')) || !self.text.get(self.at + 1)?.is_ascii_digit() {
-            return None;
-        }
-        let digits = self.text[self.at + 1..].iter().take_while(|byte| byte.is_ascii_digit());
-        let (mut nanos, mut count) = (0, 0);
-        for digit in digits {
-            if count < 9 {
-                nanos = nanos * 10 + u32::from(digit - b'0');
-            }
-            count += 1;
-        }
-        self.at += 1 + count;
-        Some(nanos * 10_u32.pow(9 - count.min(9) as u32))
-    }
-
-    /// `Z`, `+08:00`, `+0800`, `+08`, or nothing.
-    fn offset(&mut self) -> Option<i32> {
-        let sign = match self.peek()? {
-            b'Z' | b'z' => {
-                self.at += 1;
-                return Some(0);
-            }
-            b'+' => 1,
-            b'-' => -1,
-            _ => return None,
-        };
-        let start = self.at;
-        self.at += 1;
-        let hours = self.two();
-        let has_colon = self.take(b':').is_some();
-        let minutes = match self.two() {
-            None if has_colon => None,
-            minutes => Some(minutes.unwrap_or(0)),
-        };
-        match (hours, minutes) {
-            (Some(hours @ 0..=23), Some(minutes @ 0..=59)) => {
-                Some(sign * (i32::from(hours) * 3600 + i32::from(minutes) * 60))
-            }
-            _ => {
-                self.at = start;
-                None
-            }
-        }
-    }
-
-    /// Four digits between 1900 and 2199.
-    fn year(&mut self) -> Option<i16> {
-        let start = self.at;
-        match self.digits(4) {
-            Some(year @ 1900..=2199) => Some(year as i16),
-            _ => {
-                self.at = start;
-                None
-            }
+/// Four digits between 1900 and 2199.
+fn year(reader: &mut Reader<'_>) -> Option<i16> {
+    let start = reader.at;
+    match reader.digits(4) {
+        Some(year @ 1900..=2199) => Some(year as i16),
+        _ => {
+            reader.at = start;
+            None
         }
     }
 }
@@ -158,7 +79,7 @@ pub fn read(text: &[u8]) -> Option<(Stamp, usize)> {
 
 /// As RFC 3339 writes it.
 pub fn rfc3339(text: &[u8]) -> Option<(Stamp, usize)> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader::new(text);
     let year = reader.digits(4)? as i16;
     reader.take(b'-')?;
     let month = reader.two()?;
@@ -168,20 +89,20 @@ pub fn rfc3339(text: &[u8]) -> Option<(Stamp, usize)> {
         return None;
     }
     reader.at += 1;
-    let (hour, minute, second) = reader.clock()?;
-    let fraction = reader.fraction();
+    let (hour, minute, second) = clock(&mut reader)?;
+    let fraction = fraction(&mut reader);
     let offset = reader.offset();
     stamp(Civil { year: Some(year), month, day, hour, minute, second, offset }, fraction, reader.at)
 }
 
 /// As RFC 3164 writes it, and those who thought it lacked something.
 fn bsd(text: &[u8]) -> Option<(Stamp, usize)> {
-    let mut reader = Reader { text, at: 0 };
-    let mut year = reader.year();
-    if year.is_some() {
+    let mut reader = Reader::new(text);
+    let mut found = year(&mut reader);
+    if found.is_some() {
         reader.take(b' ')?;
     }
-    let month = month(text.get(reader.at..reader.at + 3)?)?;
+    let month = month_named(text.get(reader.at..reader.at + 3)?)?;
     reader.at += 3;
     reader.take(b' ')?;
     let _ = reader.take(b' ');
@@ -190,15 +111,15 @@ fn bsd(text: &[u8]) -> Option<(Stamp, usize)> {
         None => reader.digits(1)? as u8,
     };
     reader.take(b' ')?;
-    if year.is_none() {
-        year = reader.year();
-        if year.is_some() {
+    if found.is_none() {
+        found = year(&mut reader);
+        if found.is_some() {
             reader.take(b' ')?;
         }
     }
-    let (hour, minute, second) = reader.clock()?;
-    let fraction = reader.fraction();
-    let mut civil = Civil { year, month, day, hour, minute, second, offset: reader.offset() };
+    let (hour, minute, second) = clock(&mut reader)?;
+    let fraction = fraction(&mut reader);
+    let mut civil = Civil { year: found, month, day, hour, minute, second, offset: reader.offset() };
     suffix(&mut reader, &mut civil);
     stamp(civil, fraction, reader.at)
 }
@@ -217,10 +138,10 @@ fn suffix(reader: &mut Reader<'_>, civil: &mut Civil) {
             return;
         }
         if civil.year.is_none()
-            && let Some(year) = reader.year()
+            && let Some(found) = year(reader)
             && ends(reader)
         {
-            civil.year = Some(year);
+            civil.year = Some(found);
             continue;
         }
         reader.at = start + 1;
@@ -249,9 +170,9 @@ fn suffix(reader: &mut Reader<'_>, civil: &mut Civil) {
 
 /// Seconds since 1970 with a fraction, as Meraki's devices write them.
 pub fn epoch(text: &[u8]) -> Option<(Stamp, usize)> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader::new(text);
     let seconds = reader.digits(10).filter(|_| text[0] == b'1')? as i64;
-    let fraction = reader.fraction();
+    let fraction = fraction(&mut reader);
     let moment = Moment::Epoch(seconds);
     Some((Stamp { moment, nanos: fraction.unwrap_or(0), has_fraction: fraction.is_some() }, reader.at))
 }
@@ -264,21 +185,6 @@ fn stamp(civil: Civil, fraction: Option<u32>, len: usize) -> Option<(Stamp, usiz
     let moment = Moment::Civil(civil);
     (is_time && is_day)
         .then_some((Stamp { moment, nanos: fraction.unwrap_or(0), has_fraction: fraction.is_some() }, len))
-}
-
-fn month(name: &[u8]) -> Option<u8> {
-    let at = MONTHS.chunks_exact(3).position(|month| month.eq_ignore_ascii_case(name))?;
-    Some(at as u8 + 1)
-}
-
-pub(super) fn days_in_month(year: i64, month: u8) -> Option<u8> {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => Some(31),
-        4 | 6 | 9 | 11 => Some(30),
-        2 => Some(if is_leap { 29 } else { 28 }),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl Bench {
         let files = Arc::new(DiskFiles::open(dir.path()).unwrap());
         let journal = Journal::open_with(Options::new(dir.path()), files).unwrap();
         let (destinations, _) = Destinations::new(&house, journal.clone());
-        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned() };
+        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned(), source: None };
         let tidy = Tidy::new(house.time.out_of_range);
         let pipeline = Pipeline::new(Router::new(&house), destinations, None, identity, tidy, journal);
         let intake = Arc::new(Intake::new(Arc::new(pipeline), Budget::new(1 << 20)));

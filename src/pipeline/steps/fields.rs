@@ -47,3 +47,36 @@ fn rename(batch: &mut Batch, record: usize, from: &[u8], to: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Timestamp;
+
+    fn after(steps: &[Step]) -> String {
+        let mut batch = Batch::default();
+        batch.begin(Timestamp::default());
+        for (key, value) in [("a", "1"), ("b", "2"), ("c", "3"), ("a", "4")] {
+            let (key, value) = (batch.keep(key.as_bytes()), batch.keep(value.as_bytes()));
+            batch.push(key, value);
+        }
+        for step in steps {
+            apply(step, &mut batch, 0, &mut Vec::new());
+        }
+        let text = |span| String::from_utf8_lossy(batch.bytes(span)).into_owned();
+        let fields = batch.fields_of(&batch.records[0]).iter();
+        fields.map(|field| format!("{}={} ", text(field.key), text(field.value))).collect()
+    }
+
+    #[test]
+    fn fields_are_kept_removed_and_renamed() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(after(&[Step::Keep(names(&["c", "a", "missing"]))]), "a=1 c=3 a=4 ");
+        assert_eq!(after(&[Step::Keep(names(&[]))]), "");
+        assert_eq!(after(&[Step::Remove(names(&["a", "missing"]))]), "b=2 c=3 ");
+        let rename = |from: &str, to: &str| Step::Rename(vec![(from.to_owned(), to.to_owned())]);
+        assert_eq!(after(&[rename("b", "c")]), "a=1 c=2 a=4 ");
+        assert_eq!(after(&[rename("missing", "c"), rename("c", "c")]), "a=1 b=2 c=3 a=4 ");
+        assert_eq!(after(&[Step::Keep(names(&["b"])), rename("b", "a")]), "a=2 ");
+    }
+}

@@ -36,6 +36,7 @@ enum Step {
 pub struct Scratch {
     rendered: Vec<u8>,
     times: timestamp::Remembered,
+    parse: parse::Scratch,
 }
 
 impl Steps {
@@ -62,7 +63,7 @@ impl Steps {
                 fields::apply(step, batch, record, &mut scratch.rendered);
                 true
             }
-            Step::Parse(parse) => parse.apply(batch, record),
+            Step::Parse(parse) => parse.apply(batch, record, &mut scratch.parse),
             Step::Time(times) => {
                 times.apply(batch, record, &mut scratch.times);
                 true

@@ -1,4 +1,4 @@
-//! The inputs of Docker's other log drivers: what a record costs on each, beside Fluent Bit and rsyslog in the same run.
+//! The inputs of Docker's other log drivers and of files: what a record costs on each, beside Fluent Bit and rsyslog in the same run.
 //!
 //! ```text
 //! feed (process) --syslog, GELF, HEC, files--> gateway, Fluent Bit or rsyslog (process) --HTTP or TCP--> sink (process)
@@ -13,6 +13,7 @@ mod report;
 mod subjects;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::{error::Error, path::PathBuf, process::Command, time::Duration};
 
@@ -36,6 +37,7 @@ const USAGE: &str = "\
 sluicegate-bench inputs [--only KIND[,KIND...]] [--records N] [--connections N] [--batch N] [--rate N]
                  [--rounds N] [--seed N] [--gateway PATH] [--data-dir DIR] [--patience SECONDS] [--no-verify] [--no-peers]
 kinds:           syslog-tcp syslog-udp syslog-unix gelf-tcp gelf-udp splunk json-file
+                 file-lines file-multiline file-nginx file-json file-delimiter
 process:         feed --kind KIND --to ADDR|PATH [...]";
 
 /// The cost of one input.

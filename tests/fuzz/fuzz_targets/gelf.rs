@@ -64,7 +64,7 @@ fn batcher() -> Batcher {
         let plan = config::load(None, env.into_iter(), &Flags::default()).unwrap();
         let journal = Journal::open(Options::new(dir)).unwrap();
         let (destinations, _) = Destinations::new(&plan, journal.clone());
-        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned() };
+        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned(), source: None };
         let tidy = Tidy::new(plan.time.out_of_range);
         let pipeline = Pipeline::new(Router::new(&plan), destinations, None, identity, tidy, journal);
         Arc::new(Intake::new(Arc::new(pipeline), Budget::new(1 << 20)))

@@ -26,7 +26,7 @@ static INTAKE: LazyLock<Arc<Intake>> = LazyLock::new(|| {
     std::fs::create_dir_all(&dir).unwrap();
     let journal = Journal::open(Options::new(&dir)).unwrap();
     let (destinations, _) = Destinations::new(&plan, journal.clone());
-    let identity = Identity { instance: "1".repeat(32), host: "host".to_owned() };
+    let identity = Identity { instance: "1".repeat(32), host: "host".to_owned(), source: None };
     let (router, tidy) = (Router::new(&plan), Tidy::new(plan.time.out_of_range));
     let pipeline = Pipeline::new(router, destinations, None, identity, tidy, journal);
     Arc::new(Intake::new(Arc::new(pipeline), Budget::new(1 << 20)))

@@ -3,7 +3,7 @@
 pub(super) type Row = (&'static str, &'static str, &'static str);
 
 pub(super) fn all() -> impl Iterator<Item = &'static Row> {
-    FORWARD.iter().chain(NATIVE).chain(REST)
+    FORWARD.iter().chain(NATIVE).chain(FILE).chain(REST).chain(AGENT)
 }
 
 const FORWARD: &[Row] = &[
@@ -161,6 +161,56 @@ const NATIVE: &[Row] = &[
     ("INPUTS__DOCKER__MAX_LINE", "200KB", "max_line: 200000B"),
 ];
 
+const AGENT: &[Row] = &[
+    ("AGENT__USER_IDS", "1, 2", "user_ids: [\"1\", \"2\"]"),
+    ("AGENT__USER_DEFINED_IDS", "a, b", "user_defined_ids: [\"a\", \"b\"]"),
+    ("AGENT__HOSTNAME", "h", "hostname: \"h\""),
+    ("AGENT__SOURCE", "s", "source: \"s\""),
+    ("AGENT__TAGS__TEAM", "n", "tags: { \"__user_defined_id__\": \"k8s-group-web\", \"team\": \"n\" }"),
+];
+
+const FILE: &[Row] = &[
+    ("INPUTS__FILE__TYPE", "file", "type: file"),
+    ("INPUTS__FILE__PATHS", "/a/{b,c}, /d", "paths: [\"/a/{b,c}\", \"/d\"]"),
+    ("INPUTS__FILE__EXCLUDE", "/e", "exclude: [\"/e\"]"),
+    ("INPUTS__FILE__MAX_DEPTH", "3", "max_depth: 3"),
+    ("INPUTS__FILE__START", "tail", "start: tail"),
+    ("INPUTS__FILE__TAIL_BYTES", "3MiB", "tail_bytes: 3MiB"),
+    ("INPUTS__FILE__SCAN_INTERVAL", "7s", "scan_interval: 7s"),
+    ("INPUTS__FILE__CHARSET", "gbk", "charset: gbk"),
+    ("INPUTS__FILE__FORMAT", "lines", "format: lines"),
+    ("INPUTS__FILE__MULTILINE__START", "^a", "start: \"/^a/\""),
+    ("INPUTS__FILE__MULTILINE__CONTINUE", "/b/", "continue: \"/b/\""),
+    ("INPUTS__FILE__MULTILINE__UNMATCHED", "discard", "unmatched: discard"),
+    ("INPUTS__FILE__MULTILINE__TIMEOUT", "8s", "timeout: 8s"),
+    ("INPUTS__FILE__MAX_LINE", "3KiB", "max_line: 3KiB"),
+    ("INPUTS__FILE__FLUSH_TIMEOUT", "9s", "flush_timeout: 9s"),
+    ("INPUTS__FILE__STOP_DELAY", "2s", "stop_delay: 2s"),
+    ("INPUTS__FILE__RATE_LIMIT", "3MiB", "rate_limit: 3MiB"),
+    ("INPUTS__FILE__TAG", "t.u", "tag: \"t.u\""),
+    ("INPUTS__FILE__KEY", "content", "key: \"content\""),
+    ("INPUTS__FILE__OFFSET_KEY", "at", "offset_key: \"at\""),
+    ("INPUTS__FILE__TAGS__TEAM", "b", "tags: { \"team\": \"b\" }"),
+    ("INPUTS__FILE__JOIN_PARTIAL", "false", "join_partial: false"),
+    ("INPUTS__FILE__JOIN_TIMEOUT", "550ms", "join_timeout: 550ms"),
+    (
+        "INPUTS__FILE__KUBERNETES__NAMESPACES__INCLUDE",
+        "a, /b/",
+        "namespaces: { include: [\"/a/\", \"/b/\"], exclude: [\"/kube\\\\-.*/\"] }",
+    ),
+    ("INPUTS__FILE__KUBERNETES__NAMESPACES__EXCLUDE", "c", "namespaces: { include: [], exclude: [\"/c/\"] }"),
+    ("INPUTS__FILE__KUBERNETES__PODS__INCLUDE", "c", "pods: { include: [\"/c/\"], exclude: [] }"),
+    ("INPUTS__FILE__KUBERNETES__PODS__EXCLUDE", "c", "pods: { include: [], exclude: [\"/c/\"] }"),
+    ("INPUTS__FILE__KUBERNETES__CONTAINERS__INCLUDE", "c", "containers: { include: [\"/c/\"], exclude: [] }"),
+    ("INPUTS__FILE__KUBERNETES__CONTAINERS__EXCLUDE", "c", "containers: { include: [], exclude: [\"/c/\"] }"),
+    ("INPUTS__FILE__KUBERNETES__LABELS__APP", "db", "labels: { \"app\": \"db\" }"),
+    ("INPUTS__FILE__KUBERNETES__API__SERVER", "https://k:1", "server: \"https://k:1\""),
+    ("INPUTS__FILE__KUBERNETES__API__TOKEN_FILE", "/t", "token_file: \"/t\""),
+    ("INPUTS__FILE__KUBERNETES__API__CA_FILE", "/c", "ca_file: \"/c\""),
+    ("INPUTS__FILE__KUBERNETES__API__LABELS", "a, b", "labels: [\"a\", \"b\"]"),
+    ("INPUTS__FILE__KUBERNETES__API__PATIENCE", "3s", "patience: 3s"),
+];
+
 const REST: &[Row] = &[
     ("DATA_DIR", "/else", "data_dir: \"/else\""),
     ("DESTINATIONS__CLOUD__ENDPOINT", "http://h:9", "endpoint: \"http://h:9\""),
@@ -181,7 +231,11 @@ const REST: &[Row] = &[
     ("DESTINATIONS__LOCAL__BATCH_BYTES", "1MiB", "batch_bytes: 1MiB"),
     ("DESTINATIONS__LOCAL__BATCH_AGE", "3s", "batch_age: 3s"),
     ("DESTINATIONS__LOCAL__SOURCE", "host", "source: host"),
-    ("DESTINATIONS__LOCAL__TAGS__ENV", "0123", "tags: { \"env\": \"0123\" }"),
+    (
+        "DESTINATIONS__LOCAL__TAGS__ENV",
+        "0123",
+        "tags: { \"__user_defined_id__\": \"k8s-group-web\", \"env\": \"0123\", \"team\": \"web\" }",
+    ),
     ("DESTINATIONS__LOCAL__HOSTNAME_TAG", "false", "hostname_tag: false"),
     ("DESTINATIONS__LOCAL__RECEIVE_TIME_TAG", "true", "receive_time_tag: true"),
     ("DESTINATIONS__LOCAL__BUFFER", "default", "buffer: default"),

@@ -65,7 +65,7 @@ impl House {
         let journal = Journal::open(Options::new(journal_dir.path())).unwrap();
         let (destinations, _) = Destinations::new(&plan, journal.clone());
         let queue = destinations.default_of(plan.default_destination, Signal::Logs).queue;
-        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned() };
+        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned(), source: None };
         let (router, tidy) = (Router::new(&plan), Tidy::new(plan.time.out_of_range));
         let pipeline = Arc::new(Pipeline::new(router, destinations, None, identity, tidy, journal.clone()));
         let intake = Arc::new(Intake::new(pipeline, Budget::new(BUDGET)));

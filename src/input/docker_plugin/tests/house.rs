@@ -103,7 +103,7 @@ impl House {
         };
         let journal = Journal::open(Options::new(self.data.join("journal"))).unwrap();
         let (destinations, _) = Destinations::new(&self.plan, journal.clone());
-        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned() };
+        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned(), source: None };
         let settings = JoinSettings::new(&join, Marks::Fields).unwrap();
         let joiner = Joiner::new(journal.clone(), [("plugin".to_owned(), settings)].into());
         let tidy = Tidy::new(self.plan.time.out_of_range);

@@ -45,7 +45,7 @@ impl House {
         let files = Arc::new(GatedFiles { inner, gate: gate.clone() });
         let journal = Journal::open_with(Options::new(dir.path()), files).unwrap();
         let (destinations, _) = Destinations::new(&plan, journal.clone());
-        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned() };
+        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned(), source: None };
         let router = Router::new(&plan);
         let tidy = Tidy::new(plan.time.out_of_range);
         let clock = Clock { ahead: ahead.clone(), ..Clock::new(&plan.duplicates) };

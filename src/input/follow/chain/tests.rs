@@ -1,29 +1,30 @@
 use std::fs;
 use std::io::Write;
 
+use super::super::identity::Position;
 use super::*;
 use crate::base::metrics::gauge;
 
 /// A directory with a log that a writer appends to and rotates as Docker does.
-struct Logger {
-    dir: tempfile::TempDir,
-    written: u32,
+pub(super) struct Logger {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) written: u32,
 }
 
 impl Logger {
-    fn new() -> Logger {
+    pub(super) fn new() -> Logger {
         Logger { dir: tempfile::tempdir().unwrap(), written: 0 }
     }
 
-    fn base(&self) -> PathBuf {
+    pub(super) fn base(&self) -> PathBuf {
         self.dir.path().join("c.log")
     }
 
-    fn name(&self, number: usize, end: &str) -> PathBuf {
+    pub(super) fn name(&self, number: usize, end: &str) -> PathBuf {
         self.dir.path().join(format!("c.log.{number}{end}"))
     }
 
-    fn write(&mut self, lines: u32) {
+    pub(super) fn write(&mut self, lines: u32) {
         let mut file = fs::OpenOptions::new().create(true).append(true).open(self.base()).unwrap();
         for _ in 0..lines {
             self.written += 1;
@@ -31,7 +32,7 @@ impl Logger {
         }
     }
 
-    fn rotate(&self, keep: usize) {
+    pub(super) fn rotate(&self, keep: usize) {
         let _ = fs::remove_file(self.name(keep - 1, ""));
         let _ = fs::remove_file(self.name(keep - 1, ".gz"));
         for number in (1..keep - 1).rev() {
@@ -43,7 +44,7 @@ impl Logger {
         fs::write(self.base(), "").unwrap();
     }
 
-    fn compress(&self, number: usize) {
+    pub(super) fn compress(&self, number: usize) {
         let text = fs::read(self.name(number, "")).unwrap();
         let mut gzip = flate2::GzBuilder::new()
             .extra(b"{\"lastTime\":\"x\"}".as_slice())
@@ -53,13 +54,13 @@ impl Logger {
         fs::remove_file(self.name(number, "")).unwrap();
     }
 
-    fn chain(&self, most_open: usize) -> Chain {
+    pub(super) fn chain(&self, most_open: usize) -> Chain {
         Chain::new(self.base(), OpenFiles::new(most_open, gauge("test", "", &[])), Losses::new("test"))
     }
 }
 
 /// Reads whole lines until there is nothing more: their numbers.
-fn drain(chain: &mut Chain) -> Vec<u32> {
+pub(super) fn drain(chain: &mut Chain) -> Vec<u32> {
     let mut numbers = Vec::new();
     loop {
         chain.look().unwrap();
@@ -80,7 +81,7 @@ fn drain(chain: &mut Chain) -> Vec<u32> {
     }
 }
 
-fn to(last: u32) -> Vec<u32> {
+pub(super) fn to(last: u32) -> Vec<u32> {
     (1..=last).collect()
 }
 

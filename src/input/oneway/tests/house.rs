@@ -38,7 +38,7 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::open(Options::new(dir.path())).unwrap();
         let (destinations, _) = Destinations::new(&plan, journal.clone());
-        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned() };
+        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned(), source: None };
         let tidy = Tidy::new(plan.time.out_of_range);
         let router = Router::new(&plan);
         let pipeline = Arc::new(Pipeline::new(router, destinations, None, identity, tidy, journal.clone()));

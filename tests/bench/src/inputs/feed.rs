@@ -137,6 +137,10 @@ fn dial(feed: &Feed, stream: &Stream) -> io::Result<Way> {
             Ok(Way::Tcp(socket))
         }
         Target::Path(root) if feed.kind == Kind::JsonFile => Ok(Way::File(container(root, stream)?)),
+        Target::Path(dir) if feed.kind.is_text_file() => {
+            let path = dir.join(format!("{}.log", stream.tag));
+            Ok(Way::File(OpenOptions::new().create(true).append(true).open(path)?))
+        }
         Target::Path(path) => Ok(Way::Unix(patiently(|| UnixStream::connect(path))?)),
     }
 }

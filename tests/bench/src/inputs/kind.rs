@@ -12,6 +12,7 @@
 
 use std::io::{self, Write};
 
+use super::text;
 use crate::records::{Line, Stream};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +24,15 @@ pub enum Kind {
     GelfUdp,
     Splunk,
     JsonFile,
+    FileLines,
+    FileMultiline,
+    FileNginx,
+    FileJson,
+    FileDelimiter,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 12] = [
         Kind::SyslogTcp,
         Kind::SyslogUdp,
         Kind::SyslogUnix,
@@ -34,6 +40,11 @@ impl Kind {
         Kind::GelfUdp,
         Kind::Splunk,
         Kind::JsonFile,
+        Kind::FileLines,
+        Kind::FileMultiline,
+        Kind::FileNginx,
+        Kind::FileJson,
+        Kind::FileDelimiter,
     ];
 
     pub fn name(self) -> &'static str {
@@ -45,6 +56,11 @@ impl Kind {
             Kind::GelfUdp => "gelf-udp",
             Kind::Splunk => "splunk",
             Kind::JsonFile => "json-file",
+            Kind::FileLines => "file-lines",
+            Kind::FileMultiline => "file-multiline",
+            Kind::FileNginx => "file-nginx",
+            Kind::FileJson => "file-json",
+            Kind::FileDelimiter => "file-delimiter",
         }
     }
 
@@ -55,6 +71,11 @@ impl Kind {
     /// Datagrams can be lost, and are sent at a rate.
     pub fn is_lossy(self) -> bool {
         matches!(self, Kind::SyslogUdp | Kind::GelfUdp)
+    }
+
+    /// Files of an application, which a file input reads.
+    pub fn is_text_file(self) -> bool {
+        self.name().starts_with("file-")
     }
 
     /// Ends of parts are kept: each is a datagram or a request.
@@ -103,7 +124,7 @@ fn event(kind: Kind, stream: &Stream, line: &Line, out: &mut Vec<u8>) -> io::Res
     let (id, short) = (&stream.container_id, &stream.tag);
     let name = stream.container_name.trim_start_matches('/');
     // The texts hold nothing that JSON escapes.
-    let text = String::from_utf8_lossy(&line.text);
+    let words = String::from_utf8_lossy(&line.text);
     let (source, micros) = (line.source(), line.nanoseconds / 1_000);
     let is_error = source == "stderr";
     match kind {
@@ -111,7 +132,7 @@ fn event(kind: Kind, stream: &Stream, line: &Line, out: &mut Vec<u8>) -> io::Res
             let priority = if is_error { 27 } else { 30 };
             let time = rfc3339(line.seconds);
             let tag = format!("{name}/{short}");
-            write!(out, "<{priority}>1 {time}.{micros:06}Z vm {tag} 7025 {tag} - {text}")?;
+            write!(out, "<{priority}>1 {time}.{micros:06}Z vm {tag} 7025 {tag} - {words}")?;
             if kind != Kind::SyslogUdp {
                 out.push(b'\n');
             }
@@ -120,7 +141,7 @@ fn event(kind: Kind, stream: &Stream, line: &Line, out: &mut Vec<u8>) -> io::Res
             let (level, millis) = (if is_error { 3 } else { 6 }, micros / 1_000);
             write!(
                 out,
-                "{{\"version\":\"1.1\",\"host\":\"vm\",\"short_message\":\"{text}\",\"timestamp\":{}.{millis:03},\
+                "{{\"version\":\"1.1\",\"host\":\"vm\",\"short_message\":\"{words}\",\"timestamp\":{}.{millis:03},\
                  \"level\":{level},\"_command\":\"/srv/shop --port 8080\",\"_container_id\":\"{id}\",\
                  \"_container_name\":\"{name}\",\"_created\":\"2026-11-22T22:57:10.139126065Z\",\
                  \"_image_id\":\"sha256:{id}\",\"_image_name\":\"shop:1.4\",\"_tag\":\"{short}\"}}",
@@ -132,16 +153,17 @@ fn event(kind: Kind, stream: &Stream, line: &Line, out: &mut Vec<u8>) -> io::Res
         }
         Kind::Splunk => write!(
             out,
-            "{{\"event\":{{\"line\":\"{text}\",\"source\":\"{source}\",\"tag\":\"{name}/{short}\"}},\
+            "{{\"event\":{{\"line\":\"{words}\",\"source\":\"{source}\",\"tag\":\"{name}/{short}\"}},\
              \"time\":\"{}.{micros:06}\",\"host\":\"vm\"}}",
             line.seconds
         )?,
         Kind::JsonFile => writeln!(
             out,
-            "{{\"log\":\"{text}\\n\",\"stream\":\"{source}\",\"time\":\"{}.{:09}Z\"}}",
+            "{{\"log\":\"{words}\\n\",\"stream\":\"{source}\",\"time\":\"{}.{:09}Z\"}}",
             rfc3339(line.seconds),
             line.nanoseconds
         )?,
+        _ => text::write(kind, line, &rfc3339(line.seconds), out)?,
     }
     Ok(())
 }

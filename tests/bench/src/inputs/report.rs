@@ -8,15 +8,16 @@ pub fn print(rows: &[Cost], yardstick: &Yardstick) {
         return;
     }
     println!(
-        "\ncost of records on the inputs of Docker's log drivers; CPU s is for 1,000,000 records delivered"
+        "\ncost of records on the inputs of Docker's log drivers and of files; CPU s is for 1,000,000 records delivered"
     );
     println!("{}", yardstick.line());
     println!(
-        "{:<11} {:<12} {:>7} {:>12} {:>7} {:>7} {:>7} {:>8} {:>10} {:>7} {:>7}",
+        "{:<11} {:<14} {:>7} {:>12} {:>8} {:>7} {:>7} {:>7} {:>8} {:>10} {:>7} {:>7}",
         "subject",
         "input",
         "CPU s",
         "rec/CPU s",
+        "MB/CPU s",
         "x yard",
         "lost %",
         "wall s",
@@ -29,11 +30,12 @@ pub fn print(rows: &[Cost], yardstick: &Yardstick) {
         let (sent, measured) = (row.records as f64, &row.measured);
         let lost = (row.records.saturating_sub(measured.delivered)) as f64 / sent * 100.0;
         println!(
-            "{:<11} {:<12} {:>7.2} {:>12.0} {:>7} {:>7.2} {:>7.2} {:>8.1} {:>10.0} {:>7.2} {:>7.2}",
+            "{:<11} {:<14} {:>7.2} {:>12.0} {:>8.0} {:>7} {:>7.2} {:>7.2} {:>8.1} {:>10.0} {:>7.2} {:>7.2}",
             row.subject,
             row.kind.name(),
             1e6 / row.per_cpu_second(),
             row.per_cpu_second(),
+            row.per_cpu_second() * measured.said.get("bytes") / sent / 1e6,
             format!(
                 "{:.1}x",
                 measured.cpu_seconds / yardstick.cpu_seconds() * sent / measured.delivered.max(1) as f64

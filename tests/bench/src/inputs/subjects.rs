@@ -16,6 +16,7 @@ use std::{
 use super::{
     feed::Target,
     kind::{Kind, TOKEN},
+    text,
 };
 use crate::{
     process::Running,
@@ -74,6 +75,11 @@ fn target(kind: Kind, dir: &Path) -> Result<Target, Box<dyn Error>> {
             let root = dir.join("docker");
             fs::create_dir_all(root.join("containers"))?;
             Target::Path(root)
+        }
+        kind if kind.is_text_file() => {
+            let logs = dir.join("logs");
+            fs::create_dir_all(&logs)?;
+            Target::Path(logs)
         }
         // The path of a socket is at most 107 bytes long, and a scratch directory may be deep.
         Kind::SyslogUnix => Target::Path(std::env::temp_dir().join(format!(
@@ -137,6 +143,7 @@ fn gateway(
         Kind::GelfUdp => format!("  gelf:\n    listen: \"udp:{at}\"\n"),
         Kind::Splunk => format!("  splunk:\n    listen: \"{at}\"\n    tokens: [\"{TOKEN}\"]\n"),
         Kind::JsonFile => format!("  docker:\n    data_root: \"{at}\"\n"),
+        kind => format!("  files:\n    type: file\n    paths: \"{at}/*.log\"\n{}", file_keys(kind)),
     };
     let operations = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
     let config = dir.join("gateway.yaml");
@@ -180,7 +187,34 @@ operations:
     Ok(subject)
 }
 
-const PARSERS: &str = r"[PARSER]
+/// What the gateway is told of a format.
+fn file_keys(kind: Kind) -> String {
+    let columns = text::COLUMNS.replace(' ', ", ");
+    let parse = match kind {
+        Kind::FileMultiline => return format!("    multiline: {{ start: '{START}', timeout: 1s }}\n"),
+        Kind::FileNginx => format!("nginx\n        log_format: '{}'", text::LOG_FORMAT),
+        Kind::FileJson => "json".to_owned(),
+        Kind::FileDelimiter => format!("delimiter\n        separator: \"|\"\n        keys: [{columns}]"),
+        _ => return String::new(),
+    };
+    format!("    processors:\n      - parse: {parse}\n")
+}
+
+/// How a multi-line record begins.
+const START: &str = r"\d{4}-\d{2}-\d{2} ";
+
+/// The parser that Fluent Bit has for a format, if it needs one.
+fn file_parser(kind: Kind) -> &'static str {
+    match kind {
+        Kind::FileMultiline => "  multiline.parser bench-multiline\n",
+        Kind::FileNginx => "  parser bench-nginx\n",
+        Kind::FileJson => "  parser bench-json\n",
+        Kind::FileDelimiter => "  parser bench-delimiter\n",
+        _ => "",
+    }
+}
+
+const PARSERS: &str = r#"[PARSER]
   name bench-syslog
   format regex
   regex ^\<(?<pri>[0-9]{1,5})\>1 (?<time>[^ ]+) (?<host>[^ ]+) (?<ident>[^ ]+) (?<pid>[-0-9]+) (?<msgid>[^ ]+) (?<extradata>(\[(.*?)\]|-)) (?<log>.+)$
@@ -194,7 +228,28 @@ const PARSERS: &str = r"[PARSER]
   time_key time
   time_format %Y-%m-%dT%H:%M:%S.%L
   time_keep on
-";
+
+[PARSER]
+  name bench-json
+  format json
+
+[PARSER]
+  name bench-nginx
+  format regex
+  regex ^(?<remote_addr>[^ ]*) - (?<remote_user>[^ ]*) \[(?<time_local>[^\]]*)\] "(?<method>\S+)(?: +(?<path>[^\"]*?)(?: +\S*)?)?" (?<status>[^ ]*) (?<body_bytes_sent>[^ ]*) "(?<http_referer>[^\"]*)" "(?<log>[^\"]*)"$
+
+[PARSER]
+  name bench-delimiter
+  format regex
+  regex ^(?<time>[^|]*)\|(?<level>[^|]*)\|(?<thread>[^|]*)\|(?<class>[^|]*)\|(?<method>[^|]*)\|(?<path>[^|]*)\|(?<status>[^|]*)\|(?<took>[^|]*)\|(?<trace>[^|]*)\|(?<log>.*)$
+
+[MULTILINE_PARSER]
+  name bench-multiline
+  type regex
+  flush_timeout 1000
+  rule "start_state" "/^\d{4}-\d{2}-\d{2} /" "cont"
+  rule "cont" "/^\s+at/" "cont"
+"#;
 
 /// With the delivery of the forward rows; its parsers are those of its own parsers.conf.
 fn fluent_bit(
@@ -217,7 +272,8 @@ fn fluent_bit(
         Kind::Splunk => format!(
             "name splunk\n  listen 127.0.0.1\n  port {port}\n  splunk_token {TOKEN}\n  buffer_max_size 64M\n"
         ),
-        Kind::JsonFile => {
+        Kind::GelfTcp | Kind::GelfUdp => return Err("it has no input for GELF".into()),
+        _ => {
             // Built without SQLite it keeps no positions, which is less work.
             let help = Command::new(program).args(["-i", "tail", "-h"]).stdin(Stdio::null()).output()?;
             let help = String::from_utf8_lossy(&help.stdout).into_owned();
@@ -226,12 +282,15 @@ fn fluent_bit(
                 true => format!("  db {}\n", dir.join("tail.db").display()),
                 false => String::new(),
             };
+            let (path, parser) = match kind {
+                Kind::JsonFile => ("containers/*/*-json.log", "  parser bench-docker\n"),
+                kind => ("*.log", file_parser(kind)),
+            };
             format!(
-                "name tail\n  path {at}/containers/*/*-json.log\n  parser bench-docker\n  read_from_head on\n  \
-                 refresh_interval 1\n  buffer_max_size 1M\n{positions}"
+                "name tail\n  path {at}/{path}\n{parser}  read_from_head on\n  refresh_interval 1\n  \
+                 buffer_max_size 1M\n{positions}"
             )
         }
-        Kind::GelfTcp | Kind::GelfUdp => return Err("it has no input for GELF".into()),
     };
     let operations = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
     let delivery = match subject::fluent_bit_output(program)? {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::json_lines::Stream;
+use super::Point;
+use super::stream::Stream;
 use crate::config::plan::JoinPlan;
-use crate::input::follow::Point;
 use crate::record::Timestamp;
 
 /// Bytes that wait in unfinished lines, over all containers of an input; a line that would go beyond ends as it is.
@@ -18,32 +18,32 @@ const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// What all pieces of a line share and no other line has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LineKey {
-    pub(super) time: Timestamp,
+pub struct LineKey {
+    pub time: Timestamp,
     /// Hash of the line's id where the driver writes one.
-    pub(super) id: u64,
+    pub id: u64,
 }
 
 /// A piece as its file has it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece<'t> {
-    pub(super) text: &'t [u8],
-    pub(super) key: LineKey,
+pub struct Piece<'t> {
+    pub text: &'t [u8],
+    pub key: LineKey,
     /// The line ends with it.
-    pub(super) ends: bool,
+    pub ends: bool,
     /// From 1; 0 where the driver does not count.
-    pub(super) ordinal: i32,
+    pub ordinal: i32,
 }
 
 /// A line of more than one piece.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) text: Vec<u8>,
-    pub(super) time: Timestamp,
+pub struct Line {
+    pub text: Vec<u8>,
+    pub time: Timestamp,
     /// Some of it is missing at its end, for it was too long.
-    pub(super) is_cut: bool,
+    pub is_cut: bool,
     /// Pieces of it are missing.
-    pub(super) is_partial: bool,
+    pub is_partial: bool,
 }
 
 struct Open {
@@ -61,7 +61,7 @@ impl Drop for Open {
     }
 }
 
-pub(super) struct Pieces {
+pub struct Pieces {
     plan: JoinPlan,
     open: [Option<Open>; 2],
     waiting: Arc<AtomicUsize>,
@@ -69,27 +69,27 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// `waiting` counts the bytes of all containers' lines.
-    pub(super) fn new(plan: JoinPlan, waiting: Arc<AtomicUsize>) -> Pieces {
+    pub fn new(plan: JoinPlan, waiting: Arc<AtomicUsize>) -> Pieces {
         Pieces { plan, open: [None, None], waiting }
     }
 
     /// Whether pieces are put together at all.
-    pub(super) fn is_on(&self) -> bool {
+    pub fn is_on(&self) -> bool {
         self.plan.partial
     }
 
     /// Whether something of this output waits.
-    pub(super) fn is_open(&self, stream: Stream) -> bool {
+    pub fn is_open(&self, stream: Stream) -> bool {
         self.open[stream as usize].is_some()
     }
 
     /// Whether what waits of this output is another line than this one's, and so came to its end.
-    pub(super) fn is_other(&self, stream: Stream, key: LineKey) -> bool {
+    pub fn is_other(&self, stream: Stream, key: LineKey) -> bool {
         self.open[stream as usize].as_ref().is_some_and(|open| open.key != key)
     }
 
     /// Adds a piece, which begins at `start`. To be followed by [`Pieces::take`] when it is complete: true.
-    pub(super) fn add(&mut self, stream: Stream, piece: &Piece<'_>, start: Point, now: Instant) -> bool {
+    pub fn add(&mut self, stream: Stream, piece: &Piece<'_>, start: Point, now: Instant) -> bool {
         let until = now + self.plan.timeout;
         let open = self.open[stream as usize].get_or_insert_with(|| Open {
             line: Line {
@@ -119,7 +119,7 @@ impl Pieces {
     }
 
     /// Takes what waits of an output; `whole` when its last piece came.
-    pub(super) fn take(&mut self, stream: Stream, whole: bool) -> Option<Line> {
+    pub fn take(&mut self, stream: Stream, whole: bool) -> Option<Line> {
         let mut open = self.open[stream as usize].take()?;
         self.waiting.fetch_sub(open.line.text.len(), Ordering::Relaxed);
         let text = std::mem::take(&mut open.line.text);
@@ -128,17 +128,17 @@ impl Pieces {
     }
 
     /// Whether the line of this output has waited too long.
-    pub(super) fn is_overdue(&self, stream: Stream, now: Instant) -> bool {
+    pub fn is_overdue(&self, stream: Stream, now: Instant) -> bool {
         self.open[stream as usize].as_ref().is_some_and(|open| open.until <= now)
     }
 
     /// When the next line will have waited too long.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         self.open.iter().flatten().map(|open| open.until).min()
     }
 
     /// Where each output's unfinished line begins.
-    pub(super) fn starts(&self) -> [Option<Point>; 2] {
+    pub fn starts(&self) -> [Option<Point>; 2] {
         [0, 1].map(|at| self.open[at].as_ref().map(|open: &Open| open.start))
     }
 }

@@ -1,0 +1,298 @@
+//! What happens to a log besides rotation by number: copies, symbolic links, dated and unknown names, edits.
+
+use std::os::unix::fs::symlink;
+
+use super::super::identity::Position;
+use super::tests::{Logger, drain, to};
+use super::*;
+
+impl Logger {
+    /// As logrotate's copytruncate does.
+    fn copy_and_truncate(&self, keep: usize) {
+        for number in (1..keep).rev() {
+            let _ = fs::rename(self.name(number, ""), self.name(number + 1, ""));
+        }
+        fs::copy(self.base(), self.name(1, "")).unwrap();
+        self.truncate();
+    }
+
+    fn truncate(&self) {
+        fs::OpenOptions::new().write(true).open(self.base()).unwrap().set_len(0).unwrap();
+    }
+
+    fn resumed(&self, position: &Position) -> Chain {
+        let mut chain = self.chain(100);
+        chain.resume(Some(position)).unwrap();
+        chain
+    }
+}
+
+fn started(logger: &Logger) -> Chain {
+    let mut chain = logger.chain(100);
+    chain.resume(None).unwrap();
+    chain
+}
+
+fn position(chain: &Chain) -> Position {
+    Position { read: chain.point(0), before: chain.before(), ..Position::default() }
+}
+
+fn range(from: u32, to: u32) -> Vec<u32> {
+    (from..=to).collect()
+}
+
+/// Reads the first `many` lines of what the chain stands at.
+fn read_lines(chain: &mut Chain, many: usize) {
+    chain.look().unwrap();
+    chain.fill(100_000).unwrap();
+    let frame = chain.lend();
+    let done = memchr::memchr_iter(b'\n', &frame).nth(many - 1).unwrap() + 1;
+    chain.give_back(frame, done);
+}
+
+#[test]
+fn at_first_sight_the_caller_chooses_what_is_read() {
+    let mut logger = Logger::new();
+    for _ in 0..3 {
+        logger.write(5);
+        logger.rotate(5);
+    }
+    logger.write(5);
+    let since = fs::metadata(logger.name(1, "")).unwrap().modified().unwrap();
+    let old = fs::File::options().write(true).open(logger.name(2, "")).unwrap();
+    old.set_modified(since - Duration::from_secs(10)).unwrap();
+    for (first_sight, first) in [
+        (FirstSight::All, 1),
+        (FirstSight::Newest, 16),
+        (FirstSight::Since(since), 11),
+        (FirstSight::Since(since - Duration::from_secs(100)), 1),
+    ] {
+        let mut chain = logger.chain(100).with_first_sight(first_sight);
+        chain.resume(None).unwrap();
+        assert_eq!(drain(&mut chain), range(first, logger.written), "{first_sight:?}");
+        // What was passed over stays so.
+        logger.write(1);
+        logger.rotate(9);
+        logger.write(1);
+        assert_eq!(drain(&mut chain), range(logger.written - 1, logger.written), "{first_sight:?}");
+        fs::remove_file(logger.base()).unwrap();
+        fs::rename(logger.name(1, ""), logger.base()).unwrap();
+        for number in 2..6 {
+            let _ = fs::rename(logger.name(number, ""), logger.name(number - 1, ""));
+        }
+        // As it was before: sixteen to twenty and what was added.
+        fs::write(logger.base(), (16..=20).map(|n| format!("{n} is\n")).collect::<String>()).unwrap();
+        logger.written = 20;
+    }
+}
+
+#[test]
+fn dated_names_and_unknown_ones_are_found_again_after_a_restart() {
+    for (first, second) in [
+        ("c.log-20260101", "c.log-20260102"),
+        ("c.log.20260101-150405", "c.log.20260102-150405"),
+        ("c.log.bak", "c.log.1"),
+        ("c-of-yesterday.log", "c.log.1"),
+        ("put away", "c.log-20260101"),
+    ] {
+        for most_open in [0, 100] {
+            let mut logger = Logger::new();
+            logger.write(100);
+            let mut chain = logger.chain(most_open);
+            chain.resume(None).unwrap();
+            read_lines(&mut chain, 40);
+            let position = position(&chain);
+            chain.rest();
+            fs::rename(logger.base(), logger.dir.path().join(first)).unwrap();
+            logger.write(10);
+            fs::rename(logger.base(), logger.dir.path().join(second)).unwrap();
+            logger.write(10);
+            let mut again = logger.resumed(&position);
+            assert_eq!(drain(&mut again), range(41, 120), "{first}");
+            assert_eq!(drain(&mut chain), range(41, 120), "{first}");
+        }
+    }
+}
+
+#[test]
+fn a_symbolic_link_that_points_elsewhere_is_followed_after_the_old_file_s_end() {
+    for away in [false, true] {
+        let mut logger = Logger::new();
+        let pods = logger.dir.path().join("pods");
+        fs::create_dir(&pods).unwrap();
+        symlink(pods.join("0.log"), logger.base()).unwrap();
+        logger.write(10);
+        let mut chain = started(&logger);
+        read_lines(&mut chain, 5);
+        let position = position(&chain);
+        // Rotated once more behind the link, then the container began anew.
+        fs::rename(pods.join("0.log"), pods.join("0.log.20260101-150405")).unwrap();
+        logger.write(10);
+        fs::remove_file(logger.base()).unwrap();
+        if !away {
+            chain.look().unwrap();
+            assert!(chain.is_missing());
+        }
+        symlink(pods.join("1.log"), logger.base()).unwrap();
+        logger.write(10);
+        if away {
+            chain = logger.resumed(&position);
+        }
+        assert_eq!(drain(&mut chain), range(6, 30), "{away}");
+        logger.write(1);
+        fs::rename(pods.join("1.log"), pods.join("1.log.20260101-160405")).unwrap();
+        logger.write(1);
+        assert_eq!(drain(&mut chain), [31, 32]);
+    }
+}
+
+#[test]
+fn a_copy_is_not_read_twice_and_its_rest_is_read() {
+    for behind in [0, 1, 7] {
+        for away in [false, true] {
+            for copies in 1..3 {
+                let mut logger = Logger::new();
+                logger.write(100);
+                let mut chain = started(&logger);
+                drain(&mut chain);
+                logger.write(10);
+                read_lines(&mut chain, 10 - behind);
+                let before = position(&chain);
+                for _ in 0..copies {
+                    logger.copy_and_truncate(5);
+                    logger.write(3);
+                }
+                if away {
+                    chain = logger.resumed(&before);
+                }
+                let case = format!("{behind} behind, {copies} copies, away {away}");
+                assert_eq!(drain(&mut chain), range(111 - behind as u32, logger.written), "{case}");
+                // Nor by who comes later, nor after a rotation by name.
+                let after = position(&chain);
+                logger.write(2);
+                logger.rotate(9);
+                logger.write(2);
+                let last = range(logger.written - 3, logger.written);
+                assert_eq!(drain(&mut chain), last, "{case}");
+                assert_eq!(drain(&mut logger.resumed(&after)), last, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_rest_of_a_compressed_copy_is_read() {
+    for away in [false, true] {
+        let mut logger = Logger::new();
+        logger.write(100);
+        let mut chain = started(&logger);
+        read_lines(&mut chain, 50);
+        let before = position(&chain);
+        logger.copy_and_truncate(3);
+        logger.compress(1);
+        logger.write(3);
+        if away {
+            chain = logger.resumed(&before);
+        }
+        assert_eq!(drain(&mut chain), range(51, 103));
+    }
+}
+
+#[test]
+fn a_new_content_that_begins_as_the_old_one_is_read_from_its_beginning() {
+    let head = |logger: &Logger| {
+        fs::write(logger.base(), format!("0 {}\n", "same".repeat(Fingerprint::BYTES / 4))).unwrap();
+    };
+    for (away, copied) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut logger = Logger::new();
+        head(&logger);
+        logger.write(50);
+        let mut chain = started(&logger);
+        read_lines(&mut chain, 31);
+        let before = position(&chain);
+        if copied {
+            logger.copy_and_truncate(3);
+        }
+        head(&logger);
+        logger.write(5);
+        if away {
+            chain = logger.resumed(&before);
+        }
+        let mut expected = if copied { range(31, 50) } else { Vec::new() };
+        expected.push(0);
+        expected.extend(51..=55);
+        assert_eq!(drain(&mut chain), expected, "away {away}, copied {copied}");
+    }
+}
+
+#[test]
+fn behind_a_hole_the_copy_ends_before_the_new_lines_come() {
+    let mut logger = Logger::new();
+    logger.write(30);
+    let mut chain = started(&logger);
+    read_lines(&mut chain, 20);
+    let file = fs::OpenOptions::new().write(true).open(logger.base()).unwrap();
+    let end = file.metadata().unwrap().len();
+    logger.copy_and_truncate(3);
+    std::os::unix::fs::FileExt::write_all_at(&file, b"31 behind the hole\n", end).unwrap();
+    assert_eq!(drain(&mut chain), range(21, 31));
+    assert_eq!(chain.truncations(), 0);
+}
+
+#[test]
+fn an_edited_file_is_read_again_and_nothing_of_it_is_missed() {
+    let mut logger = Logger::new();
+    logger.write(10);
+    let mut chain = started(&logger);
+    drain(&mut chain);
+    let text = fs::read_to_string(logger.base()).unwrap();
+    // In place.
+    fs::write(logger.base(), text.lines().skip(5).map(|line| format!("{line}\n")).collect::<String>())
+        .unwrap();
+    assert_eq!(drain(&mut chain), range(6, 10));
+    // As an editor does.
+    fs::rename(logger.base(), logger.dir.path().join("c.log~")).unwrap();
+    fs::write(logger.base(), "10 is the number of this line\n11 is new\n").unwrap();
+    assert_eq!(drain(&mut chain), [10, 11]);
+}
+
+#[test]
+fn a_device_may_have_another_number_after_a_boot() {
+    let mut logger = Logger::new();
+    logger.write(100);
+    let mut chain = started(&logger);
+    read_lines(&mut chain, 30);
+    let mut moved = position(&chain);
+    moved.read.id.device += 1;
+    assert_eq!(drain(&mut logger.resumed(&moved)), range(31, 100));
+}
+
+#[test]
+fn an_inode_that_was_used_again_is_another_file_even_if_it_begins_alike() {
+    let mut logger = Logger::new();
+    fs::write(logger.base(), format!("0 {}\n", "same".repeat(Fingerprint::BYTES))).unwrap();
+    logger.write(100);
+    let mut chain = started(&logger);
+    read_lines(&mut chain, 30);
+    let mut other = position(&chain);
+    if other.read.id.born == 0 {
+        // Nothing tells them apart here.
+        return;
+    }
+    other.read.id.born -= 1;
+    assert_eq!(drain(&mut logger.resumed(&other)), range(0, 100));
+}
+
+#[test]
+fn a_file_that_is_removed_is_read_to_its_end_and_known_to_be_missing() {
+    let mut logger = Logger::new();
+    logger.write(10);
+    let mut chain = started(&logger);
+    chain.look().unwrap();
+    fs::remove_file(logger.base()).unwrap();
+    assert_eq!(drain(&mut chain), to(10));
+    assert!(chain.is_missing() && !chain.is_gone());
+    logger.write(1);
+    assert_eq!(drain(&mut chain), [11]);
+    assert!(!chain.is_missing());
+}

@@ -1,0 +1,103 @@
+//! Any text is split into the columns that a plain reader finds, byte by byte, whatever the separator and the quote; and
+//! is of the format for all three ways with columns beyond the keys, or for none.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sluicegate::config::plan::{DelimiterPlan, ExtraColumns, Nil, OnFailure, ParseFormat, ParsePlan, Step};
+use sluicegate::pipeline::steps::{Scratch, Steps};
+use sluicegate::record::{Batch, Timestamp};
+
+fn parse(plan: DelimiterPlan, text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let plan = ParsePlan {
+        format: ParseFormat::Delimiter(plan),
+        key: "log".to_owned(),
+        keep: false,
+        prefix: String::new(),
+        on_failure: OnFailure::Discard,
+    };
+    let mut batch = Batch::default();
+    batch.begin(Timestamp::default());
+    let (key, value) = (batch.keep(b"log"), batch.keep(text));
+    batch.push(key, value);
+    let steps = Steps::new(&[Step::Parse(plan)], Nil::Empty);
+    let parsed = steps.apply(&mut batch, 0, &mut Scratch::default());
+    let fields = batch.fields_of(&batch.records[0]).iter();
+    let values = fields.map(|field| batch.bytes(field.value).to_vec()).collect();
+    parsed.then_some(values)
+}
+
+fn slow(text: &[u8], separator: &[u8], quote: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut rest = text;
+    while let Some(behind) = rest.strip_prefix(b" ") {
+        rest = behind;
+    }
+    while let Some(before) = rest.strip_suffix(b" ").or_else(|| rest.strip_suffix(b"\r")) {
+        rest = before;
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let mut columns = Vec::new();
+    loop {
+        let mut column = Vec::new();
+        let opened = !quote.is_empty() && rest.starts_with(quote);
+        if opened {
+            rest = &rest[quote.len()..];
+            loop {
+                if let Some(behind) = rest.strip_prefix(quote) {
+                    rest = behind;
+                    match rest.strip_prefix(quote) {
+                        Some(behind) => {
+                            column.extend_from_slice(quote);
+                            rest = behind;
+                        }
+                        None => break,
+                    }
+                } else {
+                    column.push(*rest.first()?);
+                    rest = &rest[1..];
+                }
+            }
+            if !rest.is_empty() && !rest.starts_with(separator) {
+                return None;
+            }
+        } else {
+            while !rest.is_empty() && !rest.starts_with(separator) {
+                if !quote.is_empty() && rest.starts_with(quote) {
+                    return None;
+                }
+                column.push(rest[0]);
+                rest = &rest[1..];
+            }
+        }
+        columns.push(column);
+        match rest.strip_prefix(separator) {
+            Some(behind) => rest = behind,
+            None => return Some(columns),
+        }
+    }
+}
+
+fuzz_target!(|input: (u8, u8, &[u8])| {
+    let (separator, quote, text) = input;
+    let separator = ["\t", ",", "|", "||", "aab", "\u{b7}"][usize::from(separator) % 6];
+    let quote = [None, Some('"'), Some('\''), Some('\u{ab}')][usize::from(quote) % 4];
+    let plan = DelimiterPlan {
+        separator: separator.to_owned(),
+        quote,
+        keys: Vec::new(),
+        strict: false,
+        extra: ExtraColumns::Extend,
+    };
+    let single = separator.chars().count() == 1;
+    let used = quote.filter(|_| single).map(String::from).unwrap_or_default();
+    let wanted = slow(text, separator.as_bytes(), used.as_bytes());
+    let first = wanted.as_ref().map(|columns| columns[..1].to_vec());
+    // A record has no more fields.
+    let few = wanted.filter(|columns| columns.len() <= 512);
+    assert_eq!(parse(plan.clone(), text), few);
+    let discard = DelimiterPlan { keys: vec!["a".to_owned()], extra: ExtraColumns::Discard, ..plan.clone() };
+    assert_eq!(parse(discard, text), first);
+    let keep = DelimiterPlan { keys: vec!["a".to_owned()], extra: ExtraColumns::Keep, ..plan };
+    assert_eq!(parse(keep, text).map(|kept| kept[..1].to_vec()), first);
+});
