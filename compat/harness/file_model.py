@@ -9,8 +9,8 @@ so to the ledger: a line is owed while it stands in a file that the reader knows
     out of sight       its file was rotated, moved or swapped away before the gateway had shown that it knew the log
 
 What no reader can see is not done: a file with the same beginning as before is not written beyond its former size before all
-of it has arrived, and where files cannot be told apart by their beginning none is compressed. Nor is the log ever without its
-file where patterns take its rotated ones for logs, too.
+of it has arrived, and where files cannot be told apart by their beginning none is copied, compressed or removed. Nor is the log
+ever without its file where patterns take its rotated ones for logs, too.
 """
 
 import collections
@@ -29,7 +29,8 @@ KINDS = {
     "copied": {**APPENDS, "copytruncate": 6, "compress": 3, "truncate": 1, "delete": 0.5},
     "plain": {**APPENDS, "truncate": 3, "delete": 3, "move": 2},
     "hole": {**APPENDS, "copytruncate": 2, "truncate": 3},
-    "header": {**APPENDS, "rotate": 3, "rewrite": 3, "copytruncate": 2},
+    "alike": {**APPENDS, "rotate": 3},
+    "header": {**APPENDS, "rewrite": 4},
     "link": {**APPENDS, "swap": 6, "delete": 1},
     "loose": {**APPENDS, "rotate": 6, "compress": 3},
 }
@@ -56,7 +57,7 @@ class Log:
         self.run, self.name, self.kind, self.random = run, name, kind, run.random
         self.path = directory / f"{name}.log"
         self.targets = run.root / "targets" / name  # of links
-        self.keep = self.random.randint(2, 6)
+        self.keep = self.random.randint(2, 6) if kind != "alike" else 1_000
         self.dates = self.random.choice(DATES)
         self.now, self.rotated = None, []  # what is written to; what was before, the newest first
         self.serial = self.gap = self.rotations = 0
@@ -89,8 +90,11 @@ class Log:
             fresh = self.path.with_suffix(".fresh")
             fresh.symlink_to(path)
             fresh.rename(self.path)
-        if self.kind == "header":
-            self.put(f"{HEADER} {self.name} {'the same beginning ' * 60}\n".encode())
+        if self.kind in ("alike", "header"):
+            self.put(self.header())
+
+    def header(self):
+        return f"{HEADER} {self.name} {'the same beginning ' * 60}\n".encode()
 
     def begin(self, path):
         self.serial += 1
@@ -231,7 +235,7 @@ class Log:
         former = self.now.offset
         what = self.truncate()
         self.hazard = former
-        self.put(f"{HEADER} {self.name} {'the same beginning ' * 60}\n".encode())
+        self.put(self.header())
         line = self.new_line(20)
         self.add([line], line.text.encode() + b"\n")
         return f"{what}, now with line {line.id} at the same beginning"
@@ -273,8 +277,8 @@ class Log:
         return f"generation {done.generation} to {done.path.name}{what}{'' if self.now else ', and no new file'}"
 
     def copytruncate(self):
-        if self.now is None or self.kind == "header" and (self.now.offset < 4_000 or not self.run.settle_if_possible()):
-            return "nothing: it is not there, too short, or it would not be seen"
+        if self.now is None:
+            return "nothing: it is not there"
         if self.now.is_holed:
             return "nothing: behind one hole nobody sees that there is another now, and looks for a copy"
         self.settle_half(0.8)
@@ -285,11 +289,7 @@ class Log:
         shutil.copyfile(self.now.path, copy.path)
         self.rotated.insert(0, copy)
         self.abandon_half()
-        former = self.now.offset
-        if self.kind == "header":
-            self.hazard = None
-            return f"copied to {copy.path.name}{what}; {self.rewrite()}"
-        return f"copied to {copy.path.name}{what}, {former} bytes; {self.truncate()}"
+        return f"copied to {copy.path.name}{what}, {self.now.offset} bytes; {self.truncate()}"
 
     def compress(self):
         plain = [content for content in self.rotated if content.path.suffix != ".gz"]
@@ -299,6 +299,7 @@ class Log:
         packed = content.path.with_name(content.path.name + ".gz")
         with open(content.path, "rb") as source, gzip.open(packed, "wb", compresslevel=1) as target:
             shutil.copyfileobj(source, target)
+        shutil.copystat(content.path, packed)  # as gzip does
         content.path.unlink()
         content.path, content.read_in = packed, None
         return f"generation {content.generation} to {packed.name}"

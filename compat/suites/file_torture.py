@@ -261,6 +261,7 @@ def deleted_files(pid):
 def compressed(path):
     with open(path, "rb") as source, gzip.open(f"{path}.gz", "wb") as target:
         shutil.copyfileobj(source, target)
+    shutil.copystat(path, f"{path}.gz")
     path.unlink()
 
 
