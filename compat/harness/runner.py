@@ -25,8 +25,8 @@ from .gateway import Gateway
 SUITES = [
     "operator", "sls_python", "clients", "forward_clients", "forward_tls", "forward_keys", "forward_send", "forward_faults",
     "fluent_bit_replay", "forward_fluent_bit", "docker_fluentd", "docker_native", "docker_plugin", "docker_files",
-    "syslog_senders", "gelf_clients", "hec_clients", "take_over", "image", "packaging", "kubernetes", "sidecar", "daemonset",
-    "backend_down", "crash",
+    "file_torture", "syslog_senders", "gelf_clients", "hec_clients", "take_over", "image", "packaging", "kubernetes", "sidecar",
+    "daemonset", "backend_down", "crash",
 ]
 
 

@@ -168,6 +168,10 @@ impl Shared {
 
     /// A file is gone for good, or has another name.
     fn gone(&self, path: &Path, position: Option<Bytes>) {
+        if scan::has_rotated(path, |other| self.is_wanted(other)) {
+            // Who forgets the log takes what it was rotated to for new files.
+            return self.table.rest(path, None, position);
+        }
         if let Some(value) = position
             && let Some(position) = Position::from_bytes(&value)
         {

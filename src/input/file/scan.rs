@@ -29,7 +29,7 @@ use crate::base::log_limit::LogLimit;
 use crate::base::shutdown::Stop;
 use crate::input::follow::identity::{FileId, Position};
 use crate::input::follow::watches::{Event, Watches};
-use crate::input::follow::{FirstSight, survey};
+use crate::input::follow::{FirstSight, naming, survey};
 
 /// Names change together; a walk comes so much later.
 const SOON: Duration = Duration::from_millis(5);
@@ -187,6 +187,10 @@ impl Scan {
             let moving: HashSet<FileId> =
                 entries.values().filter(|entry| entry.walk != self.walks).map(|entry| entry.id).collect();
             for candidate in new {
+                // Its log is between two files, or away: who follows that reads this.
+                if logs_of(&candidate.path).any(|log| entries.contains_key(&*log)) {
+                    continue;
+                }
                 let known = gone.iter().position(|(id, ..)| *id == candidate.id);
                 // It had another name, under which it is read to its end.
                 if known.is_none() && moving.contains(&candidate.id) {
@@ -377,6 +381,21 @@ impl Found {
         let all = resting.into_iter().chain(self.stored.keys().filter(|path| is_missing(path)).cloned());
         self.absent = all.filter(|path| is_absent(path)).collect();
     }
+}
+
+/// The logs that the file may have been rotated away from.
+fn logs_of(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let bases = naming::bases(path.file_name().unwrap_or_default().as_bytes());
+    bases.map(|base| path.with_file_name(OsStr::from_bytes(base)))
+}
+
+/// Whether something stands beside the log that it was rotated to, and that is wanted by itself.
+pub(super) fn has_rotated(path: &Path, is_wanted: impl Fn(&Path) -> bool) -> bool {
+    let (Some(dir), Some(log)) = (path.parent(), path.file_name()) else { return false };
+    let Ok(names) = std::fs::read_dir(dir) else { return false };
+    names.flatten().any(|entry| {
+        naming::rotated(log.as_bytes(), entry.file_name().as_bytes()).is_some() && is_wanted(&entry.path())
+    })
 }
 
 fn is_absent(path: &Path) -> bool {

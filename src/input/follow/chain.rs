@@ -272,12 +272,22 @@ impl Chain {
             known
         };
         let mut found = survey(&self.real, known)?.unwrap_or_default();
-        found.retain(|found| found.id != point.id);
+        // It may have been renamed or removed since: what came after it is read after it.
+        let mut newer = match found.iter().position(|found| found.id == point.id) {
+            Some(at) => {
+                let newer = found.split_off(at + 1);
+                found.pop();
+                newer
+            }
+            None if copy.get().is_some() => found.split_off(1.min(found.len())),
+            None => std::mem::take(&mut found),
+        };
         if copy.get().is_none() {
             // What was rotated before is older than the last time that the lost content was seen.
             let (seconds, nanos) = former.modified;
             let seen = Duration::new(seconds.max(0) as u64, nanos.max(0) as u32);
             found.retain(|found| found.modified > UNIX_EPOCH + seen);
+            newer.retain(|found| found.modified > UNIX_EPOCH + seen);
         }
         let Some(mut newest) = self.generations.pop_back() else { return Ok(()) };
         if is_hole && copy.get().is_none() {
@@ -308,6 +318,7 @@ impl Chain {
         }
         newest.offset = offset;
         self.generations.push_back(newest);
+        newer.into_iter().for_each(|found| self.append(found));
         Ok(())
     }
 

@@ -62,6 +62,35 @@ async fn a_copied_and_truncated_file_is_read_anew_and_its_copy_is_not() {
 }
 
 #[tokio::test]
+async fn rotated_files_that_match_are_no_logs_while_theirs_is_away() {
+    let mut house = House::with(|_, file, how| {
+        let all = format!("{}*", file.paths[0].text());
+        file.paths = vec![PathPattern::parse(&all).unwrap()];
+        how.patience.gone = Duration::from_millis(50);
+    });
+    let mut log = house.log("a.log");
+    let mut files = house.start();
+    let mut texts = Vec::new();
+    for _ in 0..3 {
+        log.lines(10);
+        texts.extend(house.texts(10).await);
+        log.rotate(3);
+    }
+    fs::remove_file(&log.path).unwrap();
+    for _ in 0..2 {
+        // Given up, and found again by each walk.
+        let is_resting = |file: &FileReport| file.path == log.path && file.state == FileState::Resting;
+        house.until(|| files.report().iter().any(is_resting)).await;
+        house = house.restart().await;
+        files = house.start();
+    }
+    log.lines(5);
+    texts.extend(house.texts(5).await);
+    assert_lines(&texts, log.written);
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn twenty_five_rotations_while_nothing_fits_lose_nothing() {
     let house = blocked();
     let mut log = house.log("a.log");

@@ -181,6 +181,33 @@ fn a_copy_is_not_read_twice_and_its_rest_is_read() {
 }
 
 #[test]
+fn a_file_that_was_truncated_and_then_went_comes_before_the_next_one() {
+    for removed in [false, true] {
+        for behind in [0, 7] {
+            let mut logger = Logger::new();
+            logger.write(100);
+            let mut chain = started(&logger);
+            drain(&mut chain);
+            logger.write(10);
+            read_lines(&mut chain, 10 - behind);
+            // All between two looks.
+            logger.copy_and_truncate(5);
+            logger.write(3);
+            if removed {
+                fs::remove_file(logger.base()).unwrap();
+            } else {
+                logger.rotate(9);
+            }
+            logger.write(3);
+            let case = format!("removed {removed}, {behind} behind");
+            assert_eq!(drain(&mut chain), range(111 - behind as u32, 116), "{case}");
+            logger.write(2);
+            assert_eq!(drain(&mut chain), [117, 118], "{case}");
+        }
+    }
+}
+
+#[test]
 fn the_rest_of_a_compressed_copy_is_read() {
     for away in [false, true] {
         let mut logger = Logger::new();
