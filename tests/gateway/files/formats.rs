@@ -1,9 +1,12 @@
 //! Lines of every format, from a file to what a query shows.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
-use super::volume::{Volume, tag, text, texts};
-use crate::gateway::harness::{EMBEDDED, TestGateway, start};
+use super::volume::{Volume, count, numbers, tag, text, texts};
+use crate::gateway::fake_service::{FakeService, Put};
+use crate::gateway::harness::{EMBEDDED, TestGateway, start, start_in, until};
 
 /// Configuration of inputs, each by its name and settings, and of a logstore of the same name for each.
 fn config(inputs: &[(&str, String)]) -> String {
@@ -31,8 +34,8 @@ async fn a_line_tells_its_path_its_host_and_its_tags() {
     log.put("third\r\n\nfourth");
     volume.log("other.log").put("fifth\n");
     // What has no line feed yet is no line.
-    let found = gateway.wait_for("told", "*", 4).await;
-    assert_eq!(texts(&found, "log"), ["fifth", "first", "second", "third"]);
+    let found = gateway.wait_for("told", "*", 5).await;
+    assert_eq!(texts(&found, "log"), ["", "fifth", "first", "second", "third"]);
     for record in &found {
         let is_other = text(record, "log") == "fifth";
         let path = volume.text(if is_other { "other.log" } else { "deep/er/app.log" });
@@ -41,19 +44,53 @@ async fn a_line_tells_its_path_its_host_and_its_tags() {
         assert_eq!(tag(record, "__user_defined_id__"), "group-a,group-b");
         assert_eq!((tag(record, "team"), tag(record, "__odd__"), tag(record, "cell")), ("web", "ü", "c1"));
         assert_eq!(text(record, "__topic__"), "file.told");
-        assert!(!tag(record, "__pack_id__").is_empty());
     }
     let offset = |line: &str| {
         let record = found.iter().find(|record| text(record, "log") == line).unwrap();
         text(record, "__file_offset__").to_owned()
     };
     assert_eq!((offset("first"), offset("second"), offset("third")), ("0".into(), "6".into(), "13".into()));
-    // Two files are two series.
-    let series = |line: &str| {
-        let record = found.iter().find(|record| text(record, "log") == line).unwrap();
-        tag(record, "__pack_id__").split('-').next().unwrap().to_owned()
-    };
-    assert!(series("first") == series("third") && series("first") != series("fifth"));
+    gateway.stop().await;
+}
+
+/// On the wire: who it was, and a series for each file, over a restart of its own number.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_have_logtail_s_tags_and_a_series_for_each_file() {
+    let volume = Volume::new();
+    let service = FakeService::start(|_| (200, "")).await;
+    let config = format!(
+        "inputs:\n  series: {{ type: file, paths: {} }}\n{}\nagent: {{ user_defined_ids: [group-a], hostname: node-7 }}",
+        volume.text("*.log"),
+        service.destination("")
+    );
+    let (mut one, mut two) = (volume.log("one.log"), volume.log("two.log"));
+    let mut gateway = start(&config).await;
+    for turn in 1..4 {
+        one.lines(10);
+        two.lines(10);
+        until("lines", async || count(&service, "app-log") == 20 * turn).await;
+        if turn == 2 {
+            gateway = start_in(gateway.stop().await, &config).await;
+        }
+    }
+    for log in [&one, &two] {
+        let path = log.path.to_str();
+        let mut lines = Vec::new();
+        let mut ids = Vec::new();
+        for put in service.puts().iter().filter(|put| put.tag("__path__").as_deref() == path) {
+            assert_eq!(put.tag("__user_defined_id__").as_deref(), Some("group-a"));
+            assert_eq!(put.tag("__hostname__").as_deref(), Some("node-7"));
+            lines.extend(numbers(put.values("log")));
+            let id = put.pack_id();
+            let (series, sequence) = id.split_once('-').unwrap();
+            ids.push((series.to_owned(), u64::from_str_radix(sequence, 16).unwrap()));
+        }
+        assert!(lines.is_sorted() && lines.len() == 30, "{lines:?}");
+        assert!(ids.is_sorted_by(|before, after| before.0 == after.0 && before.1 < after.1), "{ids:?}");
+    }
+    let series = |put: &Put| put.pack_id().split('-').next().unwrap().to_owned();
+    let all: HashSet<String> = service.puts().iter().map(series).collect();
+    assert_eq!(all.len(), 2);
     gateway.stop().await;
 }
 
@@ -174,9 +211,9 @@ async fn all_formats_of_logtail_are_read() {
         ("remote_addr", "10.0.0.1"),
         ("remote_user", "eve"),
         ("request_method", "GET"),
+        ("request_protocol", "HTTP/1.1"),
         ("request_time", "0.004"),
         ("request_uri", "/a b?q=1"),
-        ("server_protocol", "HTTP/1.1"),
         ("status", "200"),
     ];
     assert_eq!(text(&access, "__time__"), "1795132801");

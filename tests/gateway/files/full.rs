@@ -50,15 +50,13 @@ async fn twenty_five_rotations_while_nothing_is_taken() {
     let volume = Volume::new();
     let (service, open) = closed().await;
     let mut log = volume.log("app.log");
-    log.long_lines(LINES, 1_000);
+    log.long_lines(5 * LINES, 1_000);
     let gateway = start(&config(&service, &volume, "rotates-kept")).await;
+    until("a wait for room", async || is_blocked(&gateway).await).await;
     for _ in 0..ROTATIONS {
         log.rotate(ROTATIONS + 1);
         log.long_lines(LINES, 1_000);
     }
-    until("a wait for room", async || is_blocked(&gateway).await).await;
-    log.rotate(ROTATIONS + 2);
-    log.long_lines(LINES, 1_000);
     all_came(&gateway, &service, &open, &log).await;
     gateway.stop().await;
 }
@@ -69,7 +67,7 @@ async fn twenty_five_rotations_that_keep_three() {
     let volume = Volume::new();
     let (service, open) = closed().await;
     let mut log = volume.log("app.log");
-    log.long_lines(2 * LINES, 1_000);
+    log.long_lines(5 * LINES, 1_000);
     let gateway = start(&config(&service, &volume, "rotates-away")).await;
     until("a wait for room", async || is_blocked(&gateway).await).await;
     for _ in 0..ROTATIONS {
@@ -90,7 +88,7 @@ async fn rotations_over_restarts_while_nothing_is_taken() {
     let volume = Volume::new();
     let (service, open) = closed().await;
     let mut log = volume.log("app.log");
-    log.long_lines(2 * LINES, 1_000);
+    log.long_lines(5 * LINES, 1_000);
     let config = config(&service, &volume, "rotates-restarts");
     let mut gateway = start(&config).await;
     for _ in 0..4 {

@@ -132,7 +132,8 @@ async fn kubelet_s_rotation_loses_nothing() {
         written += EACH;
         written
     };
-    some(web.log(0));
+    let all = some(web.log(0));
+    records(&gateway, all).await;
     let mut packed = PathBuf::new();
     for turn in 0..4 {
         let rotated = web.log(0).with_extension(format!("log.20261120-00000{turn}"));

@@ -62,7 +62,6 @@ async fn the_environment_alone_is_enough() {
         assert_eq!((tag(record, "_pod_name_"), tag(record, "_pod_ip_")), ("web-7d9f-x2", "10.0.0.9"));
         // It is asked for and not set.
         assert_eq!(tag(record, "_namespace_"), "");
-        assert!(!tag(record, "__pack_id__").is_empty());
     }
     assert!(lines.iter().all(|record| tag(record, "__path__") == volume.text("nginx/access.log")));
     assert!(lines.iter().all(|record| (tag(record, "team"), tag(record, "plain")) == ("web", "plain")));

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::io::AsyncWriteExt;
 
-use super::volume::{Log, Volume, assert_each_once, count, delivered, numbers};
+use super::volume::{Log, Volume, assert_each_once, count, delivered, noise, numbers};
 use crate::gateway::fake_service::{FakeService, Put};
 use crate::gateway::harness::{TestGateway, ack, message, read, read_to_close, start, until};
 use crate::gateway::peers::{deliver, fluent_bit_id, fluentd_id};
@@ -104,7 +104,7 @@ async fn a_refused_logstore_holds_up_its_own_file_alone() {
 }
 
 fn event(tenant: &str, number: u64, bytes: usize, chunk: &str) -> Vec<u8> {
-    let line = format!("{number} {}", "x".repeat(bytes));
+    let line = format!("{number} {}", noise(bytes));
     message(&format!("of.{tenant}"), 1_700_000_000, &[("log", &line)], Some(chunk))
 }
 
@@ -213,13 +213,13 @@ async fn two_tenants_of_two_connections() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_noisy_file_delays_a_line_by_a_few_blocks() {
     const BYTES: usize = 100 << 20;
-    const LINE: usize = 1_023;
+    const LINE: usize = 1_024;
     const BLOCKS: usize = 64;
     for inputs in ["one", "two"] {
         let volume = Volume::new();
         let service = FakeService::start(|_| (200, "")).await;
         let (mut red, mut blue) = (volume.log("red.log"), volume.log("blue.log"));
-        red.long_lines(BYTES / (LINE + 1), LINE);
+        red.long_lines(BYTES / LINE, LINE);
         let [first, second] = match inputs {
             "one" => [volume.text("*.log"), volume.text("nothing")],
             _ => [volume.text("red.log"), volume.text("blue.log")],
@@ -246,7 +246,7 @@ async fn a_noisy_file_delays_a_line_by_a_few_blocks() {
                 service.look(|puts| {
                     let at = puts.iter().position(has_line)?;
                     let noisy = puts[..at].iter().filter(|put| !is_blue(put));
-                    Some(noisy.map(|put| put.records * (LINE + 1)).sum())
+                    Some(noisy.map(|put| put.records * LINE).sum())
                 })
             };
             until("the quiet line", async || find().is_some()).await;
@@ -268,8 +268,8 @@ async fn a_rate_limit_holds_back_its_own_input() {
     let volume = Volume::new();
     let service = FakeService::start(|_| (200, "")).await;
     let (mut red, mut blue) = (volume.log("red.log"), volume.log("blue.log"));
-    red.long_lines(10_240, 1_023);
-    blue.long_lines(10_240, 1_023);
+    red.long_lines(10_240, 1_024);
+    blue.long_lines(10_240, 1_024);
     let begin = Instant::now();
     let inputs = inputs(&volume, "rated", ["rate_limit: 64KiB", ""]);
     let gateway = start(&config(&service, &inputs, "block")).await;

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
@@ -57,11 +58,17 @@ impl Log {
         self.long_lines(count, 0);
     }
 
-    /// Writes so many more lines of at least so many bytes, which begin with their number.
+    /// Writes so many more lines of so many bytes with their line feed, which begin with their number and cannot be packed.
     pub fn long_lines(&mut self, count: usize, bytes: usize) {
+        let noise = noise(1 << 20).as_bytes();
         let mut text = Vec::with_capacity(count * (bytes + 16));
         for _ in 0..count {
-            writeln!(text, "{:<bytes$}", format!("{} {}", self.written, self.name())).unwrap();
+            let begin = text.len();
+            write!(text, "{} {} ", self.written, self.name()).unwrap();
+            let rest = (begin + bytes).saturating_sub(text.len() + 1);
+            let from = self.written * 7_919 % (noise.len() - rest);
+            text.extend_from_slice(&noise[from..from + rest]);
+            text.push(b'\n');
             self.written += 1;
         }
         self.put(text);
@@ -88,6 +95,20 @@ impl Log {
         open.filter_map(|entry| fs::metadata(entry.path()).ok())
             .any(|file| (file.dev(), file.ino()) == (own.dev(), own.ino()))
     }
+}
+
+/// Characters that do not repeat themselves, up to a million.
+pub fn noise(bytes: usize) -> &'static str {
+    static NOISE: OnceLock<String> = OnceLock::new();
+    let all = NOISE.get_or_init(|| {
+        let mut state = 1u64;
+        let next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state >> 58) as usize]
+        };
+        std::iter::repeat_with(next).map(char::from).take(1 << 20).collect()
+    });
+    &all[..bytes]
 }
 
 pub fn append(path: &Path, bytes: &[u8]) {
