@@ -1,6 +1,6 @@
 //! A Log Service that answers what a test tells it to, and remembers what it was sent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -23,6 +23,7 @@ pub struct Put {
     pub status: u16,
     /// Its records.
     pub records: usize,
+    pub tags: BTreeMap<String, String>,
 }
 
 impl Put {
@@ -44,8 +45,7 @@ impl Put {
 
     /// The value of one tag.
     pub fn tag(&self, key: &str) -> Option<String> {
-        let group = walk(&self.group).unwrap();
-        group.tag(key.as_bytes()).map(|value| String::from_utf8(value.to_vec()).unwrap())
+        self.tags.get(key).cloned()
     }
 }
 
@@ -124,8 +124,12 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     let mut group = Vec::new();
     decompress(kind, &body, raw_size, 16 << 20, &mut group).unwrap();
     let logstore = uri.path().split('/').nth(2).unwrap_or_default().to_owned();
-    let records = walk(&group).unwrap().log_count();
-    let mut put = Put { logstore, group, status: 0, records };
+    let (records, tags) = {
+        let walked = walk(&group).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (walked.log_count(), walked.tags().map(|(key, value)| (text(key), text(value))).collect())
+    };
+    let mut put = Put { logstore, group, status: 0, records, tags };
     let scripted = shared.script.lock().unwrap().pop_front();
     let (status, code) = scripted.unwrap_or_else(|| (shared.judge)(&put));
     put.status = status;

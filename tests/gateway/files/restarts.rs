@@ -88,7 +88,10 @@ async fn an_application_that_stops_slowly_is_heard_to_its_end() {
     gateway.terminate();
     let (status, said) = gateway.ended().await;
     assert!(status.success(), "{said}");
-    let expected = writer.written_before(told + Duration::from_secs(4));
+    // The application ends no sooner than it is waited for.
+    let waited = told + Duration::from_secs(4);
+    until("the end of the delay", async || Instant::now() > waited).await;
+    let expected = writer.written_before(waited);
     writer.end();
     let mut lines = numbers(house.lines());
     lines.retain(|number| *number < expected);

@@ -237,7 +237,7 @@ async fn a_noisy_file_delays_a_line_by_a_few_blocks() {
                 .await;
             let before = offset(&gateway, &red).await;
             blue.lines(1);
-            let wanted = format!("{line} blue");
+            let wanted = format!("{line} blue ");
             let path = blue.path.to_str().unwrap();
             let is_blue = |put: &Put| put.tag("__path__").as_deref() == Some(path);
             let has_line = |put: &Put| is_blue(put) && put.values("log").contains(&wanted);
