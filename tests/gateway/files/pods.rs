@@ -88,7 +88,7 @@ async fn lines_tell_their_pod_and_pieces_become_lines() {
         &docker.log(0),
         b"{\"log\":\"of docker\\n\",\"stream\":\"stderr\",\"time\":\"2026-11-20T00:00:02.5Z\"}\n",
     );
-    let filters = "namespaces: { exclude: [kube-*] }, containers: { exclude: ['/^istio-/'] }, pods: { include: ['web-*', old.node] }";
+    let filters = "namespaces: { exclude: [kube-*] }, containers: { exclude: ['/istio-.*/'] }, pods: { include: ['web-*', old.node] }";
     let gateway = start(&config(&node, "pod-lines", "pods/*/*/*.log", filters)).await;
     records(&gateway, 3).await;
     append(&web.log(0), cri("stdout", "F", " and half").as_bytes());
