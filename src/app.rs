@@ -237,12 +237,14 @@ impl Gateway {
     }
 
     /// Inputs that do not end may take half of the time from senders that have something to deliver, and all of it from
-    /// senders that have nothing.
+    /// senders that have nothing. What a configuration says is to be waited for does not count: those who write are not late.
     async fn stop_inputs(&self, deadline: Instant) {
         self.inputs.draining.cancel();
         self.inputs.tasks.close();
-        let now = Instant::now();
-        let half = now + deadline.saturating_duration_since(now) / 2;
+        let delay =
+            if self.inputs.successor.is_there() { Duration::ZERO } else { longest_delay(&self.plan.inputs) };
+        let begin = deadline.min(Instant::now() + delay);
+        let half = begin + deadline.saturating_duration_since(begin) / 2;
         let mut ended = timeout_at(half, self.inputs.tasks.wait()).await.is_ok();
         if !ended && !self.has_work() {
             ended = timeout_at(deadline, self.inputs.tasks.wait()).await.is_ok();
@@ -267,6 +269,15 @@ impl Gateway {
     pub fn project(&self) -> Option<&str> {
         self.plan.log_service.as_ref().map(|service| service.project.as_str())
     }
+}
+
+/// How long inputs read on at a stop, before they end.
+fn longest_delay(inputs: &[InputPlan]) -> Duration {
+    let delay = |input: &InputPlan| match &input.kind {
+        InputKind::File(plan) => plan.stop_delay,
+        _ => Duration::ZERO,
+    };
+    inputs.iter().map(delay).max().unwrap_or_default()
 }
 
 /// What is bound, and what goes with it.

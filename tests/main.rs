@@ -16,6 +16,7 @@ mod gateway {
     mod docker_plugin;
     mod duplicates;
     mod fairness;
+    mod files;
     mod forward;
     mod full;
     mod gelf;

@@ -1,13 +1,13 @@
 //! A Log Service that answers what a test tells it to, and remembers what it was sent.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use sluicegate::wire::compress::{Kind, decompress};
 use sluicegate::wire::loggroup::walk;
@@ -16,9 +16,14 @@ use tokio::net::TcpListener;
 /// One PutLogs as it came.
 #[derive(Clone, Debug)]
 pub struct Put {
+    /// Where it was to be kept.
+    pub logstore: String,
     /// The LogGroup, inflated.
     pub group: Vec<u8>,
     pub status: u16,
+    /// Its records.
+    pub records: usize,
+    pub tags: BTreeMap<String, String>,
 }
 
 impl Put {
@@ -35,8 +40,12 @@ impl Put {
     }
 
     pub fn pack_id(&self) -> String {
-        let group = walk(&self.group).unwrap();
-        String::from_utf8(group.tag(b"__pack_id__").unwrap().to_vec()).unwrap()
+        self.tag("__pack_id__").unwrap()
+    }
+
+    /// The value of one tag.
+    pub fn tag(&self, key: &str) -> Option<String> {
+        self.tags.get(key).cloned()
     }
 }
 
@@ -76,6 +85,11 @@ impl FakeService {
         self.shared.puts.lock().unwrap().clone()
     }
 
+    /// Looks at all requests without a copy of them.
+    pub fn look<T>(&self, look: impl FnOnce(&[Put]) -> T) -> T {
+        look(&self.shared.puts.lock().unwrap())
+    }
+
     /// What was answered 200.
     pub fn accepted(&self) -> Vec<Put> {
         self.puts().into_iter().filter(|put| put.status == 200).collect()
@@ -103,13 +117,19 @@ impl FakeService {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = Kind::from_header(header("x-log-compresstype")).unwrap_or(Kind::None);
     let raw_size: usize = header("x-log-bodyrawsize").parse().unwrap();
     let mut group = Vec::new();
     decompress(kind, &body, raw_size, 16 << 20, &mut group).unwrap();
-    let mut put = Put { group, status: 0 };
+    let logstore = uri.path().split('/').nth(2).unwrap_or_default().to_owned();
+    let (records, tags) = {
+        let walked = walk(&group).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (walked.log_count(), walked.tags().map(|(key, value)| (text(key), text(value))).collect())
+    };
+    let mut put = Put { logstore, group, status: 0, records, tags };
     let scripted = shared.script.lock().unwrap().pop_front();
     let (status, code) = scripted.unwrap_or_else(|| (shared.judge)(&put));
     put.status = status;

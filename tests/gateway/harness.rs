@@ -159,6 +159,12 @@ impl TestGateway {
         serde_json::from_slice(&self.get("/status").await).unwrap()
     }
 
+    /// What is known of each file that is read.
+    pub async fn files(&self) -> Vec<Value> {
+        let answer: Value = serde_json::from_slice(&self.get("/files").await).unwrap();
+        answer["files"].as_array().unwrap().clone()
+    }
+
     /// The sum of a metric over all its series with these labels. Metrics belong to the process: a test that reads one
     /// names its input as no other does.
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
