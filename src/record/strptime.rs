@@ -106,7 +106,8 @@ impl Format {
             let start = reader.at;
             match parts.read(*item, &mut reader) {
                 Some(closed) => is_closed = closed,
-                None if matches!(item, Item::Literal(_)) => return Err(start + 1),
+                // What stood before it may have looked further to see where it ends.
+                None if is_closed && matches!(item, Item::Literal(_)) => return Err(start + 1),
                 None => return Err(reader.at.max(start) + LOOKAHEAD),
             }
             if *item == Item::Fraction {

@@ -193,3 +193,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_not_seen_of_a_text_may_make_another_time_of_it() {
+    let format = Format::parse("%Y-%m-%d%z0").unwrap();
+    let near = Timestamp::new(1_767_225_600, 0);
+    let failed = format.find(b"2026-01-01+121x", &TimeZone::UTC, near).unwrap_err();
+    assert!(format.find(b"2026-01-01+12100:00", &TimeZone::UTC, near).is_ok());
+    assert!(failed > b"2026-01-01+121".len(), "{failed}");
+}
