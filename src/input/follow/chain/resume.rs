@@ -142,16 +142,20 @@ impl Chain {
     }
 
     /// Looks for a noted place among all files of the directory; puts what is found before the log's own, of which
-    /// those are left out that are older.
-    fn with_renamed(&self, found: Vec<Found>, point: &Point) -> Result<Vec<Found>, FileError> {
+    /// those are left out, and known as read, that are older.
+    fn with_renamed(&mut self, found: Vec<Found>, point: &Point) -> Result<Vec<Found>, FileError> {
         let mut all = search::search(&self.real, point)?;
         let Some(hit) = all.first() else { return Ok(found) };
         let since = hit.modified;
         let newest = found.last().map(|newest| newest.id);
         for found in found {
-            let is_newer = found.modified > since || Some(found.id) == newest;
-            if is_newer && all.iter().all(|other| other.id != found.id) {
+            if all.iter().any(|other| other.id == found.id) {
+                continue;
+            }
+            if found.modified > since || Some(found.id) == newest {
                 all.push(found);
+            } else {
+                self.remember(&found);
             }
         }
         Ok(all)
