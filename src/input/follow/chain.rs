@@ -30,6 +30,9 @@ pub use resume::{FirstSight, Resumed};
 /// Generations that were read to their end and may still be met.
 const REMEMBERED: usize = 32;
 
+/// What is kept of an unfinished line while nothing comes.
+const KEPT_BYTES: usize = 4 * 1024;
+
 /// Several writers do not turn to a new file at the very same time.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -84,6 +87,8 @@ pub struct Chain {
     next: u64,
     /// What was read of the first generation behind its offset.
     buffer: Vec<u8>,
+    /// The same, while it is lent.
+    lent: Bytes,
     /// Where the last generation ended that was left.
     end: Point,
     truncations: u64,
@@ -133,6 +138,7 @@ impl Chain {
             recent: VecDeque::new(),
             next: 1,
             buffer: Vec::new(),
+            lent: Bytes::new(),
             end: Point::default(),
             truncations: 0,
             is_gone: false,
@@ -163,7 +169,10 @@ impl Chain {
         }
         match self.generations.front_mut() {
             Some(newest) if newest.gzip => self.leave(),
-            Some(newest) => newest.offset = align(newest),
+            Some(newest) => {
+                let offset = align(newest);
+                newest.go_on_at(offset);
+            }
             None => {}
         }
     }
@@ -255,9 +264,9 @@ impl Chain {
     fn replaced(&mut self, former: Former, is_hole: bool) -> Result<(), FileError> {
         self.losses.truncated.increment(1);
         let alone = self.generations.len() == 1;
-        let ahead = if alone { self.buffer.len() as u64 } else { 0 };
+        let ahead = if alone { &self.buffer[..] } else { &[] };
         let Some(newest) = self.generations.back() else { return Ok(()) };
-        let point = Point { id: newest.id, print: former.print, offset: newest.offset + ahead };
+        let point = Point { print: former.print, ..newest.point(ahead) };
         let copy = Cell::new(None);
         let known = |found: &Found| {
             if copy.get() == Some(found.id) || found.id == point.id {
@@ -287,16 +296,16 @@ impl Chain {
         let copied = found.last().filter(|copy| !copy.gzip).map_or(0, |copy| copy.size);
         let offset = if is_hole { newest.offset.max(copied) } else { 0 };
         if copy.get().is_none() {
-            if !is_hole {
-                if alone {
-                    self.buffer.clear();
-                }
+            if alone && !is_hole && !self.buffer.is_empty() {
+                // What was read of it and waits for its end is all there is.
+                self.generations.push_back(newest.remains(former.print, self.buffer.len()));
+            } else if !is_hole {
                 self.truncations += 1;
             }
         } else if !found.is_empty() {
             let copied = found.remove(0);
             let mut copied = Generation::new(newest.number, copied, &self.open);
-            copied.offset = newest.offset;
+            copied.go_on_from(&newest);
             copied.is_copy = true;
             self.generations.push_back(copied);
         }
@@ -306,7 +315,7 @@ impl Chain {
             newest.number = self.next;
             self.next += 1;
         }
-        newest.offset = offset;
+        newest.go_on_at(offset);
         self.generations.push_back(newest);
         Ok(())
     }
@@ -315,6 +324,9 @@ impl Chain {
     pub fn fill(&mut self, want: usize) -> Result<Filled, FileError> {
         let alone = self.generations.len() == 1;
         let Some(front) = self.generations.front_mut() else { return Ok(Filled::Idle) };
+        if front.is_over {
+            return Ok(Filled::Ended);
+        }
         if !front.open(&self.real, &self.open)? {
             // All of it that was ever seen is read, and it went with its directory.
             if alone && (self.is_gone || self.is_missing) && !front.gzip && front.lag() == 0 {
@@ -354,11 +366,16 @@ impl Chain {
 
     /// Lends all that was read and is not done with; [`Chain::give_back`] follows.
     pub fn lend(&mut self) -> Bytes {
-        Bytes::from(std::mem::take(&mut self.buffer))
+        self.lent = Bytes::from(std::mem::take(&mut self.buffer));
+        self.lent.clone()
     }
 
     /// Takes the bytes back, of which the first `done` are not needed any more. Their memory is used again.
     pub fn give_back(&mut self, lent: Bytes, done: usize) {
+        self.lent = Bytes::new();
+        if let Some(front) = self.generations.front_mut() {
+            front.pass(&lent[..done]);
+        }
         self.buffer = match lent.try_into_mut() {
             Ok(bytes) => {
                 let mut bytes = Vec::from(bytes);
@@ -367,16 +384,16 @@ impl Chain {
             }
             Err(shared) => shared[done..].to_vec(),
         };
-        if let Some(front) = self.generations.front_mut() {
-            front.offset += done as u64;
-        }
     }
 
     /// Turns to the next generation.
     pub fn leave(&mut self) {
         self.buffer.clear();
         if let Some(left) = self.generations.pop_front() {
-            self.end = left.point(left.offset);
+            self.end = left.point(&[]);
+            if left.is_over {
+                return;
+            }
             self.recent.push_back(Left { id: left.id, print: left.print, size: left.complete_size() });
             if self.recent.len() > REMEMBERED {
                 self.recent.pop_front();
@@ -395,14 +412,35 @@ impl Chain {
     /// The same place, as it is found again.
     pub fn point(&self, done: usize) -> Point {
         match self.generations.front() {
-            Some(front) => front.point(front.offset + done as u64),
+            Some(front) => {
+                let read = if self.lent.is_empty() { &self.buffer[..] } else { &self.lent[..] };
+                front.point(read.get(..done).unwrap_or(read))
+            }
             None => self.end,
         }
     }
 
     /// The content that was read before the one at this place.
     pub fn before(&self) -> Option<Point> {
-        self.recent.back().map(|left| Point { id: left.id, print: left.print, offset: 0 })
+        self.recent.back().map(|left| Point { id: left.id, print: left.print, ..Point::default() })
+    }
+
+    /// The files that are read, or will be.
+    pub fn contents(&self) -> impl Iterator<Item = FileId> {
+        self.generations.iter().map(|generation| generation.id)
+    }
+
+    /// How the first generation begins; two bytes, or what there is of them.
+    pub fn beginning(&mut self) -> Vec<u8> {
+        let mut beginning = Vec::new();
+        // Without them it is taken for what is usual.
+        if let Some(front) = self.generations.front_mut().filter(|front| !front.gzip)
+            && matches!(front.open(&self.real, &self.open), Ok(true))
+        {
+            let _ = front.read(0, 2, &mut beginning);
+        }
+        beginning.truncate(2);
+        beginning
     }
 
     /// Counts contents that were replaced in place: what was read before a change does not go on behind it.
@@ -454,7 +492,11 @@ impl Chain {
         self.rested = self.generations.front().map(|_| self.at(self.buffer.len()));
         let plain = self.generations.front().is_some_and(|front| !front.gzip);
         if plain && self.generations.len() == 1 {
-            self.buffer = Vec::new();
+            // A few bytes of an unfinished line outlive what may happen to their file.
+            match self.buffer.len() {
+                0..=KEPT_BYTES => self.buffer.shrink_to_fit(),
+                _ => self.buffer = Vec::new(),
+            }
             if self.open.is_crowded()
                 && !self.is_gone
                 && let Some(front) = self.generations.front_mut()

@@ -21,7 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use flate2::bufread::MultiGzDecoder;
 
 use super::FileError;
-use super::identity::{FileId, Fingerprint, Point};
+use super::identity::{FileId, Fingerprint, Point, Tail};
 use super::naming::{self, Kind};
 
 /// Rotated files that are looked for; loggers keep some tens at most.
@@ -66,7 +66,7 @@ impl Found {
     /// it: nothing tells them apart.
     pub fn likeness(&self, point: &Point) -> u8 {
         let is_same = self.id.inode == point.id.inode;
-        if !point.print.fits(&self.head) || !self.reaches(point.offset) {
+        if !point.print.fits(&self.head) || !self.holds(point) {
             0
         } else if self.id == point.id {
             3
@@ -83,9 +83,22 @@ impl Found {
         }
     }
 
-    /// Whether a place was noted in it that it has no more: it was truncated, and its new content begins as the old one.
+    /// Whether a place was noted in it that it has no more, or with something else before it: it was truncated, and its new
+    /// content begins as the old one.
     pub fn lost(&self, point: &Point) -> bool {
-        self.id == point.id && !self.gzip && point.print.fits(&self.head) && !self.reaches(point.offset)
+        self.id == point.id && !self.gzip && point.print.fits(&self.head) && !self.holds(point)
+    }
+
+    /// Whether it has that place, and before it what was there. Compressed files are not inflated for that.
+    pub fn holds(&self, point: &Point) -> bool {
+        let is_before = || {
+            let Some(from) = point.offset.checked_sub(point.tail.len() as u64) else { return false };
+            let mut before = [0; Tail::BYTES];
+            let Some(before) = before.get_mut(..point.tail.len()) else { return false };
+            // What cannot be read now is told when reading goes on there.
+            self.file.read_exact_at(before, from).is_err() || point.tail.fits(before)
+        };
+        self.reaches(point.offset) && (self.gzip || point.tail.is_empty() || is_before())
     }
 
     /// Whether a compressed file may hold so many bytes: its last four tell their number, modulo 2^32.
@@ -238,9 +251,7 @@ pub(super) fn is_packed(path: &Path) -> bool {
 /// Opens a file and looks at its beginning. `None` when there is no plain file of that name.
 pub fn open(path: PathBuf, gzip: bool) -> Result<Option<Found>, FileError> {
     let opened = (|| {
-        // A FIFO of that name must not hold us.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(&path)?;
+        let file = open_now(&path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Ok(None);
@@ -257,6 +268,12 @@ pub fn open(path: PathBuf, gzip: bool) -> Result<Option<Found>, FileError> {
         Err(error) if is_gone(&error) => Ok(None),
         Err(cause) => Err(FileError { what: "cannot open", path, cause }),
     }
+}
+
+/// Opens a file to be read. A FIFO of that name does not hold us.
+pub fn open_now(path: &Path) -> io::Result<File> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    OpenOptions::new().read(true).custom_flags(nonblocking).open(path)
 }
 
 /// What a fingerprint is made of.
@@ -375,7 +392,12 @@ mod tests {
     fn an_inode_of_another_moment_is_another_file() {
         let (_dir, base) = files(&[("", &"x".repeat(2_000))]);
         let found = open(base, false).unwrap().unwrap();
-        let point = Point { id: found.id, print: Fingerprint::of(&found.head), offset: 1_500 };
+        let point = Point {
+            id: found.id,
+            print: Fingerprint::of(&found.head),
+            offset: 1_500,
+            tail: Tail::of(&[b'x'; 9]),
+        };
         assert_eq!(found.likeness(&point), 3);
         let with = |id| Point { id, ..point };
         // Another number of the device after a boot.
@@ -387,5 +409,7 @@ mod tests {
         assert_eq!(found.likeness(&with(FileId { inode: 0, ..found.id })), 1);
         assert_eq!(found.likeness(&Point { offset: 2_001, ..point }), 0);
         assert!(found.lost(&Point { offset: 2_001, ..point }) && !found.lost(&point));
+        let other = Point { tail: Tail::of(b"another text"), ..point };
+        assert!(found.likeness(&other) == 0 && found.lost(&other));
     }
 }

@@ -110,7 +110,7 @@ impl Chain {
         if let (Some(begin), Some(front)) = (begin, self.generations.front_mut())
             && begin.generation == front.number
         {
-            front.offset = begin.offset;
+            front.go_on_at(begin.offset);
         }
         Ok(resumed)
     }
