@@ -11,7 +11,6 @@
 //! All of it is plain synchronous code, run where blocking is allowed.
 
 use std::fs;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,21 +18,20 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::Shared;
-use super::cut::{self, Cutter, More, cri};
+use super::cut::{Cutter, More};
 use super::follow::Order;
-use super::sink::{Marks, Sink};
+use super::sink::Sink;
 use super::start::{self, First};
 use super::table::Status;
 use crate::base::limits;
 use crate::config::plan::{Charset, FileFormat};
-use crate::input::docker::json_lines;
-use crate::input::follow::pieces::{LineKey, Piece, Pieces};
+use crate::input::follow::pieces::Pieces;
 use crate::input::follow::progress::Progress;
 use crate::input::follow::rfc3339::Times;
-use crate::input::follow::stream::Stream;
 use crate::input::follow::survey::is_gone;
 use crate::input::follow::{At, Chain, FileError, Filled, Position};
-use crate::record::{Span, Timestamp};
+
+mod decode;
 
 /// What is read at once: a file's turn, after which others have theirs.
 pub(super) const BLOCK: usize = limits::READ_BYTES;
@@ -338,197 +336,6 @@ impl Reader {
         self.position.is_some() && self.shared.positions.get(&self.key).as_ref() != self.position.as_ref()
     }
 
-    /// Ends the lines that have waited too long at `now`, or all, as they are.
-    fn end_lines(&mut self, now: Option<Instant>) {
-        let mut ended = false;
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            if now.is_none_or(|now| self.pieces.is_overdue(stream, now)) {
-                ended |= self.end_line(stream);
-            }
-        }
-        if ended {
-            self.commit(0);
-        }
-    }
-
-    /// What waits of this output is all there is; whether something did.
-    fn end_line(&mut self, stream: Stream) -> bool {
-        self.take_line(stream, false)
-    }
-
-    fn take_line(&mut self, stream: Stream, whole: bool) -> bool {
-        let offset = self.pieces.starts()[stream as usize].map_or(0, |start| start.offset);
-        match self.pieces.take(stream, whole) {
-            Some(line) => {
-                self.sink.line(&line, offset, stream);
-                true
-            }
-            None => false,
-        }
-    }
-
-    fn decode(&mut self, more: More, now: Instant) {
-        if self.chain.unread().is_empty() {
-            return;
-        }
-        let received = Timestamp::now();
-        let frame = self.chain.lend();
-        self.sink.batch().frame = frame.clone();
-        let mut done = 0;
-        while done < frame.len() {
-            if self.sink.is_full() {
-                self.commit(done);
-            }
-            let (records, arena) = (self.sink.batch().records.len(), self.sink.batch().arena.len());
-            let next = match self.format {
-                Format::Lines(_) => self.line(&frame, done, more, received),
-                Format::Json => self.json_line(&frame, done, more, now, received),
-                Format::Cri => self.cri_line(&frame, done, more, now, received),
-                Format::Unknown => self.tell_format(&frame, done),
-            };
-            let Some(next) = next else { break };
-            debug_assert!(next >= done && next <= frame.len());
-            done = next;
-            if self.sink.batch().records.len() == records {
-                // What was made for a piece is kept with its line.
-                self.sink.unmake(arena);
-            }
-        }
-        self.shared.tally.bytes.increment(done as u64);
-        self.silent += done as u64;
-        self.commit(done);
-        self.sink.batch().frame = Bytes::new();
-        self.chain.give_back(frame, done);
-    }
-
-    /// Cuts the record at `from`; gives its end, or nothing when it is not all there.
-    fn line(&mut self, frame: &Bytes, from: usize, more: More, received: Timestamp) -> Option<usize> {
-        let Format::Lines(cutter) = &mut self.format else { return None };
-        let tally = &self.shared.tally;
-        match cutter.next(frame, from, more) {
-            cut::Next::Wait => None,
-            cut::Next::Skip { next, dropped } => {
-                match dropped {
-                    0 => tally.skipped.increment((next - from) as u64),
-                    lines => tally.dropped.increment(lines),
-                }
-                Some(next)
-            }
-            cut::Next::Record { text, next, cut } => {
-                let offset = self.chain.at(text.start).offset;
-                let text = cutter.text(self.sink.batch(), text);
-                let marks = Marks { is_cut: cut, is_partial: false };
-                self.sink.record(text, offset, None, received, marks);
-                Some(next)
-            }
-        }
-    }
-
-    /// Decides by the first byte of a content that is one of two formats.
-    fn tell_format(&mut self, frame: &[u8], from: usize) -> Option<usize> {
-        self.format = if frame.get(from) == Some(&b'{') { Format::Json } else { Format::Cri };
-        Some(from)
-    }
-
-    fn json_line(
-        &mut self,
-        frame: &Bytes,
-        from: usize,
-        more: More,
-        now: Instant,
-        received: Timestamp,
-    ) -> Option<usize> {
-        let ended = matches!(more, More::Never);
-        match json_lines::next(&mut self.sink.batcher.batch, frame, &mut self.times, from, ended) {
-            json_lines::Next::Wait => None,
-            json_lines::Next::Nothing(end) => self.nothing(from, end),
-            json_lines::Next::Malformed(text, end) => self.malformed(text, from, end, received),
-            json_lines::Next::Line(line, end) => {
-                if self.is_stored(line.stream, from) {
-                    return Some(end);
-                }
-                let time = line.time.unwrap_or(received);
-                match line.stream.filter(|_| self.pieces.is_on()) {
-                    Some(stream) => {
-                        let key = LineKey { time, id: 0 };
-                        if self.pieces.is_other(stream, key) {
-                            self.end_line(stream);
-                        }
-                        self.piece(from, stream, line.text, key, line.ends, now);
-                    }
-                    None => self.whole(line.text, from, line.stream, time),
-                }
-                Some(end)
-            }
-        }
-    }
-
-    fn cri_line(
-        &mut self,
-        frame: &Bytes,
-        from: usize,
-        more: More,
-        now: Instant,
-        received: Timestamp,
-    ) -> Option<usize> {
-        let ended = matches!(more, More::Never);
-        match cri::next(frame, from, ended, &mut self.times) {
-            cri::Next::Wait => None,
-            cri::Next::Nothing(end) => self.nothing(from, end),
-            cri::Next::Malformed(text, end) => self.malformed(span(text), from, end, received),
-            cri::Next::Line(line, end) => {
-                if self.is_stored(line.stream, from) {
-                    return Some(end);
-                }
-                let (time, text) = (line.time.unwrap_or(received), span(line.text));
-                match line.stream.filter(|_| self.pieces.is_on()) {
-                    // Each piece has its own time; the line gets its first one's.
-                    Some(stream) => {
-                        self.piece(from, stream, text, LineKey { time, id: 0 }, line.is_full, now);
-                    }
-                    None => self.whole(text, from, line.stream, time),
-                }
-                Some(end)
-            }
-        }
-    }
-
-    fn nothing(&mut self, from: usize, end: usize) -> Option<usize> {
-        self.shared.tally.skipped.increment((end - from) as u64);
-        Some(end)
-    }
-
-    fn malformed(&mut self, text: Span, from: usize, end: usize, received: Timestamp) -> Option<usize> {
-        if !self.is_stored(None, from) {
-            self.shared.tally.malformed.increment(1);
-            self.whole(text, from, None, received);
-        }
-        Some(end)
-    }
-
-    fn whole(&mut self, text: Span, from: usize, stream: Option<Stream>, time: Timestamp) {
-        let offset = self.chain.at(from).offset;
-        self.sink.record(text, offset, stream, time, Marks::default());
-    }
-
-    /// Takes a piece, or a whole line, which looks like a last piece.
-    fn piece(&mut self, from: usize, stream: Stream, text: Span, key: LineKey, ends: bool, now: Instant) {
-        if ends && !self.pieces.is_open(stream) {
-            return self.whole(text, from, Some(stream), key.time);
-        }
-        let start = self.chain.point(from);
-        let text = self.sink.batcher.batch.bytes(text);
-        if self.pieces.add(stream, &Piece { text, key, ends, ordinal: 0 }, start, now) {
-            self.shared.tally.joined.increment(u64::from(ends));
-            self.take_line(stream, ends);
-        }
-    }
-
-    /// Whether an earlier run stored what begins at `from`.
-    fn is_stored(&mut self, stream: Option<Stream>, from: usize) -> bool {
-        self.progress.is_stored(&self.chain, from, stream.map(|stream| stream as usize))
-    }
-
     /// Stores the batch with the position `done` bytes behind the chain's.
     fn commit(&mut self, done: usize) {
         let records = self.sink.batch().records.len();
@@ -553,10 +360,6 @@ impl Reader {
         self.status.lag.store(lag, Ordering::Relaxed);
         self.status.size.store(place.offset + lag, Ordering::Relaxed);
     }
-}
-
-fn span(range: Range<usize>) -> Span {
-    Span::frame(range.start, range.len())
 }
 
 /// In any charset.

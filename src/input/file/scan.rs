@@ -360,11 +360,10 @@ impl Found {
                 continue;
             };
             match files.get(path) {
-                Some(candidate) => {
-                    if is_read(candidate, &value) {
-                        self.read.insert(path.to_owned());
-                    }
+                Some(candidate) if is_read(candidate, &value) => {
+                    self.read.insert(path.to_owned());
                 }
+                Some(_) => {}
                 None if !is_absent(path) => continue,
                 // Nobody asks for it any more.
                 None if !shared.is_wanted(path) => {
@@ -403,5 +402,5 @@ fn is_read(candidate: &Candidate, position: &[u8]) -> bool {
         && read.offset == candidate.size
         && position.unfinished.iter().all(Option::is_none)
         && survey::open(candidate.path.clone(), false)
-            .is_ok_and(|found| found.is_some_and(|found| read.print.fits(&found.head)))
+            .is_ok_and(|found| found.is_some_and(|found| read.print.fits(&found.head) && found.holds(read)))
 }

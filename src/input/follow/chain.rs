@@ -21,10 +21,11 @@ use super::identity::{At, FileId, Fingerprint, Point};
 use super::survey::{self, Found, survey};
 use super::{FileError, OpenFiles};
 use crate::base::log_limit::LogLimit;
-use crate::base::metrics::{Counter, counter};
 
+mod losses;
 mod resume;
 
+pub use losses::Losses;
 pub use resume::{FirstSight, Resumed};
 
 /// Generations that were read to their end and may still be met.
@@ -37,43 +38,6 @@ const KEPT_BYTES: usize = 4 * 1024;
 const MOMENT: Duration = Duration::from_secs(1);
 
 static UNSEEN: LogLimit = LogLimit::new(Duration::from_secs(10));
-
-/// What happened to files, by input.
-#[derive(Clone)]
-pub struct Losses {
-    truncated: Counter,
-    lost: Counter,
-    unseen: Counter,
-    damaged: Counter,
-}
-
-impl Losses {
-    pub fn new(input: &str) -> Losses {
-        let labels = [("input", input)];
-        Losses {
-            truncated: counter(
-                "sluicegate_files_truncated_total",
-                "Files whose content was replaced in place; the new one is read from its beginning.",
-                &labels,
-            ),
-            lost: counter(
-                "sluicegate_files_lost_total",
-                "Files that were gone before they had been read to their end.",
-                &labels,
-            ),
-            unseen: counter(
-                "sluicegate_files_unseen_total",
-                "Times that a log had only new files when it was looked at: files between may have come and gone unseen.",
-                &labels,
-            ),
-            damaged: counter(
-                "sluicegate_files_damaged_total",
-                "Compressed files that could not be read to their end.",
-                &labels,
-            ),
-        }
-    }
-}
 
 pub struct Chain {
     base: PathBuf,
@@ -218,9 +182,9 @@ impl Chain {
         let mut found = Vec::new();
         if is_swapped {
             // What happened where the link pointed before comes first.
-            found = survey(&self.real, known)?.unwrap_or_default();
+            found = survey(&self.real, self.open.listings(), known)?.unwrap_or_default();
         }
-        let Some(new) = survey(&real, known)? else {
+        let Some(new) = survey(&real, self.open.listings(), known)? else {
             self.is_gone = true;
             return Ok(());
         };
@@ -280,7 +244,7 @@ impl Chain {
             }
             known
         };
-        let mut found = survey(&self.real, known)?.unwrap_or_default();
+        let mut found = survey(&self.real, self.open.listings(), known)?.unwrap_or_default();
         found.retain(|found| found.id != point.id);
         if copy.get().is_none() {
             // What was rotated before is older than the last time that the lost content was seen.

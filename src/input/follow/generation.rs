@@ -234,7 +234,7 @@ impl Generation {
             self.hold(found, open);
             return Ok(true);
         }
-        let all = survey::survey(base, |_| false)?.unwrap_or_default();
+        let all = survey::survey(base, open.listings(), |_| false)?.unwrap_or_default();
         let met = match all.into_iter().find(|found| self.is(found)) {
             Some(found) => Some(found),
             // Under a name that no rotation is known to give.

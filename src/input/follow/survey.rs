@@ -22,6 +22,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::FileError;
 use super::identity::{FileId, Fingerprint, Point, Tail};
+use super::listings::Listings;
 use super::naming::{self, Kind};
 
 /// Rotated files that are looked for; loggers keep some tens at most.
@@ -122,7 +123,11 @@ impl Found {
 
 /// The files of a log, oldest first, up to and without the newest one that `known` says is no news. `None` when there is
 /// not even a directory. `base` is a name as [`resolve`] gives it; `known` may be asked twice about a file.
-pub fn survey(base: &Path, mut known: impl FnMut(&Found) -> bool) -> Result<Option<Vec<Found>>, FileError> {
+pub fn survey(
+    base: &Path,
+    listings: &Listings,
+    mut known: impl FnMut(&Found) -> bool,
+) -> Result<Option<Vec<Found>>, FileError> {
     let mut found: Vec<Found> = Vec::new();
     if let Some(newest) = open(base.to_owned(), is_packed(base))? {
         if known(&newest) {
@@ -136,7 +141,7 @@ pub fn survey(base: &Path, mut known: impl FnMut(&Found) -> bool) -> Result<Opti
     {
         return Ok(Some(found));
     }
-    let Some(names) = rotated_names(base)? else { return Ok((!found.is_empty()).then_some(found)) };
+    let Some(names) = rotated_names(base, listings)? else { return Ok((!found.is_empty()).then_some(found)) };
     for name in names {
         let Some(next) = meet(base, name)? else { continue };
         if known(&next) {
@@ -163,19 +168,14 @@ struct Behind {
 }
 
 /// The rotated names, newest first. `None` when there is no directory.
-fn rotated_names(base: &Path) -> Result<Option<Vec<Behind>>, FileError> {
+fn rotated_names(base: &Path, listings: &Listings) -> Result<Option<Vec<Behind>>, FileError> {
     let (Some(dir), Some(name)) = (base.parent(), base.file_name()) else { return Ok(None) };
     let failed = |cause| FileError { what: "cannot list", path: dir.to_owned(), cause };
-    let entries = match fs::read_dir(dir) {
-        Err(error) if is_gone(&error) => return Ok(None),
-        entries => entries.map_err(failed)?,
-    };
     let mut names: Vec<Behind> = Vec::new();
     let mut highest = 0;
-    for entry in entries {
-        let entry = entry.map_err(failed)?.file_name();
-        let Some(rotated) = naming::rotated(name.as_bytes(), entry.as_bytes()) else { continue };
-        let mut end = entry.as_bytes().get(name.len()..).unwrap_or_default();
+    let listed = listings.each(dir, name.as_bytes(), |entry| {
+        let Some(rotated) = naming::rotated(name.as_bytes(), entry) else { return };
+        let mut end = entry.get(name.len()..).unwrap_or_default();
         if rotated.gzip {
             end = end.strip_suffix(b".gz").unwrap_or(end);
         }
@@ -184,6 +184,10 @@ fn rotated_names(base: &Path) -> Result<Option<Vec<Behind>>, FileError> {
         }
         let end = OsString::from_vec(end.to_vec());
         names.push(Behind { end, kind: rotated.kind, modified: UNIX_EPOCH });
+    });
+    match listed {
+        Err(error) if is_gone(&error) => return Ok(None),
+        listed => listed.map_err(failed)?,
     }
     // One more than was listed: it may have moved up since.
     let end = OsString::from(format!(".{}", highest + 1));
@@ -328,7 +332,7 @@ mod tests {
     use super::*;
 
     fn heads(base: &Path, known: impl FnMut(&Found) -> bool) -> Vec<String> {
-        let found = survey(base, known).unwrap().unwrap();
+        let found = survey(base, &Listings::default(), known).unwrap().unwrap();
         found.into_iter().map(|found| String::from_utf8(found.head).unwrap()).collect()
     }
 
@@ -356,8 +360,13 @@ mod tests {
         fs::create_dir(dir.path().join("app.log.4")).unwrap();
         assert_eq!(heads(&base, |_| false), ["long ago", "before", "now"]);
         assert_eq!(heads(&base, |found| found.head == b"before"), ["now"]);
-        assert!(survey(&dir.path().join("no/app.log"), |_| false).unwrap().is_none());
-        assert!(survey(&dir.path().join("other.log"), |_| false).unwrap().unwrap().is_empty());
+        assert!(survey(&dir.path().join("no/app.log"), &Listings::default(), |_| false).unwrap().is_none());
+        assert!(
+            survey(&dir.path().join("other.log"), &Listings::default(), |_| false)
+                .unwrap()
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]
