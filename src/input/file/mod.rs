@@ -16,6 +16,7 @@
 pub mod cut;
 pub mod discover;
 mod follow;
+mod left;
 pub mod pod;
 mod rate;
 mod reader;
@@ -42,11 +43,11 @@ use crate::config::path_pattern::PathPattern;
 use crate::config::plan::FilePlan;
 use crate::input::Intake;
 use crate::input::follow::chain::Losses;
-use crate::input::follow::identity::{FileId, Position};
 use crate::input::follow::{FileError, OpenFiles};
 use crate::input::positions::Positions;
 use crate::pipeline::steps::Steps;
 use cut::Cutter;
+use left::Left;
 use rate::Rate;
 use scan::Scan;
 use table::{Status, Table};
@@ -91,8 +92,7 @@ struct Shared {
     waiting: Arc<AtomicUsize>,
     table: Arc<Table>,
     patience: Patience,
-    /// Files that went, by what they were: one may be there under another name. With the number of walks that may meet it.
-    gone: Mutex<Vec<(FileId, Bytes, u8)>>,
+    left: Left,
     named: Mutex<(Option<Instant>, u32)>,
     /// What is there is read a last time.
     last: CancellationToken,
@@ -172,14 +172,20 @@ impl Shared {
             // Who forgets the log takes what it was rotated to for new files.
             return self.table.rest(path, None, position);
         }
-        if let Some(value) = position
-            && let Some(position) = Position::from_bytes(&value)
-        {
-            let mut gone = self.gone.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            gone.push((position.read.id, value, 2));
-        }
+        self.give_up(path, position);
         self.table.remove(path);
-        self.positions.forget(&self.key(path));
+    }
+
+    /// Nobody reads under this name any more.
+    fn give_up(&self, path: &Path, position: Option<Bytes>) {
+        let key = self.key(path);
+        let is_stored = position.is_some() && self.positions.get(&key) == position;
+        if !is_stored {
+            self.positions.forget(&key);
+        }
+        if let Some(position) = position {
+            self.left.add(position, is_stored, is_stored.then_some(key));
+        }
     }
 
     /// Notes what went wrong with a file, and says it when it is new.
@@ -269,7 +275,7 @@ impl Files {
             waiting: Arc::default(),
             table: self.table.clone(),
             patience: self.patience,
-            gone: Mutex::default(),
+            left: Left::default(),
             named: Mutex::default(),
             last: CancellationToken::new(),
         });

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! full, one second's bytes  ----.
-//!                                \  reserve: taken at once, waited for when it goes below nothing
+//!                                \  reserve: taken when it is there (of more than a second's, when that is)
 //! nothing                   ------\--------/--  fills with the rate
 //! ```
 //!
-//! What is reserved is taken before the wait, so that many who wait are let through one after the other, in their order.
-//! What was reserved and not needed is given back; a read may bring a little more than was asked for, which is owed.
+//! Who comes waits behind those who came before. What was reserved and not needed is given back, and
+//! is there for the next at once: thousands of files that have a line each do not wait for blocks. A read may bring a little
+//! more than was asked for, which is owed.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 /// A block is at least so long, whatever the rate.
 const LEAST: usize = 4 * 1024;
@@ -20,11 +22,15 @@ const LEAST: usize = 4 * 1024;
 pub(super) struct Rate {
     /// Bytes in a second.
     per_second: u64,
+    /// Who has it is the next.
+    turn: tokio::sync::Mutex<()>,
+    /// Something was given back.
+    back: Notify,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Below nothing: who came is still waiting.
+    /// Below nothing: so much is owed.
     left: i64,
     at: Instant,
 }
@@ -32,7 +38,8 @@ struct State {
 impl Rate {
     pub(super) fn new(per_second: u64) -> Rate {
         let per_second = per_second.max(1);
-        Rate { per_second, state: Mutex::new(State { left: most(per_second), at: Instant::now() }) }
+        let state = Mutex::new(State { left: most(per_second), at: Instant::now() });
+        Rate { per_second, turn: tokio::sync::Mutex::default(), back: Notify::new(), state }
     }
 
     /// How much of `block` may be asked for at once, so that one wait is no longer than about a second.
@@ -41,15 +48,16 @@ impl Rate {
         block.min(second.max(LEAST))
     }
 
-    /// Takes so many bytes, and waits until they are there. Dropped while it waits, they are spent all the same.
+    /// Waits until so many bytes are there, or a second's, and takes them. Dropped while it waits, it has taken nothing.
     pub(super) async fn reserve(&self, bytes: usize) {
-        let until = self.take(bytes, Instant::now());
-        if let Some(until) = until {
-            sleep_until(until).await;
+        let _turn = self.turn.lock().await;
+        while let Some(until) = self.take(bytes, Instant::now()) {
+            // What was given back may be enough.
+            let _ = timeout_at(until, self.back.notified()).await;
         }
     }
 
-    /// Takes so many bytes; the moment from which they may be read.
+    /// Takes so many bytes, or says when they will be there.
     fn take(&self, bytes: usize, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
         let filled =
@@ -60,9 +68,13 @@ impl Rate {
             state.left = state.left.saturating_add(filled).min(most(self.per_second));
             state.at = now;
         }
-        state.left = state.left.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
-        let owed = u64::try_from(state.left.saturating_neg()).ok().filter(|owed| *owed > 0)?;
-        Some(now + Duration::from_secs_f64(owed as f64 / self.per_second as f64))
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let missing = bytes.min(most(self.per_second)).saturating_sub(state.left);
+        if missing <= 0 {
+            state.left = state.left.saturating_sub(bytes);
+            return None;
+        }
+        Some(now + Duration::from_secs_f64(missing as f64 / self.per_second as f64))
     }
 
     /// Of `taken` bytes so many were read: the rest is given back, and what was read beyond is owed.
@@ -71,6 +83,7 @@ impl Rate {
         let rest =
             i64::try_from(taken).unwrap_or(i64::MAX).saturating_sub(i64::try_from(read).unwrap_or(i64::MAX));
         state.left = state.left.saturating_add(rest).min(most(self.per_second));
+        self.back.notify_one();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -111,5 +124,22 @@ mod tests {
             rate.reserve(100).await;
         }
         assert!((8_990..9_100).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_read_little_do_not_wait_for_what_none_of_them_needs() {
+        let rate = std::sync::Arc::new(Rate::new(1_000_000));
+        let begin = Instant::now();
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..2_000 {
+            let rate = rate.clone();
+            all.spawn(async move {
+                rate.reserve(256 * 1024).await;
+                tokio::task::yield_now().await;
+                rate.settle(256 * 1024, 10);
+            });
+        }
+        all.join_all().await;
+        assert!(begin.elapsed().as_millis() < 100, "{:?}", begin.elapsed());
     }
 }

@@ -10,11 +10,7 @@
 //!
 //! All of it is plain synchronous code, run where blocking is allowed.
 
-mod decode;
-
 use std::fs;
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -32,9 +28,10 @@ use crate::config::plan::{Charset, FileFormat};
 use crate::input::follow::pieces::Pieces;
 use crate::input::follow::progress::Progress;
 use crate::input::follow::rfc3339::Times;
-use crate::input::follow::stream::Stream;
 use crate::input::follow::survey::is_gone;
 use crate::input::follow::{At, Chain, FileError, Filled, Position};
+
+mod decode;
 
 /// What is read at once: a file's turn, after which others have theirs.
 pub(super) const BLOCK: usize = limits::READ_BYTES;
@@ -135,6 +132,16 @@ impl Reader {
             self.put_down();
         }
         self.begin_record();
+        if let (Format::Lines(cutter), Some(position)) = (&mut self.format, &position)
+            && resumed.read.is_some()
+        {
+            cutter.restore(position.within);
+        } else if let Some(value) = &self.position
+            && resumed.read.is_none()
+        {
+            self.shared.left.add(value.clone(), !self.is_passing(), None);
+        }
+        self.tell();
         Ok(())
     }
 
@@ -182,8 +189,9 @@ impl Reader {
         }
         let before = self.chain.unread().len();
         // What waits is searched from where it was searched to before, so it must be there again.
-        let again = std::mem::take(&mut self.forgotten).saturating_sub(before);
+        let again = self.forgotten.saturating_sub(before);
         let filled = self.chain.fill(want.max(again))?;
+        self.forgotten = 0;
         let all = self.chain.unread().len();
         if all < before + again {
             self.begin_record();
@@ -198,13 +206,16 @@ impl Reader {
                 self.decode(More::Yes, now);
                 Step::More
             }
-            Filled::Ended if self.may_grow() => {
+            Filled::Ended if self.may_grow(now) => {
                 self.complete(now);
                 Step::Lingering
             }
             Filled::Ended => {
                 self.decode(More::Never, now);
+                // It may be met under another name, and is known there.
+                self.shared.left.add(self.position_at(0), !self.is_passing(), None);
                 self.chain.leave();
+                self.tell();
                 self.begin_content();
                 Step::More
             }
@@ -228,7 +239,7 @@ impl Reader {
         cutter.at_beginning(is_at_beginning);
         if !is_at_beginning && self.shared.plan.charset == Charset::Utf16 {
             // Who writes it begins all of its files alike.
-            cutter.learn_byte_order(&beginning(self.chain.base()));
+            cutter.learn_byte_order(&self.chain.beginning());
         }
     }
 
@@ -244,9 +255,12 @@ impl Reader {
     }
 
     /// Whether something may still be written to a file that was rotated away. At the stop nobody waits for it.
-    fn may_grow(&self) -> bool {
+    fn may_grow(&self, now: Instant) -> bool {
+        let patience = self.shared.patience.gone;
         !self.shared.last.is_cancelled()
-            && self.chain.may_linger(self.shared.patience.gone, SystemTime::now())
+            // A file's time may lie in the future.
+            && now.saturating_duration_since(self.reached.1) < patience
+            && self.chain.may_linger(patience, SystemTime::now())
     }
 
     /// Whether its name is gone and nothing more comes.
@@ -298,7 +312,7 @@ impl Reader {
 
     /// Stores the position if there is none as far as this; gives the newest one.
     pub(super) fn put_down(&mut self) -> Option<Bytes> {
-        let value = self.progress.position(&self.chain, 0, self.pieces.starts()).to_bytes();
+        let value = self.position_at(0);
         let is_known = self.position.as_ref() == Some(&value);
         // Records that are kept in memory may not be overtaken by their position.
         if !is_known && !self.is_passing() {
@@ -309,42 +323,17 @@ impl Reader {
         Some(value)
     }
 
+    /// The place `done` bytes behind the chain's, as it is stored.
+    fn position_at(&self, done: usize) -> Bytes {
+        let mut position = self.progress.position(&self.chain, done, self.pieces.starts());
+        if let Format::Lines(cutter) = &self.format {
+            position.within = cutter.state();
+        }
+        position.to_bytes()
+    }
+
     fn is_passing(&self) -> bool {
         self.position.is_some() && self.shared.positions.get(&self.key).as_ref() != self.position.as_ref()
-    }
-
-    /// Ends the lines that have waited too long at `now`, or all, as they are.
-    fn end_lines(&mut self, now: Option<Instant>) {
-        let mut ended = false;
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            if now.is_none_or(|now| self.pieces.is_overdue(stream, now)) {
-                ended |= self.end_line(stream);
-            }
-        }
-        if ended {
-            self.commit(0);
-        }
-    }
-
-    /// What waits of this output is all there is; whether something did.
-    fn end_line(&mut self, stream: Stream) -> bool {
-        self.take_line(stream, false)
-    }
-
-    fn take_line(&mut self, stream: Stream, whole: bool) -> bool {
-        let offset = self.pieces.starts()[stream as usize].map_or(0, |start| start.offset);
-        match self.pieces.take(stream, whole) {
-            Some(line) => {
-                self.sink.line(&line, offset, stream);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Whether an earlier run stored what begins at `from`.
-    fn is_stored(&mut self, stream: Option<Stream>, from: usize) -> bool {
-        self.progress.is_stored(&self.chain, from, stream.map(|stream| stream as usize))
     }
 
     /// Stores the batch with the position `done` bytes behind the chain's.
@@ -355,7 +344,7 @@ impl Reader {
         }
         self.shared.tally.records.increment(records as u64);
         self.silent = 0;
-        let value = self.progress.position(&self.chain, done, self.pieces.starts()).to_bytes();
+        let value = self.position_at(done);
         let (positions, key) = (&self.shared.positions, &self.key);
         self.position = Some(value.clone());
         if let Some((boarded, submitted)) = self.sink.store(|commit| positions.board(commit, key, value)) {
@@ -366,18 +355,11 @@ impl Reader {
     /// Puts what is known into the report.
     fn tell(&self) {
         let (place, lag) = (self.chain.at(0), self.chain.lag());
+        self.status.set_contents(self.chain.contents());
         self.status.offset.store(place.offset, Ordering::Relaxed);
         self.status.lag.store(lag, Ordering::Relaxed);
         self.status.size.store(place.offset + lag, Ordering::Relaxed);
     }
-}
-
-/// The first two bytes, or what there is.
-fn beginning(path: &Path) -> Vec<u8> {
-    let mut mark = Vec::new();
-    // Without them it is taken for what is usual.
-    let _ = fs::File::open(path).and_then(|file| file.take(2).read_to_end(&mut mark));
-    mark
 }
 
 /// In any charset.

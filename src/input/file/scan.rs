@@ -161,7 +161,9 @@ impl Scan {
         for (path, position) in &stored {
             let id = Position::from_bytes(position).map(|position| position.read.id).unwrap_or_default();
             let state = State::Resting { seen: None, position: Some(position.clone()) };
-            entries.insert(path.clone(), Entry { state, status: Arc::default(), walk: 0, id });
+            let status = Arc::<Status>::default();
+            status.set_contents([id].into_iter());
+            entries.insert(path.clone(), Entry { state, status, walk: 0, id });
         }
         for candidate in walk.files {
             let seen = seen(&candidate);
@@ -177,26 +179,34 @@ impl Scan {
                 }
             }
         }
-        for path in absent {
-            if let Some(entry) = entries.get_mut(&path) {
-                orders.extend(news(&path, entry, None, sight));
+        for path in &absent {
+            if let Some(entry) = entries.get_mut(path) {
+                orders.extend(news(path, entry, None, sight));
             }
         }
         if !new.is_empty() {
-            let mut gone = self.shared.gone.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let moving: HashSet<FileId> =
-                entries.values().filter(|entry| entry.walk != self.walks).map(|entry| entry.id).collect();
+            let mut reading = self.reading(&entries);
             for candidate in new {
                 // Its log is between two files, or away: who follows that reads this.
                 if logs_of(&candidate.path).any(|log| entries.contains_key(&*log)) {
                     continue;
                 }
-                let known = gone.iter().position(|(id, ..)| *id == candidate.id);
-                // It had another name, under which it is read to its end.
-                if known.is_none() && moving.contains(&candidate.id) {
-                    continue;
+                let key = shared.key(&candidate.path);
+                shared.left.free(&key, &shared.positions);
+                let mut position = shared.left.take(candidate.id, &key, &shared.positions);
+                // It had another name, under which it is read to its end, if there is anything under that.
+                if position.is_none()
+                    && let Some(holder) = reading.remove(&candidate.id)
+                {
+                    let is_there = !absent.contains(&holder);
+                    let rest = entries.get(&*holder).filter(|entry| entry.walk != self.walks && is_there);
+                    let Some(State::Resting { position: known, .. }) = rest.map(|entry| &entry.state) else {
+                        continue;
+                    };
+                    shared.give_up(&holder, known.clone());
+                    entries.remove(&*holder);
+                    position = shared.left.take(candidate.id, &key, &shared.positions);
                 }
-                let position = known.map(|at| gone.swap_remove(at).1);
                 let seen = seen(&candidate);
                 // Nothing is read of an empty file, so it need not be begun.
                 let nothing = (position.is_none() && seen.size == 0).then_some(seen);
@@ -208,7 +218,7 @@ impl Scan {
                 entries.insert(path, entry);
             }
         }
-        self.tend_gone();
+        shared.left.tend(&shared.positions);
         let followed = entries.values().filter(|entry| matches!(entry.state, State::Followed(_))).count();
         let found = entries.len();
         drop(entries);
@@ -230,18 +240,19 @@ impl Scan {
         }
     }
 
+    /// Who reads each file, or has its rest to read, whatever name it has now.
+    fn reading(&self, entries: &HashMap<Arc<Path>, Entry>) -> HashMap<FileId, Arc<Path>> {
+        let mut reading = HashMap::new();
+        for (path, entry) in entries {
+            let met = (entry.walk != self.walks).then_some(entry.id);
+            reading.extend(entry.status.contents().into_iter().chain(met).map(|id| (id, path.clone())));
+        }
+        reading
+    }
+
     fn start(&self, order: Order) {
         tracing::debug!(file = %order.path.display(), "a file is followed");
         self.stop.tasks.spawn(follow(self.shared.clone(), order, self.stop.clone()));
-    }
-
-    /// Files that went are not waited for under another name without end.
-    fn tend_gone(&self) {
-        let mut gone = self.shared.gone.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        gone.retain_mut(|(_, _, walks)| {
-            *walks = walks.saturating_sub(1);
-            *walks > 0
-        });
     }
 
     /// Takes note that this input ran.
@@ -410,5 +421,5 @@ fn is_read(candidate: &Candidate, position: &[u8]) -> bool {
         && read.offset == candidate.size
         && position.unfinished.iter().all(Option::is_none)
         && survey::open(candidate.path.clone(), false)
-            .is_ok_and(|found| found.is_some_and(|found| read.print.fits(&found.head)))
+            .is_ok_and(|found| found.is_some_and(|found| read.print.fits(&found.head) && found.holds(read)))
 }

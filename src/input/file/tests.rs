@@ -1,6 +1,7 @@
 //! Applications that write, rotate and remove their logs, and what of it arrives in a gateway.
 
 mod crowd;
+mod faults;
 mod formats;
 mod house;
 mod rotation;

@@ -12,65 +12,33 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::generation::{Change, Former, Generation};
+use super::generation::{Change, Generation};
 use super::identity::{At, FileId, Fingerprint, Point};
 use super::survey::{self, Found, survey};
 use super::{FileError, OpenFiles};
 use crate::base::log_limit::LogLimit;
-use crate::base::metrics::{Counter, counter};
 
+mod losses;
+mod replace;
 mod resume;
 
+pub use losses::Losses;
 pub use resume::{FirstSight, Resumed};
 
 /// Generations that were read to their end and may still be met.
 const REMEMBERED: usize = 32;
 
+/// What is kept of an unfinished line while nothing comes.
+const KEPT_BYTES: usize = 4 * 1024;
+
 /// Several writers do not turn to a new file at the very same time.
 const MOMENT: Duration = Duration::from_secs(1);
 
 static UNSEEN: LogLimit = LogLimit::new(Duration::from_secs(10));
-
-/// What happened to files, by input.
-#[derive(Clone)]
-pub struct Losses {
-    truncated: Counter,
-    lost: Counter,
-    unseen: Counter,
-    damaged: Counter,
-}
-
-impl Losses {
-    pub fn new(input: &str) -> Losses {
-        let labels = [("input", input)];
-        Losses {
-            truncated: counter(
-                "sluicegate_files_truncated_total",
-                "Files whose content was replaced in place; the new one is read from its beginning.",
-                &labels,
-            ),
-            lost: counter(
-                "sluicegate_files_lost_total",
-                "Files that were gone before they had been read to their end.",
-                &labels,
-            ),
-            unseen: counter(
-                "sluicegate_files_unseen_total",
-                "Times that a log had only new files when it was looked at: files between may have come and gone unseen.",
-                &labels,
-            ),
-            damaged: counter(
-                "sluicegate_files_damaged_total",
-                "Compressed files that could not be read to their end.",
-                &labels,
-            ),
-        }
-    }
-}
 
 pub struct Chain {
     base: PathBuf,
@@ -84,6 +52,8 @@ pub struct Chain {
     next: u64,
     /// What was read of the first generation behind its offset.
     buffer: Vec<u8>,
+    /// The same, while it is lent.
+    lent: Bytes,
     /// Where the last generation ended that was left.
     end: Point,
     truncations: u64,
@@ -133,6 +103,7 @@ impl Chain {
             recent: VecDeque::new(),
             next: 1,
             buffer: Vec::new(),
+            lent: Bytes::new(),
             end: Point::default(),
             truncations: 0,
             is_gone: false,
@@ -163,7 +134,10 @@ impl Chain {
         }
         match self.generations.front_mut() {
             Some(newest) if newest.gzip => self.leave(),
-            Some(newest) => newest.offset = align(newest),
+            Some(newest) => {
+                let offset = align(newest);
+                newest.go_on_at(offset);
+            }
             None => {}
         }
     }
@@ -209,9 +183,9 @@ impl Chain {
         let mut found = Vec::new();
         if is_swapped {
             // What happened where the link pointed before comes first.
-            found = survey(&self.real, known)?.unwrap_or_default();
+            found = survey(&self.real, self.open.listings(), known)?.unwrap_or_default();
         }
-        let Some(new) = survey(&real, known)? else {
+        let Some(new) = survey(&real, self.open.listings(), known)? else {
             self.is_gone = true;
             return Ok(());
         };
@@ -250,82 +224,13 @@ impl Chain {
         }
     }
 
-    /// The newest file begins anew. What was not read of it goes on in the copy that was made before, and contents that came
-    /// and went meanwhile are copies of their own.
-    fn replaced(&mut self, former: Former, is_hole: bool) -> Result<(), FileError> {
-        self.losses.truncated.increment(1);
-        let alone = self.generations.len() == 1;
-        let ahead = if alone { self.buffer.len() as u64 } else { 0 };
-        let Some(newest) = self.generations.back() else { return Ok(()) };
-        let point = Point { id: newest.id, print: former.print, offset: newest.offset + ahead };
-        let copy = Cell::new(None);
-        let known = |found: &Found| {
-            if copy.get() == Some(found.id) || found.id == point.id {
-                return false;
-            }
-            let known = copy.get().is_some()
-                || self.generations.iter().any(|known| known.is(found))
-                || self.recent.iter().any(|left| found.is(left.id, &left.print, || left.size));
-            if !known && !point.print.is_empty() && found.likeness(&point) > 0 {
-                copy.set(Some(found.id));
-            }
-            known
-        };
-        let mut found = survey(&self.real, known)?.unwrap_or_default();
-        // It may have been renamed or removed since: what came after it is read after it.
-        let mut newer = match found.iter().position(|found| found.id == point.id) {
-            Some(at) => {
-                let newer = found.split_off(at + 1);
-                found.pop();
-                newer
-            }
-            None if copy.get().is_some() => found.split_off(1.min(found.len())),
-            None => std::mem::take(&mut found),
-        };
-        if copy.get().is_none() {
-            // What was rotated before is older than the last time that the lost content was seen.
-            let (seconds, nanos) = former.modified;
-            let seen = Duration::new(seconds.max(0) as u64, nanos.max(0) as u32);
-            found.retain(|found| found.modified > UNIX_EPOCH + seen);
-            newer.retain(|found| found.modified > UNIX_EPOCH + seen);
-        }
-        let Some(mut newest) = self.generations.pop_back() else { return Ok(()) };
-        if is_hole && copy.get().is_none() {
-            found.clear();
-        }
-        // A hole is as long as what was copied before the file was truncated.
-        let copied = found.last().filter(|copy| !copy.gzip).map_or(0, |copy| copy.size);
-        let offset = if is_hole { newest.offset.max(copied) } else { 0 };
-        if copy.get().is_none() {
-            if !is_hole {
-                if alone {
-                    self.buffer.clear();
-                }
-                self.truncations += 1;
-            }
-        } else if !found.is_empty() {
-            let copied = found.remove(0);
-            let mut copied = Generation::new(newest.number, copied, &self.open);
-            copied.offset = newest.offset;
-            copied.is_copy = true;
-            self.generations.push_back(copied);
-        }
-        let is_continued = is_hole && copy.get().is_none();
-        found.into_iter().for_each(|found| self.append(found));
-        if !is_continued {
-            newest.number = self.next;
-            self.next += 1;
-        }
-        newest.offset = offset;
-        self.generations.push_back(newest);
-        newer.into_iter().for_each(|found| self.append(found));
-        Ok(())
-    }
-
     /// Reads some of the first generation, about `want` bytes, behind what is in the buffer.
     pub fn fill(&mut self, want: usize) -> Result<Filled, FileError> {
         let alone = self.generations.len() == 1;
         let Some(front) = self.generations.front_mut() else { return Ok(Filled::Idle) };
+        if front.is_over {
+            return Ok(Filled::Ended);
+        }
         if !front.open(&self.real, &self.open)? {
             // All of it that was ever seen is read, and it went with its directory.
             if alone && (self.is_gone || self.is_missing) && !front.gzip && front.lag() == 0 {
@@ -365,11 +270,16 @@ impl Chain {
 
     /// Lends all that was read and is not done with; [`Chain::give_back`] follows.
     pub fn lend(&mut self) -> Bytes {
-        Bytes::from(std::mem::take(&mut self.buffer))
+        self.lent = Bytes::from(std::mem::take(&mut self.buffer));
+        self.lent.clone()
     }
 
     /// Takes the bytes back, of which the first `done` are not needed any more. Their memory is used again.
     pub fn give_back(&mut self, lent: Bytes, done: usize) {
+        self.lent = Bytes::new();
+        if let Some(front) = self.generations.front_mut() {
+            front.pass(&lent[..done]);
+        }
         self.buffer = match lent.try_into_mut() {
             Ok(bytes) => {
                 let mut bytes = Vec::from(bytes);
@@ -378,16 +288,16 @@ impl Chain {
             }
             Err(shared) => shared[done..].to_vec(),
         };
-        if let Some(front) = self.generations.front_mut() {
-            front.offset += done as u64;
-        }
     }
 
     /// Turns to the next generation.
     pub fn leave(&mut self) {
         self.buffer.clear();
         if let Some(left) = self.generations.pop_front() {
-            self.end = left.point(left.offset);
+            self.end = left.point(&[]);
+            if left.is_over {
+                return;
+            }
             self.recent.push_back(Left { id: left.id, print: left.print, size: left.complete_size() });
             if self.recent.len() > REMEMBERED {
                 self.recent.pop_front();
@@ -406,14 +316,35 @@ impl Chain {
     /// The same place, as it is found again.
     pub fn point(&self, done: usize) -> Point {
         match self.generations.front() {
-            Some(front) => front.point(front.offset + done as u64),
+            Some(front) => {
+                let read = if self.lent.is_empty() { &self.buffer[..] } else { &self.lent[..] };
+                front.point(read.get(..done).unwrap_or(read))
+            }
             None => self.end,
         }
     }
 
     /// The content that was read before the one at this place.
     pub fn before(&self) -> Option<Point> {
-        self.recent.back().map(|left| Point { id: left.id, print: left.print, offset: 0 })
+        self.recent.back().map(|left| Point { id: left.id, print: left.print, ..Point::default() })
+    }
+
+    /// The files that are read, or will be.
+    pub fn contents(&self) -> impl Iterator<Item = FileId> {
+        self.generations.iter().map(|generation| generation.id)
+    }
+
+    /// How the first generation begins; two bytes, or what there is of them.
+    pub fn beginning(&mut self) -> Vec<u8> {
+        let mut beginning = Vec::new();
+        // Without them it is taken for what is usual.
+        if let Some(front) = self.generations.front_mut().filter(|front| !front.gzip)
+            && matches!(front.open(&self.real, &self.open), Ok(true))
+        {
+            let _ = front.read(0, 2, &mut beginning);
+        }
+        beginning.truncate(2);
+        beginning
     }
 
     /// Counts contents that were replaced in place: what was read before a change does not go on behind it.
@@ -465,7 +396,11 @@ impl Chain {
         self.rested = self.generations.front().map(|_| self.at(self.buffer.len()));
         let plain = self.generations.front().is_some_and(|front| !front.gzip);
         if plain && self.generations.len() == 1 {
-            self.buffer = Vec::new();
+            // A few bytes of an unfinished line outlive what may happen to their file.
+            match self.buffer.len() {
+                0..=KEPT_BYTES => self.buffer.shrink_to_fit(),
+                _ => self.buffer = Vec::new(),
+            }
             if self.open.is_crowded()
                 && !self.is_gone
                 && let Some(front) = self.generations.front_mut()

@@ -2,20 +2,22 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use flate2::bufread::MultiGzDecoder;
 use rustix::buffer::spare_capacity;
 
-use super::identity::{FileId, Fingerprint, Point};
+use super::identity::{FileId, Fingerprint, Point, Tail};
 use super::search;
 use super::survey::{self, Found};
 use super::{FileError, OpenCount, OpenFiles};
 
 /// What a decoder reads of a compressed file at once.
 const PACKED_BYTES: usize = 64 * 1024;
+/// File systems keep time in ticks of some milliseconds.
+const TICK: Duration = Duration::from_millis(50);
 
 pub struct Generation {
     /// Ascending in a chain.
@@ -29,10 +31,16 @@ pub struct Generation {
     pub gzip: bool,
     /// Made of the log before that was truncated: nobody writes to it.
     pub is_copy: bool,
+    /// Its file has another content now: there is nothing of it but what was read.
+    pub is_over: bool,
     path: PathBuf,
     source: Option<Source>,
     /// Size and time of change when it was last looked at.
     seen: (u64, i64, i64),
+    /// Nothing can have happened in the same tick of the file system's clock as what was seen.
+    is_settled: bool,
+    /// The last bytes before the offset.
+    tail: Vec<u8>,
 }
 
 enum Source {
@@ -60,6 +68,17 @@ pub struct Former {
     pub modified: (i64, i64),
 }
 
+/// What stands before the offset.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// What was read.
+    Same,
+    Hole,
+    Other,
+    /// It cannot be told.
+    Unknown,
+}
+
 /// What became of a file since it was last looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -82,9 +101,12 @@ impl Generation {
             size: if found.gzip { 0 } else { found.size },
             gzip: found.gzip,
             is_copy: false,
+            is_over: false,
             path: PathBuf::new(),
             source: None,
             seen: Default::default(),
+            is_settled: false,
+            tail: Vec::new(),
         };
         if open.is_crowded() {
             generation.path = found.path;
@@ -115,8 +137,64 @@ impl Generation {
         self.source.is_some()
     }
 
-    pub fn point(&self, offset: u64) -> Point {
-        Point { id: self.id, print: self.print, offset }
+    /// The place behind `read`, which follows the offset.
+    pub fn point(&self, read: &[u8]) -> Point {
+        let offset = self.offset + read.len() as u64;
+        let tail = match read.len() {
+            // What it begins with says it all.
+            _ if offset <= self.print.len() as u64 => Tail::default(),
+            0 => Tail::of(&self.tail),
+            Tail::BYTES.. => Tail::of(read),
+            _ => Tail::of(&[&self.tail, read].concat()),
+        };
+        Point { id: self.id, print: self.print, offset, tail }
+    }
+
+    /// Is done with what follows the offset.
+    pub fn pass(&mut self, read: &[u8]) {
+        self.offset += read.len() as u64;
+        let last = read.get(read.len().saturating_sub(Tail::BYTES)..).unwrap_or_default();
+        let kept = Tail::BYTES - last.len();
+        self.tail.drain(..self.tail.len().saturating_sub(kept));
+        self.tail.extend_from_slice(last);
+    }
+
+    /// Goes on at an offset. What stands before it is looked at, where that can be done.
+    pub fn go_on_at(&mut self, offset: u64) {
+        self.offset = offset;
+        self.tail.clear();
+        if let Some(Source::Plain(held)) = &self.source {
+            let len = offset.min(Tail::BYTES as u64);
+            self.tail.resize(len as usize, 0);
+            if held.file.read_exact_at(&mut self.tail, offset - len).is_err() {
+                self.tail.clear();
+            }
+        }
+    }
+
+    /// Goes on in this file, a copy of another's content.
+    pub fn go_on_from(&mut self, former: &Generation) {
+        self.offset = former.offset;
+        self.tail.clone_from(&former.tail);
+    }
+
+    /// What is left of it when its file has another content: what was read and is not done with, `ahead` bytes.
+    pub fn remains(&self, print: Fingerprint, ahead: usize) -> Generation {
+        Generation {
+            number: self.number,
+            id: self.id,
+            print,
+            offset: self.offset,
+            size: self.offset + ahead as u64,
+            gzip: false,
+            is_copy: false,
+            is_over: true,
+            path: self.path.clone(),
+            source: None,
+            seen: self.seen,
+            is_settled: false,
+            tail: self.tail.clone(),
+        }
     }
 
     /// Whether the file that was met has this content.
@@ -156,7 +234,7 @@ impl Generation {
             self.hold(found, open);
             return Ok(true);
         }
-        let all = survey::survey(base, |_| false)?.unwrap_or_default();
+        let all = survey::survey(base, open.listings(), |_| false)?.unwrap_or_default();
         let met = match all.into_iter().find(|found| self.is(found)) {
             Some(found) => Some(found),
             // Under a name that no rotation is known to give.
@@ -198,7 +276,8 @@ impl Generation {
     /// Looks at size and beginning again. A file that is closed is looked at by its name.
     ///
     /// What cannot be seen: a content that was truncated and written again with the same first 1 KiB until it was longer than
-    /// what was read, all between two looks; and one that came and went while the file had been empty at the last look.
+    /// what was read and had the same bytes there, all between two looks; and one that came and went while the file had been
+    /// empty at the last look.
     pub fn check(&mut self) -> io::Result<Change> {
         if self.gzip {
             return Ok(Change::Grown);
@@ -219,34 +298,62 @@ impl Generation {
             }
         };
         let seen = seen(&metadata);
-        if seen == self.seen {
+        if seen == self.seen && self.is_settled {
             return Ok(Change::Grown);
         }
-        let head = match file {
-            Some(file) => survey::head(file)?,
+        let file = match file {
+            Some(file) => file,
             None => {
-                opened = File::open(&self.path)?;
-                survey::head(&opened)?
+                opened = survey::open_now(&self.path)?;
+                &opened
             }
         };
+        let head = survey::head(file)?;
+        let tail = self.look_back(file);
         let former = Former { print: self.print, modified: (self.seen.1, self.seen.2) };
         self.seen = seen;
+        self.is_settled = metadata
+            .modified()
+            .is_ok_and(|modified| SystemTime::now().duration_since(modified).is_ok_and(|age| age > TICK));
         self.size = metadata.len();
         // A writer that keeps its own offset leaves a hole where it was truncated; behind it goes on what we read.
         let hole = head.first() == Some(&0) && self.size >= self.offset;
         let fits = self.print.fits(&head);
-        if self.size < self.offset || !(fits || hole) {
+        let is_other = match tail {
+            Before::Same | Before::Unknown => false,
+            Before::Hole => fits && !hole,
+            Before::Other => true,
+        };
+        if self.size < self.offset || !(fits || hole) || is_other {
             self.print = Fingerprint::of(&head);
             return Ok(Change::Replaced(former));
         }
-        if !fits {
-            self.print = Fingerprint::of(&head);
-            return Ok(Change::Holed(former));
-        }
-        if !self.print.is_full() {
+        // Where what was read last is still there, only the beginning was given back to the file system.
+        let is_holed = if fits { tail == Before::Hole } else { tail != Before::Same };
+        if !fits || !self.print.is_full() {
             self.print = Fingerprint::of(&head);
         }
-        Ok(Change::Grown)
+        Ok(if is_holed { Change::Holed(former) } else { Change::Grown })
+    }
+
+    /// Looks at what stands before the offset.
+    fn look_back(&self, file: &File) -> Before {
+        let mut before = [0; Tail::BYTES];
+        let (Some(before), Some(from)) =
+            (before.get_mut(..self.tail.len()), self.offset.checked_sub(self.tail.len() as u64))
+        else {
+            return Before::Unknown;
+        };
+        // Room that was made before it is written to is no sign of anything.
+        if self.tail.last().is_none_or(|last| *last == 0) || file.read_exact_at(before, from).is_err() {
+            Before::Unknown
+        } else if *before == *self.tail {
+            Before::Same
+        } else if before.iter().all(|byte| *byte == 0) {
+            Before::Hole
+        } else {
+            Before::Other
+        }
     }
 
     /// Takes note that it is the one that is written to.

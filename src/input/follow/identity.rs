@@ -1,10 +1,13 @@
 //! What a file is known by, and how far it has been read.
 //!
 //! ```text
-//! Position   version 1 | flags (1 stdout unfinished, 2 stderr unfinished, 4 before known)
+//! Position   version 2 | flags (1 stdout unfinished, 2 stderr unfinished, 4 before known) | within u8
 //!            | read: Point | a Point for each flag
-//! Point      device u64 | inode u64 | born u64 | print length u16 | print hash u64 | offset u64   all little end first
+//! Point      device u64 | inode u64 | born u64 | print length u16 | print hash u64 | offset u64
+//!            | tail length u16 | tail hash u64                                          all little end first
 //! ```
+//!
+//! Version 1, which is still read, has neither `within` nor tails.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -13,8 +16,10 @@ use std::time::UNIX_EPOCH;
 use bytes::{Buf, BufMut, Bytes};
 use xxhash_rust::xxh3::xxh3_64;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const FIRST_VERSION: u8 = 1;
 const POINT_BYTES: usize = 42;
+const TAIL_BYTES: usize = 10;
 /// Outputs of a container that can each have an unfinished line.
 pub const STREAMS: usize = 2;
 
@@ -63,9 +68,50 @@ impl Fingerprint {
         self.len == 0
     }
 
+    /// Bytes that were looked at.
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
     /// No more can be known.
     pub fn is_full(&self) -> bool {
         usize::from(self.len) == Self::BYTES
+    }
+}
+
+/// The last bytes before a place, as many as were at hand (up to 256): a content that was written anew may begin as the old
+/// one did, and be longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    len: u16,
+    hash: u64,
+}
+
+impl Tail {
+    /// What is looked at before a place.
+    pub const BYTES: usize = 256;
+
+    /// Of the bytes before a place. NULs say nothing: room that was made before it is written to looks so.
+    pub fn of(before: &[u8]) -> Tail {
+        let tail = before.get(before.len().saturating_sub(Self::BYTES)..).unwrap_or_default();
+        match tail.last() {
+            None | Some(0) => Tail::default(),
+            Some(_) => Tail { len: tail.len() as u16, hash: xxh3_64(tail) },
+        }
+    }
+
+    /// Whether these may be the bytes, which are [`Tail::len`] many.
+    pub fn fits(&self, tail: &[u8]) -> bool {
+        self.is_empty() || (tail.len() == self.len() && xxh3_64(tail) == self.hash)
+    }
+
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Nothing is known: it fits everything.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 }
 
@@ -82,6 +128,7 @@ pub struct Point {
     pub id: FileId,
     pub print: Fingerprint,
     pub offset: u64,
+    pub tail: Tail,
 }
 
 impl Point {
@@ -92,15 +139,23 @@ impl Point {
         out.put_u16_le(self.print.len);
         out.put_u64_le(self.print.hash);
         out.put_u64_le(self.offset);
+        out.put_u16_le(self.tail.len);
+        out.put_u64_le(self.tail.hash);
     }
 
-    fn take(bytes: &mut &[u8]) -> Option<Point> {
-        if bytes.len() < POINT_BYTES {
+    fn take(bytes: &mut &[u8], version: u8) -> Option<Point> {
+        let has_tail = version != FIRST_VERSION;
+        if bytes.len() < POINT_BYTES + if has_tail { TAIL_BYTES } else { 0 } {
             return None;
         }
         let id = FileId { device: bytes.get_u64_le(), inode: bytes.get_u64_le(), born: bytes.get_u64_le() };
         let print = Fingerprint { len: bytes.get_u16_le(), hash: bytes.get_u64_le() };
-        Some(Point { id, print, offset: bytes.get_u64_le() })
+        let offset = bytes.get_u64_le();
+        let tail = match has_tail {
+            true => Tail { len: bytes.get_u16_le(), hash: bytes.get_u64_le() },
+            false => Tail::default(),
+        };
+        Some(Point { id, print, offset, tail })
     }
 }
 
@@ -112,14 +167,16 @@ pub struct Position {
     pub unfinished: [Option<Point>; STREAMS],
     /// The content that was read before the one of `read`: when that is gone, what follows this one is new.
     pub before: Option<Point>,
+    /// What is known of the record that goes on at `read`, in the words of who cuts records; 0: nothing.
+    pub within: u8,
 }
 
 impl Position {
     pub fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::with_capacity(2 + POINT_BYTES * (2 + STREAMS));
+        let mut out = Vec::with_capacity(3 + (POINT_BYTES + TAIL_BYTES) * (2 + STREAMS));
         let points = || self.unfinished.iter().chain([&self.before]);
         let flags = points().enumerate().map(|(at, point)| u8::from(point.is_some()) << at);
-        out.extend([VERSION, flags.sum()]);
+        out.extend([VERSION, flags.sum(), self.within]);
         self.read.put(&mut out);
         points().flatten().for_each(|point| point.put(&mut out));
         Bytes::from(out)
@@ -127,12 +184,17 @@ impl Position {
 
     /// `None` when another version wrote it.
     pub fn from_bytes(mut bytes: &[u8]) -> Option<Position> {
-        let [VERSION, flags, ..] = *bytes else { return None };
-        bytes.advance(2);
-        let mut position = Position { read: Point::take(&mut bytes)?, ..Position::default() };
+        let (version, flags, within) = match *bytes {
+            [FIRST_VERSION, flags, ..] => (FIRST_VERSION, flags, 0),
+            [VERSION, flags, within, ..] => (VERSION, flags, within),
+            _ => return None,
+        };
+        bytes.advance(if version == FIRST_VERSION { 2 } else { 3 });
+        let mut position =
+            Position { read: Point::take(&mut bytes, version)?, within, ..Position::default() };
         for (at, slot) in position.unfinished.iter_mut().chain([&mut position.before]).enumerate() {
             if flags >> at & 1 == 1 {
-                *slot = Some(Point::take(&mut bytes)?);
+                *slot = Some(Point::take(&mut bytes, version)?);
             }
         }
         Some(position)
@@ -149,11 +211,12 @@ mod tests {
             id: FileId { device: n, inode: n + 1, born: n + 2 },
             print: Fingerprint::of(b"beginning"),
             offset: n << 40,
+            tail: Tail::of(b"before"),
         };
         for unfinished in [[None, None], [Some(point(7)), None], [None, Some(point(8))], [Some(point(9)); 2]]
         {
             for before in [None, Some(point(3))] {
-                let position = Position { read: point(1), unfinished, before };
+                let position = Position { read: point(1), unfinished, before, within: 5 };
                 let bytes = position.to_bytes();
                 assert_eq!(Position::from_bytes(&bytes), Some(position));
                 assert_eq!(Position::from_bytes(&bytes[..bytes.len() - 1]), None);
@@ -161,6 +224,37 @@ mod tests {
         }
         assert_eq!(Position::from_bytes(b""), None);
         assert_eq!(Position::from_bytes(&[9; 200]), None);
+    }
+
+    #[test]
+    fn positions_of_the_first_version_are_read() {
+        let mut bytes = vec![1, 4];
+        for point in 1..=2u64 {
+            [point, 2, 3].iter().for_each(|word| bytes.put_u64_le(*word));
+            bytes.put_u16_le(0);
+            bytes.put_u64_le(xxh3_64(b""));
+            bytes.put_u64_le(7);
+        }
+        let point = |device| Point {
+            id: FileId { device, inode: 2, born: 3 },
+            print: Fingerprint::of(b""),
+            offset: 7,
+            tail: Tail::default(),
+        };
+        let position = Position { read: point(1), before: Some(point(2)), ..Position::default() };
+        assert_eq!(Position::from_bytes(&bytes), Some(position));
+        assert_eq!(Position::from_bytes(&bytes[..bytes.len() - 1]), None);
+    }
+
+    #[test]
+    fn a_tail_is_what_stands_before_a_place_unless_that_is_a_hole() {
+        let text: Vec<u8> = (0..=255).cycle().take(1_000).collect();
+        let tail = Tail::of(&text);
+        assert_eq!(tail.len(), Tail::BYTES);
+        assert!(
+            tail.fits(&text[1_000 - Tail::BYTES..]) && !tail.fits(&text[..Tail::BYTES]) && !tail.fits(b"")
+        );
+        assert!(Tail::of(b"text\0").is_empty() && Tail::of(b"").is_empty() && Tail::of(b"").fits(b"any"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod chain;
 pub mod generation;
 pub mod hints;
 pub mod identity;
+pub mod listings;
 pub mod naming;
 pub mod pieces;
 pub mod progress;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::metrics::Gauge;
+use listings::Listings;
 
 /// Why a file cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -48,22 +50,28 @@ pub struct FileError {
 }
 
 /// Files held open beyond the one that is being read: a bound over all chains of an input. What is past it is closed and
-/// found again when its turn comes, if it is still there.
+/// found again when its turn comes, if it is still there. They share the names of their directories, too.
 #[derive(Clone)]
 pub struct OpenFiles {
     open: Arc<AtomicUsize>,
     most: usize,
     gauge: Gauge,
+    listings: Arc<Listings>,
 }
 
 impl OpenFiles {
     pub fn new(most: usize, gauge: Gauge) -> OpenFiles {
-        OpenFiles { open: Arc::default(), most, gauge }
+        OpenFiles { open: Arc::default(), most, gauge, listings: Arc::default() }
     }
 
     /// Whether files that are not being read should be closed.
     pub fn is_crowded(&self) -> bool {
         self.open.load(Ordering::Relaxed) > self.most
+    }
+
+    /// The names beside the files.
+    pub fn listings(&self) -> &Listings {
+        &self.listings
     }
 
     /// Counts one, until it is dropped.

@@ -39,7 +39,8 @@ impl Progress {
     /// The position of a commit that holds everything up to `done` bytes behind the chain's place, save the lines that
     /// begin at `unfinished`.
     pub fn position(&self, chain: &Chain, done: usize, unfinished: [Option<Point>; STREAMS]) -> Position {
-        let mut position = Position { read: chain.point(done), unfinished, before: chain.before() };
+        let mut position =
+            Position { read: chain.point(done), unfinished, before: chain.before(), ..Position::default() };
         let at = chain.at(done);
         if self.resumed.read.is_some_and(|read| at < read) {
             (position.read, position.before) = (self.former.read, self.former.before);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::identity::Point;
+use super::listings::Listings;
 use super::survey::{Found, is_gone, is_packed, open, survey};
 use super::{FileError, naming};
 
@@ -32,7 +33,7 @@ pub fn by_inode(base: &Path, inode: u64, is: impl Fn(&Found) -> bool) -> Result<
 ///
 /// A copy or a compressed file, which has another inode, counts only when it bears the log's name in its own and has as
 /// much of a beginning as can be compared: neighbours may well begin alike.
-pub fn search(base: &Path, point: &Point) -> Result<Vec<Found>, FileError> {
+pub fn search(base: &Path, listings: &Listings, point: &Point) -> Result<Vec<Found>, FileError> {
     let mut hit = by_inode(base, point.id.inode, |found| found.likeness(point) >= 2)?;
     if hit.is_none() && point.print.is_full() {
         let stem = base.file_stem().unwrap_or_default().as_bytes();
@@ -60,7 +61,7 @@ pub fn search(base: &Path, point: &Point) -> Result<Vec<Found>, FileError> {
     // Where a symbolic link pointed before, rotation may have gone on.
     let of =
         naming::bases(&name).map(sibling).find(|base| base.is_file()).unwrap_or_else(|| hit.path.clone());
-    let mut family = survey(&of, |_| false)?.unwrap_or_default();
+    let mut family = survey(&of, listings, |_| false)?.unwrap_or_default();
     match family.iter().position(|found| found.id == hit.id) {
         Some(at) => {
             family.drain(..at);

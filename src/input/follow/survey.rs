@@ -21,7 +21,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use flate2::bufread::MultiGzDecoder;
 
 use super::FileError;
-use super::identity::{FileId, Fingerprint, Point};
+use super::identity::{FileId, Fingerprint, Point, Tail};
+use super::listings::Listings;
 use super::naming::{self, Kind};
 
 /// Rotated files that are looked for; loggers keep some tens at most.
@@ -66,7 +67,7 @@ impl Found {
     /// it: nothing tells them apart.
     pub fn likeness(&self, point: &Point) -> u8 {
         let is_same = self.id.inode == point.id.inode;
-        if !point.print.fits(&self.head) || !self.reaches(point.offset) {
+        if !point.print.fits(&self.head) || !self.holds(point) {
             0
         } else if self.id == point.id {
             3
@@ -83,9 +84,22 @@ impl Found {
         }
     }
 
-    /// Whether a place was noted in it that it has no more: it was truncated, and its new content begins as the old one.
+    /// Whether a place was noted in it that it has no more, or with something else before it: it was truncated, and its new
+    /// content begins as the old one.
     pub fn lost(&self, point: &Point) -> bool {
-        self.id == point.id && !self.gzip && point.print.fits(&self.head) && !self.reaches(point.offset)
+        self.id == point.id && !self.gzip && point.print.fits(&self.head) && !self.holds(point)
+    }
+
+    /// Whether it has that place, and before it what was there. Compressed files are not inflated for that.
+    pub fn holds(&self, point: &Point) -> bool {
+        let is_before = || {
+            let Some(from) = point.offset.checked_sub(point.tail.len() as u64) else { return false };
+            let mut before = [0; Tail::BYTES];
+            let Some(before) = before.get_mut(..point.tail.len()) else { return false };
+            // What cannot be read now is told when reading goes on there.
+            self.file.read_exact_at(before, from).is_err() || point.tail.fits(before)
+        };
+        self.reaches(point.offset) && (self.gzip || point.tail.is_empty() || is_before())
     }
 
     /// Whether a compressed file may hold so many bytes: its last four tell their number, modulo 2^32.
@@ -109,7 +123,11 @@ impl Found {
 
 /// The files of a log, oldest first, up to and without the newest one that `known` says is no news. `None` when there is
 /// not even a directory. `base` is a name as [`resolve`] gives it; `known` may be asked twice about a file.
-pub fn survey(base: &Path, mut known: impl FnMut(&Found) -> bool) -> Result<Option<Vec<Found>>, FileError> {
+pub fn survey(
+    base: &Path,
+    listings: &Listings,
+    mut known: impl FnMut(&Found) -> bool,
+) -> Result<Option<Vec<Found>>, FileError> {
     let mut found: Vec<Found> = Vec::new();
     if let Some(newest) = open(base.to_owned(), is_packed(base))? {
         if known(&newest) {
@@ -123,7 +141,7 @@ pub fn survey(base: &Path, mut known: impl FnMut(&Found) -> bool) -> Result<Opti
     {
         return Ok(Some(found));
     }
-    let Some(names) = rotated_names(base)? else { return Ok((!found.is_empty()).then_some(found)) };
+    let Some(names) = rotated_names(base, listings)? else { return Ok((!found.is_empty()).then_some(found)) };
     for name in names {
         let Some(next) = meet(base, name)? else { continue };
         if known(&next) {
@@ -150,19 +168,14 @@ struct Behind {
 }
 
 /// The rotated names, newest first. `None` when there is no directory.
-fn rotated_names(base: &Path) -> Result<Option<Vec<Behind>>, FileError> {
+fn rotated_names(base: &Path, listings: &Listings) -> Result<Option<Vec<Behind>>, FileError> {
     let (Some(dir), Some(name)) = (base.parent(), base.file_name()) else { return Ok(None) };
     let failed = |cause| FileError { what: "cannot list", path: dir.to_owned(), cause };
-    let entries = match fs::read_dir(dir) {
-        Err(error) if is_gone(&error) => return Ok(None),
-        entries => entries.map_err(failed)?,
-    };
     let mut names: Vec<Behind> = Vec::new();
     let mut highest = 0;
-    for entry in entries {
-        let entry = entry.map_err(failed)?.file_name();
-        let Some(rotated) = naming::rotated(name.as_bytes(), entry.as_bytes()) else { continue };
-        let mut end = entry.as_bytes().get(name.len()..).unwrap_or_default();
+    let listed = listings.each(dir, name.as_bytes(), |entry| {
+        let Some(rotated) = naming::rotated(name.as_bytes(), entry) else { return };
+        let mut end = entry.get(name.len()..).unwrap_or_default();
         if rotated.gzip {
             end = end.strip_suffix(b".gz").unwrap_or(end);
         }
@@ -171,6 +184,10 @@ fn rotated_names(base: &Path) -> Result<Option<Vec<Behind>>, FileError> {
         }
         let end = OsString::from_vec(end.to_vec());
         names.push(Behind { end, kind: rotated.kind, modified: UNIX_EPOCH });
+    });
+    match listed {
+        Err(error) if is_gone(&error) => return Ok(None),
+        listed => listed.map_err(failed)?,
     }
     // One more than was listed: it may have moved up since.
     let end = OsString::from(format!(".{}", highest + 1));
@@ -238,9 +255,7 @@ pub(super) fn is_packed(path: &Path) -> bool {
 /// Opens a file and looks at its beginning. `None` when there is no plain file of that name.
 pub fn open(path: PathBuf, gzip: bool) -> Result<Option<Found>, FileError> {
     let opened = (|| {
-        // A FIFO of that name must not hold us.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(&path)?;
+        let file = open_now(&path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Ok(None);
@@ -257,6 +272,12 @@ pub fn open(path: PathBuf, gzip: bool) -> Result<Option<Found>, FileError> {
         Err(error) if is_gone(&error) => Ok(None),
         Err(cause) => Err(FileError { what: "cannot open", path, cause }),
     }
+}
+
+/// Opens a file to be read. A FIFO of that name does not hold us.
+pub fn open_now(path: &Path) -> io::Result<File> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    OpenOptions::new().read(true).custom_flags(nonblocking).open(path)
 }
 
 /// What a fingerprint is made of.
@@ -311,7 +332,7 @@ mod tests {
     use super::*;
 
     fn heads(base: &Path, known: impl FnMut(&Found) -> bool) -> Vec<String> {
-        let found = survey(base, known).unwrap().unwrap();
+        let found = survey(base, &Listings::default(), known).unwrap().unwrap();
         found.into_iter().map(|found| String::from_utf8(found.head).unwrap()).collect()
     }
 
@@ -339,8 +360,13 @@ mod tests {
         fs::create_dir(dir.path().join("app.log.4")).unwrap();
         assert_eq!(heads(&base, |_| false), ["long ago", "before", "now"]);
         assert_eq!(heads(&base, |found| found.head == b"before"), ["now"]);
-        assert!(survey(&dir.path().join("no/app.log"), |_| false).unwrap().is_none());
-        assert!(survey(&dir.path().join("other.log"), |_| false).unwrap().unwrap().is_empty());
+        assert!(survey(&dir.path().join("no/app.log"), &Listings::default(), |_| false).unwrap().is_none());
+        assert!(
+            survey(&dir.path().join("other.log"), &Listings::default(), |_| false)
+                .unwrap()
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]
@@ -375,7 +401,12 @@ mod tests {
     fn an_inode_of_another_moment_is_another_file() {
         let (_dir, base) = files(&[("", &"x".repeat(2_000))]);
         let found = open(base, false).unwrap().unwrap();
-        let point = Point { id: found.id, print: Fingerprint::of(&found.head), offset: 1_500 };
+        let point = Point {
+            id: found.id,
+            print: Fingerprint::of(&found.head),
+            offset: 1_500,
+            tail: Tail::of(&[b'x'; 9]),
+        };
         assert_eq!(found.likeness(&point), 3);
         let with = |id| Point { id, ..point };
         // Another number of the device after a boot.
@@ -387,5 +418,7 @@ mod tests {
         assert_eq!(found.likeness(&with(FileId { inode: 0, ..found.id })), 1);
         assert_eq!(found.likeness(&Point { offset: 2_001, ..point }), 0);
         assert!(found.lost(&Point { offset: 2_001, ..point }) && !found.lost(&point));
+        let other = Point { tail: Tail::of(b"another text"), ..point };
+        assert!(found.likeness(&other) == 0 && found.lost(&other));
     }
 }

@@ -184,6 +184,33 @@ impl Cutter {
         self.within_line = None;
     }
 
+    /// What is known of the record that begins at the next place, for who goes on there later; 0: nothing.
+    ///
+    /// ```text
+    /// bits   0-1 it goes on with a line, whose beginning was cut (1) or had no end for long (2)
+    ///        2   it goes on with a record        3-4 its first line is inside (1), last (2) or outside (3) of one
+    /// ```
+    pub fn state(&self) -> u8 {
+        let within = |within: Option<bool>| within.map_or(0, |is_torn| 1 + u8::from(is_torn));
+        match self.rules.patterns {
+            None => within(self.within_line),
+            Some(_) => within(self.gathered.within_line) | self.gathered.state() << 2,
+        }
+    }
+
+    /// Goes on at a place of which an earlier cutter knew this.
+    pub fn restore(&mut self, state: u8) {
+        let within = match state & 3 {
+            1 => Some(false),
+            2 => Some(true),
+            _ => None,
+        };
+        match self.rules.patterns {
+            None => self.within_line = within,
+            Some(_) => self.gathered = Gathered::restored(within, state >> 2),
+        }
+    }
+
     /// Whether the next place asked for is the file's first byte, where a byte order mark may stand. So it is taken to be
     /// when a content begins.
     pub fn at_beginning(&mut self, is_at_beginning: bool) {

@@ -150,7 +150,7 @@ pub(super) struct Gathered {
     first: Option<Place>,
     /// It goes on with a line whose beginning was a record, cut because the line is long (false) or because it had no end
     /// for long (true).
-    within_line: Option<bool>,
+    pub(super) within_line: Option<bool>,
     /// It goes on with a record whose beginning was one.
     is_rest: bool,
     /// Lines up to here are known to belong to no record.
@@ -268,6 +268,28 @@ impl Gathered {
                 }
             }
         }
+    }
+
+    /// Whether it goes on with a record, and where its first line belongs ([`super::Cutter::state`]).
+    pub(super) fn state(&self) -> u8 {
+        let first = match self.first {
+            Some(Place::Inside) => 1,
+            Some(Place::Last) => 2,
+            Some(Place::Outside) => 3,
+            // These are said of lines behind the first alone.
+            Some(Place::Next | Place::Broken) | None => 0,
+        };
+        u8::from(self.is_rest) | first << 1
+    }
+
+    pub(super) fn restored(within_line: Option<bool>, state: u8) -> Gathered {
+        let first = match state >> 1 & 3 {
+            1 => Some(Place::Inside),
+            2 => Some(Place::Last),
+            3 => Some(Place::Outside),
+            _ => None,
+        };
+        Gathered { within_line, is_rest: state & 1 == 1, first, ..Gathered::default() }
     }
 
     /// What is gathered is a record; `behind` is what is known of what begins there.

@@ -1,4 +1,4 @@
-//! What the bytes of a block become: lines as they are cut, and the lines of container runtimes, whose pieces are joined.
+//! What a reader makes of the bytes that it read: lines, or a container runtime's pieces, into the sink's batch.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -14,7 +14,35 @@ use crate::input::follow::stream::Stream;
 use crate::record::{Span, Timestamp};
 
 impl Reader {
-    /// Cuts what is read and not done with, and stores what it becomes.
+    /// Ends the lines that have waited too long at `now`, or all, as they are.
+    pub(super) fn end_lines(&mut self, now: Option<Instant>) {
+        let mut ended = false;
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            if now.is_none_or(|now| self.pieces.is_overdue(stream, now)) {
+                ended |= self.end_line(stream);
+            }
+        }
+        if ended {
+            self.commit(0);
+        }
+    }
+
+    /// What waits of this output is all there is; whether something did.
+    fn end_line(&mut self, stream: Stream) -> bool {
+        self.take_line(stream, false)
+    }
+
+    fn take_line(&mut self, stream: Stream, whole: bool) -> bool {
+        let offset = self.pieces.starts()[stream as usize].map_or(0, |start| start.offset);
+        match self.pieces.take(stream, whole) {
+            Some(line) => {
+                self.sink.line(&line, offset, stream);
+                true
+            }
+            None => false,
+        }
+    }
+
     pub(super) fn decode(&mut self, more: More, now: Instant) {
         if self.chain.unread().is_empty() {
             return;
@@ -170,6 +198,11 @@ impl Reader {
             self.shared.tally.joined.increment(u64::from(ends));
             self.take_line(stream, ends);
         }
+    }
+
+    /// Whether an earlier run stored what begins at `from`.
+    fn is_stored(&mut self, stream: Option<Stream>, from: usize) -> bool {
+        self.progress.is_stored(&self.chain, from, stream.map(|stream| stream as usize))
     }
 }
 

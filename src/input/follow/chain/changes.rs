@@ -1,5 +1,6 @@
 //! What happens to a log besides rotation by number: copies, symbolic links, dated and unknown names, edits.
 
+use std::io::Write;
 use std::os::unix::fs::symlink;
 
 use super::super::identity::Position;
@@ -245,7 +246,8 @@ fn a_new_content_that_begins_as_the_old_one_is_read_from_its_beginning() {
         if away {
             chain = logger.resumed(&before);
         }
-        let mut expected = if copied { range(31, 50) } else { Vec::new() };
+        // What was read and waits is there all the same.
+        let mut expected = if copied || !away { range(31, 50) } else { Vec::new() };
         expected.push(0);
         expected.extend(51..=55);
         assert_eq!(drain(&mut chain), expected, "away {away}, copied {copied}");
@@ -322,4 +324,108 @@ fn a_file_that_is_removed_is_read_to_its_end_and_known_to_be_missing() {
     logger.write(1);
     assert_eq!(drain(&mut chain), [11]);
     assert!(!chain.is_missing());
+}
+
+/// As long as what a fingerprint sees, then numbered lines of one length.
+fn same_head(logger: &Logger) -> fs::File {
+    fs::write(logger.base(), format!("0 {}\n", "same".repeat(Fingerprint::BYTES / 4))).unwrap();
+    fs::OpenOptions::new().append(true).open(logger.base()).unwrap()
+}
+
+#[test]
+fn a_new_content_that_begins_as_the_old_one_and_is_longer_is_read_from_its_beginning() {
+    let lines = |range: std::ops::RangeInclusive<u32>| -> String {
+        range
+            .map(|number| format!("{number:05} is the number of this line, which has the same end\n"))
+            .collect()
+    };
+    for (away, copied, resting) in [
+        (false, false, false),
+        (false, true, false),
+        (true, false, false),
+        (true, true, false),
+        (false, false, true),
+        (false, true, true),
+    ] {
+        let logger = Logger::new();
+        same_head(&logger).write_all(lines(1..=50).as_bytes()).unwrap();
+        let mut chain = started(&logger);
+        read_lines(&mut chain, 31);
+        let before = position(&chain);
+        if resting {
+            chain.rest();
+        }
+        if copied {
+            logger.copy_and_truncate(3);
+        }
+        same_head(&logger).write_all(lines(1_001..=1_100).as_bytes()).unwrap();
+        if away {
+            chain = logger.resumed(&before);
+        }
+        // What was read and waits is there all the same.
+        let mut expected = if copied || !away { range(31, 50) } else { Vec::new() };
+        expected.push(0);
+        expected.extend(1_001..=1_100);
+        assert_eq!(drain(&mut chain), expected, "away {away}, copied {copied}, resting {resting}");
+    }
+}
+
+#[test]
+fn a_writer_that_keeps_its_place_may_be_truncated_again_and_again() {
+    use std::os::unix::fs::FileExt;
+    for away in [false, true] {
+        let mut logger = Logger::new();
+        logger.write(100);
+        let mut chain = started(&logger);
+        read_lines(&mut chain, 90);
+        let file = fs::OpenOptions::new().write(true).open(logger.base()).unwrap();
+        let mut end = file.metadata().unwrap().len();
+        let mut numbers = Vec::new();
+        for turn in 0..4 {
+            let before = position(&chain);
+            logger.copy_and_truncate(9);
+            for _ in 0..10 {
+                logger.written += 1;
+                let line = format!("{} is behind a hole\n", logger.written);
+                file.write_all_at(line.as_bytes(), end).unwrap();
+                end += line.len() as u64;
+            }
+            if away {
+                chain = logger.resumed(&before);
+            }
+            // Some are left to the next copy.
+            while numbers.len() < 15 + 10 * turn {
+                chain.look().unwrap();
+                chain.fill(50).unwrap();
+                let frame = chain.lend();
+                let line = memchr::memchr(b'\n', &frame).map_or(0, |at| at + 1);
+                let text = std::str::from_utf8(&frame[..line]).unwrap().trim_matches('\0');
+                numbers.extend(
+                    text.split(' ').next().filter(|text| !text.is_empty()).map(|n| n.parse::<u32>().unwrap()),
+                );
+                let nulls = frame.iter().take_while(|byte| **byte == 0).count();
+                let is_end = line == 0 && nulls == 0;
+                chain.give_back(frame, line.max(nulls));
+                if is_end && chain.fill(50).unwrap() == Filled::Ended {
+                    chain.leave();
+                }
+            }
+        }
+        numbers.extend(drain(&mut chain));
+        assert_eq!(numbers, range(91, logger.written), "away {away}");
+    }
+}
+
+#[test]
+fn a_content_replaced_in_the_moment_of_a_look_is_seen_at_the_next() {
+    for _ in 0..50 {
+        let logger = Logger::new();
+        fs::write(logger.base(), "1 is a line\n").unwrap();
+        let mut chain = started(&logger);
+        assert_eq!(drain(&mut chain), [1]);
+        // As long, and within the time that the file system's clock takes to move on.
+        fs::write(logger.base(), "2 is a line\n").unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        assert_eq!(drain(&mut chain), [2]);
+    }
 }

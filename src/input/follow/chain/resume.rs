@@ -40,7 +40,7 @@ impl Chain {
             self.real = real;
         }
         let Some(position) = position else { return self.begin().map(|()| Resumed::default()) };
-        let Some(mut found) = survey(&self.real, |_| false)? else {
+        let Some(mut found) = survey(&self.real, self.open.listings(), |_| false)? else {
             self.is_gone = true;
             return Ok(Resumed::default());
         };
@@ -110,7 +110,7 @@ impl Chain {
         if let (Some(begin), Some(front)) = (begin, self.generations.front_mut())
             && begin.generation == front.number
         {
-            front.offset = begin.offset;
+            front.go_on_at(begin.offset);
         }
         Ok(resumed)
     }
@@ -133,7 +133,7 @@ impl Chain {
             }
             is_older
         };
-        match survey(&self.real, is_older)? {
+        match survey(&self.real, self.open.listings(), is_older)? {
             Some(found) => found.into_iter().for_each(|found| self.append(found)),
             None => self.is_gone = true,
         }
@@ -144,7 +144,7 @@ impl Chain {
     /// Looks for a noted place among all files of the directory; puts what is found before the log's own, of which
     /// those are left out, and known as read, that are older.
     fn with_renamed(&mut self, found: Vec<Found>, point: &Point) -> Result<Vec<Found>, FileError> {
-        let mut all = search::search(&self.real, point)?;
+        let mut all = search::search(&self.real, self.open.listings(), point)?;
         let Some(hit) = all.first() else { return Ok(found) };
         let since = hit.modified;
         let newest = found.last().map(|newest| newest.id);
