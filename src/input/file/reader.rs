@@ -23,6 +23,7 @@ use bytes::Bytes;
 use super::Shared;
 use super::cut::{self, Cutter, More, cri};
 use super::follow::Order;
+use super::kubernetes::FilePod;
 use super::sink::{Marks, Sink};
 use super::start::{self, First};
 use super::table::Status;
@@ -68,6 +69,7 @@ enum Format {
 pub(super) struct Reader {
     pub(super) chain: Chain,
     pub(super) sink: Sink,
+    pub(super) pod: Option<FilePod>,
     pieces: Pieces,
     format: Format,
     times: Times,
@@ -95,9 +97,13 @@ impl Reader {
     pub(super) fn new(shared: Arc<Shared>, order: &Order) -> Reader {
         let key = shared.key(&order.path);
         let chain = Chain::new(order.path.to_path_buf(), shared.open.clone(), shared.losses.clone());
+        let position = order.position.clone().or_else(|| shared.positions.get(&key));
+        let kubernetes = shared.kubernetes.as_ref();
+        let pod = kubernetes.and_then(|kubernetes| kubernetes.pod_of(&order.path, position.is_some()));
         Reader {
             chain: chain.with_first_sight(order.sight).with_all_read(order.is_read),
-            sink: Sink::new(&shared, &order.path),
+            sink: Sink::new(&shared, &order.path, pod.as_ref()),
+            pod,
             pieces: Pieces::new(shared.plan.join, shared.waiting.clone()),
             format: match shared.plan.format {
                 FileFormat::Lines => Format::Lines(Box::new(shared.cutter.clone())),
@@ -113,7 +119,7 @@ impl Reader {
             missing: None,
             forgotten: 0,
             silent: 0,
-            position: order.position.clone().or_else(|| shared.positions.get(&key)),
+            position,
             read: 0,
             key,
             shared,
@@ -297,8 +303,11 @@ impl Reader {
         }
     }
 
-    /// Stores the position if there is none as far as this; gives the newest one.
+    /// Stores the position if there is none as far as this; gives the newest one. Nothing of a file that may not be read.
     pub(super) fn put_down(&mut self) -> Option<Bytes> {
+        if self.pod.as_ref().is_some_and(FilePod::is_undecided) {
+            return None;
+        }
         let value = self.progress.position(&self.chain, 0, self.pieces.starts()).to_bytes();
         let is_known = self.position.as_ref() == Some(&value);
         // Records that are kept in memory may not be overtaken by their position.

@@ -2,7 +2,7 @@
 
 mod crowd;
 mod formats;
-mod house;
+pub(super) mod house;
 mod rotation;
 mod stops;
 
