@@ -74,6 +74,7 @@ pub(super) async fn follow(shared: Arc<Shared>, order: Order, stop: Stop) {
     while !last.is_cancelled() {
         let Some(room) = last.run_until_cancelled(task.room()).await else { break };
         let Some(grant) = room else {
+            task.refuse();
             bed.end = End::Refused;
             return;
         };
@@ -341,6 +342,12 @@ impl Task {
             let scan = now + self.shared.plan.scan_interval;
             let next = [deadline, rests_at].into_iter().flatten().fold(scan, Instant::min);
             let _ = timeout(next.saturating_duration_since(now), self.waker.notified()).await;
+        }
+    }
+
+    fn refuse(&self) {
+        if let Some(reader) = &self.reader {
+            reader.refuse();
         }
     }
 

@@ -141,8 +141,17 @@ impl Reader {
             });
             self.put_down();
         }
+        // While it waits it may be rotated, and who starts anew then looks for the older ones only behind a position.
+        if position.is_none() && self.pod.as_ref().is_some_and(FilePod::is_undecided) {
+            self.put_down();
+        }
         self.begin_record();
         Ok(())
+    }
+
+    /// Forgets what is kept of a file that is not to be read: a position means that it was not refused.
+    pub(super) fn refuse(&self) {
+        self.shared.positions.forget(&self.key);
     }
 
     /// Reads a block of about `want` bytes, or all there is, and stores what it becomes.
@@ -303,11 +312,8 @@ impl Reader {
         }
     }
 
-    /// Stores the position if there is none as far as this; gives the newest one. Nothing of a file that may not be read.
+    /// Stores the position if there is none as far as this; gives the newest one.
     pub(super) fn put_down(&mut self) -> Option<Bytes> {
-        if self.pod.as_ref().is_some_and(FilePod::is_undecided) {
-            return None;
-        }
         let value = self.progress.position(&self.chain, 0, self.pieces.starts()).to_bytes();
         let is_known = self.position.as_ref() == Some(&value);
         // Records that are kept in memory may not be overtaken by their position.

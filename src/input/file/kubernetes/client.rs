@@ -51,7 +51,7 @@ pub(super) enum ApiError {
     #[error("{server} does not accept the token of {}: {message}", path.display())]
     Token401 { server: String, path: PathBuf, message: String },
     #[error(
-        "{server} forbids `{verb}` of pods: {message}; give the service account's ClusterRole the verbs get, list, watch of pods"
+        "{server} forbids `{verb}` of pods: {message}; give the service account's ClusterRole the verbs get and list of pods"
     )]
     Forbidden { server: String, verb: &'static str, message: String },
     #[error("{server} answers {status} to `{verb}` of pods: {message}")]

@@ -7,8 +7,8 @@
 //!
 //! * A file that is no Pod's is read like any other.
 //! * Where labels decide, a file waits until the API server has answered; its lines stay where they are, and what is rotated
-//!   away meanwhile is held open. Of a Pod that the API server does not know (any more), a file that was read before is read
-//!   on; others are not begun, since nobody can tell what labels it had.
+//!   away meanwhile is held open. Of a Pod that the API server does not know (any more), a file that an earlier run met and did
+//!   not refuse is read on; others are not begun, since nobody can tell what labels it had.
 //! * Tags alone are waited for until `patience` is over. Lines read until then go without; later ones have them, and are a
 //!   stream of their own from there on. At the stop nobody waits for tags.
 //!
@@ -109,6 +109,7 @@ pub(super) struct FilePod {
     path: PodPath,
     /// Absent where nobody is asked.
     answer: Option<watch::Receiver<Answer>>,
+    /// An earlier run met it, and did not refuse it.
     was_read: bool,
     /// Its labels have to be known before it is read.
     is_open: bool,
@@ -121,7 +122,7 @@ pub(super) struct FilePod {
 }
 
 impl FilePod {
-    /// Whether nobody knows yet that the file is to be read: nothing is stored of it then.
+    /// Whether nobody knows yet that the file is to be read.
     pub(super) fn is_undecided(&self) -> bool {
         self.is_open
     }

@@ -113,6 +113,11 @@ impl ApiServer {
         self.fail("/", (503, json!("not ready")));
     }
 
+    /// Ends it; its files stay.
+    pub(super) fn stop(self) -> Setup {
+        self.setup
+    }
+
     pub(super) fn accept_token(&self, token: &str) {
         *self.house.token.lock().unwrap() = token.to_owned();
     }
