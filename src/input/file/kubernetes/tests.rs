@@ -136,7 +136,7 @@ async fn labels_decide_and_files_wait_until_they_are_known() {
     put(&web, "two");
     house.until(|| waits() == 2).await;
     assert!(house.take().is_empty());
-    let house = house.kill().await;
+    let house = house.restart().await;
     let input = house.start();
     api.serve(pod("shop", "web", UID, &[("app", "web")]));
     api.serve(pod("shop", "db", "2", &[("app", "db")]));

@@ -100,6 +100,8 @@ async fn a_missing_right_is_named_and_holds_up_no_other_pod() {
     assert!(why.contains("forbids `get` of pods") && why.contains(said), "{why}");
     assert!(why.contains("ClusterRole the verbs get and list of pods"), "{why}");
     until(&mut pods.ask(&path("shop", "web", UID)), is_found).await;
+    api.fail("/api/v1/namespaces/bank", (200, json!("x".repeat(5 << 20))));
+    reason(&mut vault, "more than 4194304 bytes").await;
     // Once it is given, nobody has to start anything anew.
     api.serve(pod("bank", "vault", "1", &[]));
     until(&mut vault, is_found).await;
@@ -142,8 +144,6 @@ async fn who_is_away_slow_or_somebody_else_is_asked_again() {
     reason(&mut web, "answers 404").await;
     api.fail("/", (200, json!({ "kind": "Pod" })));
     reason(&mut web, "with what is none").await;
-    api.fail("/", (200, json!("x".repeat(5 << 20))));
-    reason(&mut web, "more than 4194304 bytes").await;
     api.fail("/", (429, json!("")));
     reason(&mut web, "answers 429").await;
     let hold = api.hold().await;
