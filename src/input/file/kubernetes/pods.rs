@@ -351,7 +351,7 @@ impl Inner {
 /// What is asked, and what came of it.
 enum Done {
     List(Result<PodList, ApiError>),
-    Pod(Key, Result<Option<PodObject>, ApiError>),
+    Pod(Key, Result<Option<Box<PodObject>>, ApiError>),
 }
 
 struct Asker {
@@ -410,7 +410,7 @@ impl Asker {
             self.calls.spawn(async move {
                 let path = key.path();
                 let pod = inner.client.pod(&path).await;
-                let pod = pod.map(|pod| pod.filter(|pod| pod.is(&path)));
+                let pod = pod.map(|pod| pod.filter(|pod| pod.is(&path)).map(Box::new));
                 Done::Pod(key, pod)
             });
         }
@@ -428,7 +428,7 @@ impl Asker {
                 let tally = &self.inner.tally;
                 let outcome = if pod.is_some() { &tally.found } else { &tally.gone };
                 outcome.increment(1);
-                self.inner.publish(&key, pod);
+                self.inner.publish(&key, pod.map(|pod| *pod));
                 None
             }
             Done::List(Err(error)) => {

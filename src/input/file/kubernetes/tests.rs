@@ -131,7 +131,7 @@ async fn labels_decide_and_files_wait_until_they_are_known() {
         input.report().into_iter().map(error).filter(|error| error.contains("answers 503")).count()
     };
     house.until(|| waits() == 2 && house.is_known(&web)).await;
-    // What is rotated away and removed meanwhile is still there to read.
+    // What is rotated away meanwhile is still there to read.
     fs::rename(&web, web.with_extension("log.20261123-110000")).unwrap();
     put(&web, "two");
     house.until(|| waits() == 2).await;
