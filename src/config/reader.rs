@@ -52,6 +52,11 @@ impl<'c> Table<'c> {
         Leaf { context: self.context, path: join(&self.path, key), value: self.entries.remove(key) }
     }
 
+    /// What the environment says, where that is a default.
+    pub(super) fn variable(&self, name: &str) -> Option<&'c str> {
+        self.context.env.get(name).map(String::as_str)
+    }
+
     /// Whether a key that was not taken yet was typed.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)

@@ -74,8 +74,10 @@ impl Stream {
             (None, SourceAddress::Host) => &identity.host,
         };
         let host = plan.hostname_tag.then_some(("__hostname__", identity.host.as_str()));
-        let constant =
-            origin.tags.iter().chain(&plan.tags).map(|(key, value)| (key.as_str(), value.as_str()));
+        // Whoever is closer to the records knows better.
+        let is_free = |(key, _): &&(String, String)| origin.tags.iter().all(|(other, _)| other != key);
+        let constant = origin.tags.iter().chain(plan.tags.iter().filter(is_free));
+        let constant = constant.map(|(key, value)| (key.as_str(), value.as_str()));
         let tags: Vec<_> = host.into_iter().chain(constant).collect();
         let mut trailer = Vec::with_capacity(128);
         encode::put_trailer(&mut trailer, topic, source.as_bytes(), &tags);

@@ -103,7 +103,7 @@ pub struct KubernetesPlan {
     pub containers: NameFilter,
     /// Labels of the Pod that must have these values; asks the API server.
     pub labels: Vec<(String, String)>,
-    /// Fields from the API server: node, image, labels. Absent: it is not asked.
+    /// Tags from the API server: node, image, labels. Absent: it is not asked.
     pub api: Option<KubernetesApiPlan>,
 }
 
@@ -117,9 +117,11 @@ pub struct NameFilter {
 pub struct KubernetesApiPlan {
     /// `https://host:port`.
     pub server: String,
+    /// The node whose Pods are asked for together at the start. Absent: each is asked for when a file of it is met.
+    pub node: Option<String>,
     pub token_file: std::path::PathBuf,
     pub ca_file: std::path::PathBuf,
-    /// Labels that become fields; empty takes all.
+    /// Labels that become tags of their own names; empty takes all.
     pub labels: Vec<String>,
     /// Records wait so long for the answer about a new Pod, and then go without it.
     pub patience: Duration,

@@ -83,6 +83,9 @@ impl Page {
         self.line(3, "labels", map(&kubernetes.labels, |value| escape(value)));
         self.heading(3, "api");
         self.line(4, "server", typed(&api.server));
+        if let Some(node) = &api.node {
+            self.line(4, "node", typed(node));
+        }
         self.line(4, "token_file", typed(&api.token_file.to_string_lossy()));
         self.line(4, "ca_file", typed(&api.ca_file.to_string_lossy()));
         self.line(4, "labels", list(&api.labels));

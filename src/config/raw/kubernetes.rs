@@ -11,6 +11,10 @@ use crate::config::linear_regex::LinearRegex;
 use crate::config::plan::{KubernetesApiPlan, KubernetesPlan, NameFilter};
 use crate::config::reader::{Leaf, Table};
 
+/// What kubelet tells every container: where the API server is, whatever name servers it has.
+const SERVICE: (&str, &str) = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT");
+/// As the examples set it from the downward API.
+const NODE: &str = "NODE_NAME";
 /// The name that the API server has inside every cluster.
 const SERVER: &str = "https://kubernetes.default.svc";
 /// Where a Pod finds its service account.
@@ -58,6 +62,9 @@ fn name_pattern(text: &str) -> Result<LinearRegex, String> {
 }
 
 fn server(mut table: Table<'_>) -> KubernetesApiPlan {
+    let service = in_cluster(table.variable(SERVICE.0), table.variable(SERVICE.1));
+    let node = table.variable(NODE).filter(|node| !node.is_empty()).map(str::to_owned);
+    let node = table.take("node").parsed("a node's name", not_empty).or(node);
     let server = table.take("server").parsed("the API server's address", |text| {
         let endpoint = Endpoint::parse(text).map_err(|_| format!("is not an address; write {SERVER}"))?;
         if endpoint.tls {
@@ -71,7 +78,8 @@ fn server(mut table: Table<'_>) -> KubernetesApiPlan {
         typed.unwrap_or_else(|| PathBuf::from(default))
     };
     let plan = KubernetesApiPlan {
-        server: server.unwrap_or_else(|| SERVER.to_owned()),
+        server: server.or(service).unwrap_or_else(|| SERVER.to_owned()),
+        node,
         token_file: path("token_file", TOKEN_FILE),
         ca_file: path("ca_file", CA_FILE),
         labels: table.take("labels").any_number("one label's name", not_empty).unwrap_or_default(),
@@ -79,6 +87,14 @@ fn server(mut table: Table<'_>) -> KubernetesApiPlan {
     };
     table.finish();
     plan
+}
+
+/// Nothing where the variables are not there, or are not kubelet's.
+fn in_cluster(host: Option<&str>, port: Option<&str>) -> Option<String> {
+    let host = host?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let endpoint = Endpoint::parse(&format!("https://{host}:{}", port.unwrap_or("443"))).ok()?;
+    Some(endpoint.to_string())
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {

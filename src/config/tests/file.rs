@@ -90,6 +90,19 @@ fn everything_said() {
     assert_eq!(patterns, [r"web\-.*", "a|b"]);
     let api = kubernetes.api.unwrap();
     assert_eq!((api.server.as_str(), api.patience), ("https://kubernetes.default.svc", Duration::ZERO));
+    assert_eq!(api.node, None);
+    let service = ("KUBERNETES_SERVICE_HOST", "10.96.0.1");
+    let inside = [HOME, service, ("KUBERNETES_SERVICE_PORT", "6443"), ("NODE_NAME", "node-1")];
+    for (typed, server, node) in [
+        ("", "https://10.96.0.1:6443", "node-1"),
+        ("server: 'https://[fd00::1]', node: n", "https://[fd00::1]", "n"),
+    ] {
+        let text = format!("inputs: {{ file: {{ paths: /a, kubernetes: {{ api: {{ {typed} }} }} }} }}");
+        let plan = from_text(&text, &inside).unwrap();
+        let InputKind::File(file) = &plan.inputs[0].kind else { panic!() };
+        let api = file.kubernetes.as_ref().and_then(|kubernetes| kubernetes.api.as_ref()).unwrap();
+        assert_eq!((api.server.as_str(), api.node.as_deref()), (server, Some(node)));
+    }
     let bare = file("paths: /a, format: container, kubernetes: {}").kubernetes.unwrap();
     assert!(bare.namespaces.include.is_empty() && bare.labels.is_empty() && bare.api.is_none());
     for (word, format) in

@@ -2,7 +2,7 @@
 //! blocking is allowed.
 //!
 //! ```text
-//! resume -> room (rate, buffer, budget) -> turn -> step -> window -> idle -> rest: the task ends, an entry stays
+//! resume -> room (Pod, rate, buffer, budget) -> turn -> step -> window -> idle -> rest: the task ends, an entry stays
 //!            ^-- meanwhile its files are looked at ----------'---------'
 //! at the stop: once more to the end, as far as there is room
 //! ```
@@ -73,7 +73,12 @@ pub(super) async fn follow(shared: Arc<Shared>, order: Order, stop: Stop) {
     }
     let last = &shared.last;
     while !last.is_cancelled() {
-        let Some(grant) = last.run_until_cancelled(task.room()).await else { break };
+        let Some(room) = last.run_until_cancelled(task.room()).await else { break };
+        let Some(grant) = room else {
+            task.refuse();
+            bed.end = End::Refused;
+            return;
+        };
         let after = match task.step(grant).await {
             Ok(Ok(step)) => {
                 task.status.set_error(None);
@@ -118,6 +123,8 @@ enum After {
 enum End {
     Rest(Seen, Option<Bytes>),
     Gone(Option<Bytes>),
+    /// Its Pod does not have the labels.
+    Refused,
     /// It begins again.
     Lost,
 }
@@ -134,6 +141,7 @@ impl Drop for Bed {
         match std::mem::replace(&mut self.end, End::Lost) {
             End::Rest(seen, position) => self.shared.table.rest(&self.path, Some(seen), position),
             End::Gone(position) => self.shared.gone(&self.path, position),
+            End::Refused => self.shared.table.remove(&self.path),
             End::Lost => self.shared.table.rest(&self.path, None, None),
         }
     }
@@ -209,14 +217,25 @@ impl Task {
         }
     }
 
-    /// Waits until the rate allows it, the journal has room for what is to come, and the budget has a block. What is stored
-    /// meanwhile gives its bytes back: files that wait for the budget must not hold what they wait for.
-    async fn room(&mut self) -> Grant {
-        let Task { shared, reader, window, waker, status, want, is_first, .. } = self;
+    /// Waits until its Pod is known, the rate allows it, the journal has room for what is to come, and the budget has a block.
+    /// What is stored meanwhile gives its bytes back: files that wait for the budget must not hold what they wait for.
+    /// `None`: the file is not to be read.
+    async fn room(&mut self) -> Option<Grant> {
+        let Task { shared, path, reader, window, waker, status, want, is_first, .. } = self;
         let Some(reader) = reader else { return pending().await };
-        let Reader { chain, sink, .. } = &mut **reader;
+        let Reader { chain, sink, pod, .. } = &mut **reader;
         let tag = sink.tag().to_owned();
         let room = async {
+            if let Some(pod) = pod {
+                if !pod.wait(status, shared.last.is_cancelled()).await {
+                    return None;
+                }
+                if pod.has_news && sink.retag(shared, path, pod) {
+                    pod.has_news = false;
+                    // Nothing is known of the new stream's way.
+                    *is_first = true;
+                }
+            }
             if let Some(rate) = shared.rate.as_ref().filter(|_| !shared.last.is_cancelled()) {
                 rate.reserve(*want).await;
             }
@@ -226,14 +245,14 @@ impl Task {
             sink.batcher.ready().await;
             let mut grant = shared.intake.budget.empty_grant();
             shared.intake.budget.extend(&mut grant, *want).await;
-            grant
+            Some(grant)
         };
         tokio::pin!(room);
         let mut is_watched = false;
         loop {
             tokio::select! {
                 biased;
-                grant = &mut room => return grant,
+                room = &mut room => return room,
                 () = stored_first(window), if !window.is_empty() => {}
                 () = async {
                     sleep(LOOK.1).await;
@@ -327,6 +346,12 @@ impl Task {
         }
     }
 
+    fn refuse(&self) {
+        if let Some(reader) = &self.reader {
+            reader.refuse();
+        }
+    }
+
     /// Stores how far it was read.
     fn put_down(&mut self) -> Option<Bytes> {
         self.reader.as_mut().and_then(|reader| reader.put_down())
@@ -337,7 +362,7 @@ impl Task {
     async fn finish(&mut self) -> Result<(), JoinError> {
         let mut read = 0;
         while read < LAST_BYTES {
-            let Ok(grant) = timeout(LAST_ROOM, self.room()).await else { break };
+            let Ok(Some(grant)) = timeout(LAST_ROOM, self.room()).await else { break };
             match self.step(grant).await? {
                 Ok(Step::More) => read += self.reader.as_ref().map_or(0, |reader| reader.read),
                 Ok(_) => break,

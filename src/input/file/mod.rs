@@ -16,6 +16,7 @@
 pub mod cut;
 pub mod discover;
 mod follow;
+mod kubernetes;
 mod left;
 pub mod pod;
 mod rate;
@@ -47,6 +48,7 @@ use crate::input::follow::{FileError, OpenFiles};
 use crate::input::positions::Positions;
 use crate::pipeline::steps::Steps;
 use cut::Cutter;
+use kubernetes::{Kubernetes, Verdict};
 use left::Left;
 use rate::Rate;
 use scan::Scan;
@@ -83,6 +85,7 @@ struct Shared {
     positions: Arc<Positions>,
     /// Each file has a clone.
     cutter: Cutter,
+    kubernetes: Option<Arc<Kubernetes>>,
     turns: Semaphore,
     rate: Option<Rate>,
     open: OpenFiles,
@@ -160,10 +163,20 @@ impl Shared {
         format!("file {} ", self.name)
     }
 
-    /// Whether the patterns ask for it.
+    /// Whether the patterns ask for it, and its Pod is none that is refused.
     fn is_wanted(&self, path: &Path) -> bool {
         let any = |patterns: &[PathPattern]| patterns.iter().any(|pattern| pattern.matches(path));
-        any(&self.plan.paths) && !any(&self.plan.exclude)
+        any(&self.plan.paths) && !any(&self.plan.exclude) && self.is_taken(path)
+    }
+
+    /// Whether its Pod, if it has one, is none that is refused.
+    fn is_taken(&self, path: &Path) -> bool {
+        let verdict = self.kubernetes.as_ref().map(|kubernetes| kubernetes.judge(path));
+        match verdict {
+            None | Some(Verdict::Taken) => true,
+            Some(Verdict::Refused) => false,
+            Some(Verdict::Known) => self.positions.get(&self.key(path)).is_some(),
+        }
     }
 
     /// A file is gone for good, or has another name.
@@ -251,6 +264,11 @@ impl Files {
         Files { hints: false, ..self }
     }
 
+    fn kubernetes(&self) -> Option<Arc<Kubernetes>> {
+        let plan = self.plan.kubernetes.as_ref()?;
+        Some(Arc::new(Kubernetes::new(&self.name, plan)))
+    }
+
     /// What is known of each file: those with an error first, then those that are behind the most; a thousand at most.
     pub fn report(&self) -> Vec<FileReport> {
         self.table.report()
@@ -267,6 +285,7 @@ impl Files {
             intake: self.intake.clone(),
             positions: self.positions.clone(),
             cutter: Cutter::new(&self.plan),
+            kubernetes: self.kubernetes(),
             turns: Semaphore::new(TURNS),
             rate: self.plan.rate_limit.map(Rate::new),
             open: OpenFiles::new(self.open_files, open),

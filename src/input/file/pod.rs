@@ -9,6 +9,7 @@
 //! namespaces and containers are DNS labels, Pods are DNS subdomains. The uid of a static Pod is a hash, without dashes. A link's
 //! name is cut to 255 bytes, which can shorten the id; where nothing of it is left the path tells nothing.
 
+use std::fs;
 use std::path::{Component, Path};
 
 use crate::config::linear_regex::LinearRegex;
@@ -20,6 +21,8 @@ const LABEL: usize = 63;
 const SUBDOMAIN: usize = 253;
 /// Digits of a container's id.
 const CONTAINER_ID: usize = 64;
+/// Symbolic links that are followed from a name to the file: kubelet and Docker lay one each.
+const LINKS: usize = 8;
 /// Bytes of a file's name.
 const FILE_NAME: usize = 255;
 
@@ -61,6 +64,33 @@ impl PodPath {
             container: parent.to_owned(),
             container_id: None,
         })
+    }
+
+    /// As [`PodPath::parse`], and what the path does not tell is looked up in what it links to, as kubelet's links below
+    /// `containers` lead to the files below `pods`. A look at the disk for each link.
+    pub fn find(path: &Path) -> Option<PodPath> {
+        let mut found = PodPath::parse(path);
+        let mut at = path.to_owned();
+        for _ in 0..LINKS {
+            if found.as_ref().is_some_and(|pod| pod.uid.is_some()) {
+                break;
+            }
+            let Ok(target) = fs::read_link(&at) else { break };
+            // An absolute target replaces the path before it.
+            at = at.parent().unwrap_or(Path::new("/")).join(target);
+            let Some(next) = PodPath::parse(&at) else { continue };
+            match &mut found {
+                None => found = Some(next),
+                Some(pod)
+                    if (&pod.namespace, &pod.pod, &pod.container)
+                        == (&next.namespace, &next.pod, &next.container) =>
+                {
+                    pod.uid = next.uid;
+                }
+                Some(_) => {}
+            }
+        }
+        found
     }
 
     /// Tags of its LogGroups, by the names that Logtail gives them.
@@ -239,6 +269,29 @@ mod tests {
         let cut = parse(&format!("/var/log/containers/{}.log", &whole[..251])).unwrap();
         assert_eq!((cut.container.as_str(), cut.container_id.unwrap().len()), ("side-car", 30));
         assert_eq!(parse(&format!("/var/log/containers/{}.log", &whole[..250])), None);
+    }
+
+    #[test]
+    fn links_tell_the_uid_and_other_files_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let (file, link) =
+            (format!("pods/shop_web_{UID}/nginx/0.log"), format!("containers/web_shop_nginx-{ID}.log"));
+        for parent in ["containers", "docker", &format!("pods/shop_web_{UID}/nginx")] {
+            fs::create_dir_all(path(parent)).unwrap();
+        }
+        let find = |name: &str| PodPath::find(&path(name));
+        std::os::unix::fs::symlink(format!("../{file}"), path(&link)).unwrap();
+        // Where the runtime is Docker, the file is a link, too.
+        std::os::unix::fs::symlink(path("docker/json.log"), path(&file)).unwrap();
+        assert_eq!(find(&link), Some(pod("shop", "web", Some(UID), "nginx", Some(ID))));
+        assert_eq!(find(&file), Some(pod("shop", "web", Some(UID), "nginx", None)));
+        assert_eq!(find("docker/json.log"), None);
+        // One of one's own to a link.
+        std::os::unix::fs::symlink(path(&link), path("docker/mine.log")).unwrap();
+        assert_eq!(find("docker/mine.log"), Some(pod("shop", "web", Some(UID), "nginx", Some(ID))));
+        std::os::unix::fs::symlink(path("docker/round.log"), path("docker/round.log")).unwrap();
+        assert_eq!(find("docker/round.log"), None);
     }
 
     #[test]

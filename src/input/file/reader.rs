@@ -20,6 +20,7 @@ use bytes::Bytes;
 use super::Shared;
 use super::cut::{Cutter, More};
 use super::follow::Order;
+use super::kubernetes::FilePod;
 use super::sink::Sink;
 use super::start::{self, First};
 use super::table::Status;
@@ -64,6 +65,7 @@ enum Format {
 pub(super) struct Reader {
     pub(super) chain: Chain,
     pub(super) sink: Sink,
+    pub(super) pod: Option<FilePod>,
     pieces: Pieces,
     format: Format,
     times: Times,
@@ -91,9 +93,13 @@ impl Reader {
     pub(super) fn new(shared: Arc<Shared>, order: &Order) -> Reader {
         let key = shared.key(&order.path);
         let chain = Chain::new(order.path.to_path_buf(), shared.open.clone(), shared.losses.clone());
+        let position = order.position.clone().or_else(|| shared.positions.get(&key));
+        let kubernetes = shared.kubernetes.as_ref();
+        let pod = kubernetes.and_then(|kubernetes| kubernetes.pod_of(&order.path, position.is_some()));
         Reader {
             chain: chain.with_first_sight(order.sight).with_all_read(order.is_read),
-            sink: Sink::new(&shared, &order.path),
+            sink: Sink::new(&shared, &order.path, pod.as_ref()),
+            pod,
             pieces: Pieces::new(shared.plan.join, shared.waiting.clone()),
             format: match shared.plan.format {
                 FileFormat::Lines => Format::Lines(Box::new(shared.cutter.clone())),
@@ -109,7 +115,7 @@ impl Reader {
             missing: None,
             forgotten: 0,
             silent: 0,
-            position: order.position.clone().or_else(|| shared.positions.get(&key)),
+            position,
             read: 0,
             key,
             shared,
@@ -131,6 +137,10 @@ impl Reader {
             });
             self.put_down();
         }
+        // While it waits it may be rotated, and who starts anew then looks for the older ones only behind a position.
+        if position.is_none() && self.pod.as_ref().is_some_and(FilePod::is_undecided) {
+            self.put_down();
+        }
         self.begin_record();
         if let (Format::Lines(cutter), Some(position)) = (&mut self.format, &position)
             && resumed.read.is_some()
@@ -143,6 +153,11 @@ impl Reader {
         }
         self.tell();
         Ok(())
+    }
+
+    /// Forgets what is kept of a file that is not to be read: a position means that it was not refused.
+    pub(super) fn refuse(&self) {
+        self.shared.positions.forget(&self.key);
     }
 
     /// Reads a block of about `want` bytes, or all there is, and stores what it becomes.

@@ -111,7 +111,8 @@ impl Scan {
         let (is_first, now) = (self.walks == 0, SystemTime::now());
         let walking = self.stop.tasks.spawn_blocking(move || {
             let begin = Instant::now();
-            let walk = discovery.walk();
+            let mut walk = discovery.walk();
+            walk.files.retain(|file| shared.is_taken(&file.path));
             let mut found = Found {
                 walk,
                 discovery,

@@ -8,8 +8,11 @@
 //! What is the same for all records is laid into a batch once and named again by each record.
 
 use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::Shared;
+use super::kubernetes::FilePod;
 use super::tags;
 use crate::base::host;
 use crate::base::metrics::Counter;
@@ -48,6 +51,12 @@ pub(super) struct Sink {
     unfinished: Counter,
 }
 
+fn batcher(shared: &Shared, tags: Arc<[(String, String)]>) -> Batcher {
+    let mut origin = Origin::new(shared.name.clone(), host::name());
+    origin.tags = tags;
+    Batcher::new(shared.intake.clone(), origin, None).with_steps(shared.steps.clone())
+}
+
 /// Spans of the batch in hand.
 #[derive(Default)]
 struct Names {
@@ -58,12 +67,11 @@ struct Names {
 }
 
 impl Sink {
-    /// Of the file at this path.
-    pub(super) fn new(shared: &Shared, path: &std::path::Path) -> Sink {
+    /// Of the file at this path, and its Pod.
+    pub(super) fn new(shared: &Shared, path: &Path, pod: Option<&FilePod>) -> Sink {
         let plan = &shared.plan;
-        let mut origin = Origin::new(shared.name.clone(), host::name());
-        origin.tags = tags::of(path, &plan.tags);
-        let batcher = Batcher::new(shared.intake.clone(), origin, None).with_steps(shared.steps.clone());
+        let tags = tags::of(path, pod.map(FilePod::tags).unwrap_or_default(), &plan.tags);
+        let batcher = batcher(shared, tags);
         let tag = match &plan.tag {
             Some(tag) => tag.clone(),
             None => format!("file.{}", shared.name),
@@ -78,6 +86,16 @@ impl Sink {
             cut: join::cut_lines(),
             unfinished: join::unfinished_lines(),
         }
+    }
+
+    /// Begins another stream, with what is known of the Pod now. False, and nothing is done, while records are in hand, which
+    /// belong to the stream before.
+    pub(super) fn retag(&mut self, shared: &Shared, path: &Path, pod: &FilePod) -> bool {
+        let is_free = self.batcher.waiting() == 0;
+        if is_free {
+            self.batcher = batcher(shared, tags::of(path, pod.tags(), &shared.plan.tags));
+        }
+        is_free
     }
 
     pub(super) fn tag(&self) -> &[u8] {

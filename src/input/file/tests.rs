@@ -3,7 +3,7 @@
 mod crowd;
 mod faults;
 mod formats;
-mod house;
+pub(super) mod house;
 mod rotation;
 mod stops;
 

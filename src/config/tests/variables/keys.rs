@@ -205,6 +205,7 @@ const FILE: &[Row] = &[
     ("INPUTS__FILE__KUBERNETES__CONTAINERS__EXCLUDE", "c", "containers: { include: [], exclude: [\"/c/\"] }"),
     ("INPUTS__FILE__KUBERNETES__LABELS__APP", "db", "labels: { \"app\": \"db\" }"),
     ("INPUTS__FILE__KUBERNETES__API__SERVER", "https://k:1", "server: \"https://k:1\""),
+    ("INPUTS__FILE__KUBERNETES__API__NODE", "n1", "node: \"n1\""),
     ("INPUTS__FILE__KUBERNETES__API__TOKEN_FILE", "/t", "token_file: \"/t\""),
     ("INPUTS__FILE__KUBERNETES__API__CA_FILE", "/c", "ca_file: \"/c\""),
     ("INPUTS__FILE__KUBERNETES__API__LABELS", "a, b", "labels: [\"a\", \"b\"]"),

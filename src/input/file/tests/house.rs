@@ -18,38 +18,38 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 
-pub(super) const BUDGET: usize = 8 << 20;
+pub(in crate::input::file) const BUDGET: usize = 8 << 20;
 
-pub(super) type Record = BTreeMap<String, String>;
+pub(in crate::input::file) type Record = BTreeMap<String, String>;
 
 /// How the input is run.
 #[derive(Clone, Copy)]
-pub(super) struct How {
-    pub(super) hints: bool,
-    pub(super) patience: Patience,
-    pub(super) open_files: usize,
+pub(in crate::input::file) struct How {
+    pub(in crate::input::file) hints: bool,
+    pub(in crate::input::file) patience: Patience,
+    pub(in crate::input::file) open_files: usize,
 }
 
-pub(super) struct House {
-    pub(super) journal_dir: tempfile::TempDir,
-    pub(super) logs: tempfile::TempDir,
-    pub(super) plan: Plan,
-    pub(super) file: FilePlan,
-    pub(super) how: How,
-    pub(super) journal: Journal,
-    pub(super) queue: QueueId,
-    pub(super) intake: Arc<Intake>,
-    pub(super) positions: Arc<Positions>,
-    pub(super) stop: Stop,
+pub(in crate::input::file) struct House {
+    pub(in crate::input::file) journal_dir: tempfile::TempDir,
+    pub(in crate::input::file) logs: tempfile::TempDir,
+    pub(in crate::input::file) plan: Plan,
+    pub(in crate::input::file) file: FilePlan,
+    pub(in crate::input::file) how: How,
+    pub(in crate::input::file) journal: Journal,
+    pub(in crate::input::file) queue: QueueId,
+    pub(in crate::input::file) intake: Arc<Intake>,
+    pub(in crate::input::file) positions: Arc<Positions>,
+    pub(in crate::input::file) stop: Stop,
 }
 
 impl House {
     /// Reads `*.log` of a directory.
-    pub(super) fn new() -> House {
+    pub(in crate::input::file) fn new() -> House {
         House::with(|_, _, _| ())
     }
 
-    pub(super) fn with(change: impl FnOnce(&mut Plan, &mut FilePlan, &mut How)) -> House {
+    pub(in crate::input::file) fn with(change: impl FnOnce(&mut Plan, &mut FilePlan, &mut How)) -> House {
         let env = [("HOME".to_owned(), "/home/u".to_owned())];
         let mut plan = config::load(None, env.into_iter(), &Flags::default()).unwrap();
         plan.time.out_of_range = OutOfRange::Keep;
@@ -80,7 +80,7 @@ impl House {
         House::open(tempfile::tempdir().unwrap(), logs, plan, file, how)
     }
 
-    pub(super) fn open(
+    pub(in crate::input::file) fn open(
         journal_dir: tempfile::TempDir,
         logs: tempfile::TempDir,
         plan: Plan,
@@ -99,7 +99,7 @@ impl House {
         House { journal_dir, logs, plan, file, how, journal, queue, intake, positions, stop }
     }
 
-    pub(super) fn start(&self) -> Arc<Files> {
+    pub(in crate::input::file) fn start(&self) -> Arc<Files> {
         let steps = Steps::new(&self.file.processors, Nil::Empty);
         let (intake, positions) = (self.intake.clone(), self.positions.clone());
         let input = Files::new("app", self.file.clone(), steps, intake, positions, self.how.open_files);
@@ -109,14 +109,14 @@ impl House {
         input
     }
 
-    pub(super) async fn stop(&self) {
+    pub(in crate::input::file) async fn stop(&self) {
         self.stop.draining.cancel();
         self.stop.tasks.close();
         self.stop.tasks.wait().await;
     }
 
     /// Ends in order and begins again.
-    pub(super) async fn restart(self) -> House {
+    pub(in crate::input::file) async fn restart(self) -> House {
         self.stop().await;
         self.journal.close().await;
         let House { journal_dir, logs, plan, file, how, .. } = self;
@@ -124,7 +124,7 @@ impl House {
     }
 
     /// Goes on with what is on the disk at this moment; what runs is left behind.
-    pub(super) async fn kill(self) -> House {
+    pub(in crate::input::file) async fn kill(self) -> House {
         let copy = loop {
             if let Some(copy) = copied(self.journal_dir.path()) {
                 break copy;
@@ -136,7 +136,7 @@ impl House {
     }
 
     /// Takes all records that are stored, each with the tag `__path__` of its LogGroup under that name.
-    pub(super) fn take(&self) -> Vec<Record> {
+    pub(in crate::input::file) fn take(&self) -> Vec<Record> {
         let mut records = Vec::new();
         let entries = self.journal.lease(self.queue, usize::MAX);
         for entry in &entries {
@@ -158,7 +158,7 @@ impl House {
     }
 
     /// Waits for so many records, and takes them.
-    pub(super) async fn wait(&self, count: usize) -> Vec<Record> {
+    pub(in crate::input::file) async fn wait(&self, count: usize) -> Vec<Record> {
         let mut records = Vec::new();
         while records.len() < count {
             records.extend(self.take());
@@ -169,30 +169,30 @@ impl House {
     }
 
     /// Waits for so many records, and takes their texts.
-    pub(super) async fn texts(&self, count: usize) -> Vec<String> {
+    pub(in crate::input::file) async fn texts(&self, count: usize) -> Vec<String> {
         self.wait(count).await.into_iter().map(|mut record| record.remove("log").unwrap()).collect()
     }
 
-    pub(super) async fn until(&self, mut condition: impl FnMut() -> bool) {
+    pub(in crate::input::file) async fn until(&self, mut condition: impl FnMut() -> bool) {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(in crate::input::file) fn path(&self, name: &str) -> PathBuf {
         self.logs.path().join(name)
     }
 
-    pub(super) fn log(&self, name: &str) -> Log {
+    pub(in crate::input::file) fn log(&self, name: &str) -> Log {
         Log { path: self.path(name), written: 0 }
     }
 
     /// Whether the position of this file is stored.
-    pub(super) fn is_known(&self, path: &Path) -> bool {
+    pub(in crate::input::file) fn is_known(&self, path: &Path) -> bool {
         self.positions.get(&self.key(path)).is_some()
     }
 
-    pub(super) fn key(&self, path: &Path) -> Bytes {
+    pub(in crate::input::file) fn key(&self, path: &Path) -> Bytes {
         Bytes::from(format!("file app {}", path.display()))
     }
 }
@@ -211,32 +211,32 @@ fn copied(dir: &Path) -> Option<tempfile::TempDir> {
 }
 
 /// A log that an application writes.
-pub(super) struct Log {
-    pub(super) path: PathBuf,
-    pub(super) written: u32,
+pub(in crate::input::file) struct Log {
+    pub(in crate::input::file) path: PathBuf,
+    pub(in crate::input::file) written: u32,
 }
 
 impl Log {
-    pub(super) fn put(&self, text: impl AsRef<[u8]>) {
+    pub(in crate::input::file) fn put(&self, text: impl AsRef<[u8]>) {
         let mut file = OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
         file.write_all(text.as_ref()).unwrap();
     }
 
     /// Numbered lines.
-    pub(super) fn lines(&mut self, count: u32) {
+    pub(in crate::input::file) fn lines(&mut self, count: u32) {
         let numbers = self.written + 1..=self.written + count;
         self.put(numbers.map(|number| format!("{number} of many\n")).collect::<String>());
         self.written += count;
     }
 
-    pub(super) fn rotated(&self, number: usize) -> PathBuf {
+    pub(in crate::input::file) fn rotated(&self, number: usize) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(format!(".{number}"));
         name.into()
     }
 
     /// As logrotate does it: names move up, and a new file is made.
-    pub(super) fn rotate(&self, keep: usize) {
+    pub(in crate::input::file) fn rotate(&self, keep: usize) {
         let _ = fs::remove_file(self.rotated(keep));
         for number in (1..keep).rev() {
             let _ = fs::rename(self.rotated(number), self.rotated(number + 1));
@@ -247,7 +247,7 @@ impl Log {
 }
 
 /// Checks that each numbered line is there once, in order.
-pub(super) fn assert_lines(texts: &[String], last: u32) {
+pub(in crate::input::file) fn assert_lines(texts: &[String], last: u32) {
     let numbers: Vec<u32> =
         texts.iter().map(|text| text.strip_suffix(" of many").unwrap().parse().unwrap()).collect();
     let expected: Vec<u32> = (1..=last).collect();
