@@ -38,7 +38,7 @@ impl Program {
 
     pub async fn spawn(mut command: Command) -> Program {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (said, hears) = mpsc::channel();
+        let (said, hears) = mpsc::sync_channel(1);
         let (stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
