@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::volume::{Log, Volume, assert_each_once, count, delivered, noise, numbers};
 use crate::gateway::fake_service::{FakeService, Put};
@@ -104,7 +104,7 @@ async fn a_refused_logstore_holds_up_its_own_file_alone() {
 }
 
 fn event(tenant: &str, number: u64, bytes: usize, chunk: &str) -> Vec<u8> {
-    let line = format!("{number} {}", noise(bytes));
+    let line = format!("{number} {}", noise(number as usize, bytes));
     message(&format!("of.{tenant}"), 1_700_000_000, &[("log", &line)], Some(chunk))
 }
 
@@ -116,40 +116,50 @@ async fn two_tenants_of_one_connection() {
     let inputs = "  one-connection: { type: forward, listen: '127.0.0.1:0', full_timeout: 1s }";
     let gateway = start(&config(&service, inputs, "block")).await;
     let mut both = gateway.connect_to("one-connection").await;
-    let (mut reds, mut blues) = (0, 0);
-    while queue(&gateway, "red", "buffered_bytes").await < 400 << 10 {
-        let chunk = fluentd_id(reds);
-        deliver(&mut both, &event("red", reds, 30_000, &chunk), &chunk).await;
-        let chunk = fluentd_id(1_000 + blues);
-        deliver(&mut both, &event("blue", blues, 10, &chunk), &chunk).await;
-        (reds, blues) = (reds + 1, blues + 1);
-        until("blue's record", async || count(&service, "blue") as u64 == blues).await;
+    let said = |turn: u64| {
+        let (tenant, bytes) = if turn.is_multiple_of(2) { ("red", 30_000) } else { ("blue", 10) };
+        let chunk = fluentd_id(turn);
+        (event(tenant, turn / 2, bytes, &chunk), chunk)
+    };
+    let mut turn = 0;
+    loop {
+        let (message, chunk) = said(turn);
+        both.write_all(&message).await.unwrap();
+        let mut answer = vec![0; ack(&chunk).len()];
+        tokio::select! {
+            biased;
+            read = both.read_exact(&mut answer) => {
+                read.unwrap();
+                assert_eq!(answer, ack(&chunk));
+            }
+            () = until("a wait", async || queue(&gateway, "red", "blocked_connections").await > 0) => break,
+        }
+        turn += 1;
+        until("blue's records", async || count(&service, "blue") as u64 == turn / 2).await;
     }
-    // Now there is no room, and blue's next message stands behind red's.
-    let (first, second) = (fluentd_id(reds), fluentd_id(reds + 1));
-    let blue = fluentd_id(1_000 + blues);
-    let behind = [
-        event("red", reds, 200_000, &first),
-        event("red", reds + 1, 200_000, &second),
-        event("blue", blues, 10, &blue),
-    ];
-    both.write_all(&behind.concat()).await.unwrap();
-    let answers = read_to_close(&mut both).await;
-    assert!(answers.ends_with(b"\x80"), "{answers:02x?}");
-    assert_eq!(count(&service, "blue") as u64, blues);
-    // The sender comes again with each chunk by itself.
-    let taken = u64::from(answers.len() > 1);
-    deliver(&mut gateway.connect_to("one-connection").await, &behind[2], &blue).await;
-    until("blue's record", async || count(&service, "blue") as u64 == blues + 1).await;
+    assert!(turn > 20, "there was room for {turn}");
+    // There is no room: blue's message is the one that waits, or stands behind the one of red that does.
+    let (blue, blue_chunk) = said(turn | 1);
+    if turn.is_multiple_of(2) {
+        both.write_all(&blue).await.unwrap();
+    }
+    assert_eq!(read_to_close(&mut both).await, b"\x80");
+    // The sender comes again, with each chunk by itself.
+    deliver(&mut gateway.connect_to("one-connection").await, &blue, &blue_chunk).await;
+    let each = turn as usize / 2 + 1;
+    until("blue's record", async || count(&service, "blue") == each).await;
+    assert_eq!(count(&service, "red"), 0);
     open.store(true, Ordering::Relaxed);
-    for (message, chunk) in [(&behind[0], &first), (&behind[1], &second)].into_iter().skip(taken as usize) {
-        deliver(&mut gateway.connect_to("one-connection").await, message, chunk).await;
+    if turn.is_multiple_of(2) {
+        let (red, chunk) = said(turn);
+        deliver(&mut gateway.connect_to("one-connection").await, &red, &chunk).await;
     }
-    until("all of red", async || count(&service, "red") as u64 >= reds + 2).await;
+    until("all of red", async || count(&service, "red") >= each).await;
     gateway.wait_until_delivered().await;
     let all = delivered(&service, "log");
-    assert_each_once(numbers(&all["red"]), reds as usize + 2);
-    assert_each_once(numbers(&all["blue"]), blues as usize + 1);
+    for tenant in ["red", "blue"] {
+        assert_each_once(numbers(&all[tenant]), each);
+    }
     gateway.stop().await;
 }
 
@@ -231,29 +241,32 @@ async fn a_noisy_file_delays_a_line_by_a_few_blocks() {
             service.destination("in_flight: 1")
         ))
         .await;
-        let mut most = 0;
+        let mut befores = Vec::new();
         for line in 0..10 {
             until("the noisy file to be read", async || offset(&gateway, &red).await > line * BYTES / 20)
                 .await;
-            let before = offset(&gateway, &red).await;
+            befores.push(offset(&gateway, &red).await);
             blue.lines(1);
-            let wanted = format!("{line} blue ");
-            let path = blue.path.to_str().unwrap();
-            let is_blue = |put: &Put| put.tag("__path__").as_deref() == Some(path);
-            let has_line = |put: &Put| is_blue(put) && put.values("log").contains(&wanted);
-            // What came before it of the noisy file.
-            let find = || {
-                service.look(|puts| {
-                    let at = puts.iter().position(has_line)?;
-                    let noisy = puts[..at].iter().filter(|put| !is_blue(put));
-                    Some(noisy.map(|put| put.records * LINE).sum())
-                })
-            };
-            until("the quiet line", async || find().is_some()).await;
-            let after: usize = find().unwrap();
-            most = most.max(after.saturating_sub(before) / BLOCK);
         }
-        assert!(offset(&gateway, &red).await < BYTES, "it was still noisy");
+        assert!(offset(&gateway, &red).await < BYTES, "it was noisy all the time");
+        let path = blue.path.to_str();
+        let is_blue = |put: &Put| put.tag("__path__").as_deref() == path;
+        // What came before each line of the noisy file.
+        let noisy_before = || {
+            let (mut bytes, mut found) = (0, Vec::new());
+            service.look(|puts| {
+                for put in puts {
+                    match is_blue(put) {
+                        true => found.extend(std::iter::repeat_n(bytes, put.records)),
+                        false => bytes += put.records * LINE,
+                    }
+                }
+            });
+            found
+        };
+        until("the quiet lines", async || noisy_before().len() == blue.written).await;
+        let delays = befores.iter().zip(noisy_before()).map(|(before, after)| after.saturating_sub(*before));
+        let most = delays.max().unwrap() / BLOCK;
         assert!(most < BLOCKS, "{most} blocks of the noisy file came before a line of the other");
         println!(
             "{inputs} input(s): at most {most} blocks of 256 KiB of the noisy file before a line of the other"

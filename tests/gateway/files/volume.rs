@@ -60,14 +60,12 @@ impl Log {
 
     /// Writes so many more lines of so many bytes with their line feed, which begin with their number and cannot be packed.
     pub fn long_lines(&mut self, count: usize, bytes: usize) {
-        let noise = noise(1 << 20).as_bytes();
         let mut text = Vec::with_capacity(count * (bytes + 16));
         for _ in 0..count {
             let begin = text.len();
             write!(text, "{} {} ", self.written, self.name()).unwrap();
             let rest = (begin + bytes).saturating_sub(text.len() + 1);
-            let from = self.written * 7_919 % (noise.len() - rest);
-            text.extend_from_slice(&noise[from..from + rest]);
+            text.extend_from_slice(noise(self.written, rest).as_bytes());
             text.push(b'\n');
             self.written += 1;
         }
@@ -97,8 +95,8 @@ impl Log {
     }
 }
 
-/// Characters that do not repeat themselves, up to a million.
-pub fn noise(bytes: usize) -> &'static str {
+/// Characters that do not repeat themselves, other ones for each number.
+pub fn noise(number: usize, bytes: usize) -> &'static str {
     static NOISE: OnceLock<String> = OnceLock::new();
     let all = NOISE.get_or_init(|| {
         let mut state = 1u64;
@@ -108,7 +106,8 @@ pub fn noise(bytes: usize) -> &'static str {
         };
         std::iter::repeat_with(next).map(char::from).take(1 << 20).collect()
     });
-    &all[..bytes]
+    let from = number * 77_773 % (all.len() - bytes);
+    &all[from..from + bytes]
 }
 
 pub fn append(path: &Path, bytes: &[u8]) {
