@@ -184,6 +184,11 @@ fn as_regex(format: &crate::config::plan::LogFormat) -> ::regex::bytes::Regex {
     ::regex::bytes::Regex::new(&(regex + "$")).unwrap()
 }
 
+/// Matches a text with a quote that no backslash escapes.
+fn bare_quotes() -> ::regex::bytes::Regex {
+    ::regex::bytes::Regex::new(r#"(?s-u)^(?:[^"\\]|\\.)*""#).unwrap()
+}
+
 proptest! {
     #[test]
     fn values_are_those_of_a_lazy_regex(
@@ -201,7 +206,13 @@ proptest! {
         // Any text, and one that is often of the format.
         let likely: String = literals.iter().zip(&lines).flat_map(|(literal, value)| [literal.as_str(), value]).collect();
         for text in [text, likely] {
-            let wanted = regex.captures(text.as_bytes()).map(|found| {
+            let captures = regex.captures(text.as_bytes());
+            // A server that escapes writes no bare quote into a value, so the scanner takes none for a part of one.
+            let has_bare = |group: ::regex::bytes::Match<'_>| bare_quotes().is_match(group.as_bytes());
+            if escaped && captures.as_ref().is_some_and(|found| found.iter().skip(1).flatten().any(has_bare)) {
+                continue;
+            }
+            let wanted = captures.map(|found| {
                 found.iter().skip(1).flatten().map(|group| undone(group.as_bytes(), format.escape)).collect::<Vec<_>>()
             });
             let found = parts(&parse, text.as_bytes());
