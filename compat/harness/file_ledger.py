@@ -4,7 +4,8 @@
 line       42 access 3.17 xxxxxxxxxxxx~        id of the line | log | generation.number | filling | its end
 ```
 
-A record is worth nothing unless its text is exactly a line's: one that is torn, glued to another or of no line is a fault.
+A record is worth nothing unless its text is exactly a line's: one that is torn, glued to another or of no line is a fault; the
+beginning of a line whose rest was destroyed is a fragment.
 A LogGroup that comes again with the pack_id it had is the same one, sent again after a kill or an answer that was lost; it
 counts by itself. Any other second coming of a line is a duplicate.
 
@@ -90,7 +91,8 @@ class Ledger:
             self.faults.append((f"a record of no line: {text[:100]!r} ({len(text)} characters) in {path}", name))
             return None
         if text != line.text:
-            if text == line.abandoned:
+            # Of a line that was destroyed, what had been read of it is kept.
+            if text == line.abandoned or (line.fate == DESTROYED and line.text.startswith(text)):
                 self.fragments += 1
             else:
                 self.faults.append((f"{line} is torn: {text[:60]!r} ... {text[-60:]!r} ({len(text)} characters)", line.log))
