@@ -242,6 +242,26 @@ pub struct LimitsPlan {
     pub stop_deadline: Duration,
 }
 
+impl LimitsPlan {
+    /// What closing the journal and the HTTP ports is given where a stop has no deadline of its own.
+    pub const CLOSING: Duration = Duration::from_millis(1500);
+
+    /// The part of a stop of `total` that is kept for closing the journal and the HTTP ports; a short one is not all for that.
+    pub fn closing(total: Duration) -> Duration {
+        LimitsPlan::CLOSING.min(total / 4)
+    }
+
+    /// How long an input may read on at a stop: what it reads then is delivered in as much time as closing takes.
+    pub fn longest_stop_delay(&self) -> Duration {
+        self.stop_deadline - 2 * LimitsPlan::closing(self.stop_deadline)
+    }
+
+    /// The shortest deadline that leaves so much to an input's `stop_delay`.
+    pub fn shortest_stop_deadline(stop_delay: Duration) -> Duration {
+        stop_delay + (2 * LimitsPlan::CLOSING).min(stop_delay)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogServicePlan {
     pub listen: Address,

@@ -88,7 +88,7 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
         secret_files: Vec::new(),
     };
     sockets::check(&plan, faults);
-    file::stop_delays(&plan.inputs, plan.limits.stop_deadline, faults);
+    file::stop_delays(&plan.inputs, &plan.limits, faults);
     Some(plan)
 }
 

@@ -159,8 +159,9 @@ fn faults() {
             "file.tags.__path__: is a tag that the gateway sets itself",
         ),
         (
-            "file: { paths: /a, stop_delay: 10s }",
-            "file.stop_delay: is not less than limits.stop_deadline, in which all has to be delivered",
+            "file: { paths: /a, stop_delay: 7001ms }",
+            "file.stop_delay: leaves no time to deliver what comes until then; write at most 7s, or raise \
+             limits.stop_deadline (10s) to 10001ms",
         ),
         (
             "file: { paths: /a }, two: { type: file, paths: [ /b, /a ] }",
