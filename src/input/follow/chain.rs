@@ -414,4 +414,6 @@ impl Chain {
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod holes;
+#[cfg(test)]
 mod tests;
