@@ -11,7 +11,6 @@
 //! it is removed all the same. Turns go round in the order they were asked for, a block each, so that one noisy file delays
 //! no other for longer than that.
 
-use std::collections::VecDeque;
 use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,24 +30,18 @@ use crate::base::shutdown::Stop;
 use crate::base::signal::Signal;
 use crate::input::budget::Grant;
 use crate::input::follow::survey::is_gone;
+use crate::input::follow::tally::Lag;
+use crate::input::follow::window::Window;
 use crate::input::follow::{FileError, FirstSight};
-use crate::journal::Receipt;
 
-/// Blocks of one file that may be on their way to the disk.
-const WINDOW: usize = 4;
 /// What has just come is followed by more: a pause lets it gather. At some MB a second a read then brings whole blocks, which
 /// cost two thirds of what tenths of blocks do.
 const PAUSE: Duration = Duration::from_millis(200);
-/// While nothing can be stored, files are looked at this often at least, and at most.
-const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(20));
 /// How often a file is looked at that was rotated away and may get some more lines.
 const LINGER: Duration = Duration::from_millis(100);
 /// What is read of a file at the stop, and how long it waits for room then.
 const LAST_BYTES: usize = 16 * limits::MIB;
 const LAST_ROOM: Duration = Duration::from_secs(2);
-
-/// Blocks that were read and are not known to be stored.
-type Window = VecDeque<(Receipt, Grant)>;
 
 /// A file to be followed.
 pub(super) struct Order {
@@ -168,10 +161,10 @@ impl Task {
         let reader = Reader::new(shared.clone(), &order);
         let Order { path, status, waker, .. } = order;
         Task {
-            lag: Lag { shared: shared.clone(), bytes: 0 },
+            lag: shared.tally.read.lag(),
             want: shared.rate.as_ref().map_or(BLOCK, |rate| rate.block(BLOCK)),
             reader: Some(Box::new(reader)),
-            window: Window::new(),
+            window: Window::default(),
             is_first: true,
             shared,
             path,
@@ -247,26 +240,12 @@ impl Task {
             shared.intake.budget.extend(&mut grant, *want).await;
             Some(grant)
         };
-        tokio::pin!(room);
-        let mut is_watched = false;
-        loop {
-            tokio::select! {
-                biased;
-                room = &mut room => return room,
-                () = stored_first(window), if !window.is_empty() => {}
-                () = async {
-                    sleep(LOOK.1).await;
-                    if is_watched {
-                        let _ = timeout(LOOK.0, waker.notified()).await;
-                    }
-                } => {
-                    is_watched = true;
-                    if let Err(error) = chain.look() {
-                        shared.complain(status, &error);
-                    }
-                }
+        let look = || {
+            if let Err(error) = chain.look() {
+                shared.complain(status, &error);
             }
-        }
+        };
+        window.until(room, waker, look).await
     }
 
     async fn step(&mut self, mut grant: Grant) -> Result<Result<Step, FileError>, JoinError> {
@@ -279,7 +258,7 @@ impl Task {
         if let Some((receipt, made)) = reader.sink.batcher.take_receipt() {
             self.is_first = false;
             grant.shrink(reader.read.max(made));
-            self.window.push_back((receipt, grant));
+            self.window.push(receipt, grant);
         }
         self.lag.set(reader.chain.lag());
         Ok(step)
@@ -288,35 +267,25 @@ impl Task {
     async fn after(&mut self, step: Step) -> After {
         match step {
             Step::More => {
-                while self.window.len() > WINDOW
-                    || self.window.front().is_some_and(|(first, _)| first.is_stored())
-                {
-                    stored_first(&mut self.window).await;
-                }
+                self.window.has_place().await;
                 After::On
             }
             Step::Lingering => {
-                self.drain().await;
+                self.window.drain().await;
                 let _ = timeout(LINGER, self.waker.notified()).await;
                 After::On
             }
             Step::Idle => self.idle().await,
             Step::Gone => {
-                self.drain().await;
+                self.window.drain().await;
                 After::Gone
             }
         }
     }
 
-    async fn drain(&mut self) {
-        while !self.window.is_empty() {
-            stored_first(&mut self.window).await;
-        }
-    }
-
     /// Waits for new lines, for the time of an unfinished record to be up, or until it may rest.
     async fn idle(&mut self) -> After {
-        self.drain().await;
+        self.window.drain().await;
         let Some(reader) = &mut self.reader else { return pending().await };
         reader.rest();
         loop {
@@ -371,9 +340,7 @@ impl Task {
                     break;
                 }
             }
-            while self.window.len() > WINDOW {
-                stored_first(&mut self.window).await;
-            }
+            self.window.has_place().await;
         }
         let is_last = !self.stop.successor.is_there();
         self.work(move |reader| reader.finish(is_last, Instant::now())).await?;
@@ -383,38 +350,9 @@ impl Task {
             if let Some((mut receipt, _)) = receipt {
                 let _ = receipt.stored().await;
             }
-            self.drain().await;
+            self.window.drain().await;
         };
         let _ = timeout(LAST_ROOM, stored).await;
         Ok(())
-    }
-}
-
-/// Waits for the oldest block and gives its bytes back. May be dropped and called again.
-async fn stored_first(window: &mut Window) {
-    let Some((receipt, _)) = window.front_mut() else { return };
-    if receipt.stored().await.is_err() {
-        // The journal is closed: the gateway stops, and nothing that is read now would be kept.
-        pending::<()>().await;
-    }
-    window.pop_front();
-}
-
-/// A file's part of the metric.
-struct Lag {
-    shared: Arc<Shared>,
-    bytes: u64,
-}
-
-impl Lag {
-    fn set(&mut self, bytes: u64) {
-        self.shared.tally.lag.increment(bytes as f64 - self.bytes as f64);
-        self.bytes = bytes;
-    }
-}
-
-impl Drop for Lag {
-    fn drop(&mut self) {
-        self.set(0);
     }
 }

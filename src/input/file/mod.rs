@@ -44,6 +44,7 @@ use crate::config::path_pattern::PathPattern;
 use crate::config::plan::FilePlan;
 use crate::input::Intake;
 use crate::input::follow::chain::Losses;
+use crate::input::follow::tally::Tally as ReadTally;
 use crate::input::follow::{FileError, OpenFiles};
 use crate::input::positions::Positions;
 use crate::pipeline::steps::Steps;
@@ -102,38 +103,28 @@ struct Shared {
 }
 
 struct Tally {
-    bytes: Counter,
-    records: Counter,
-    joined: Counter,
-    malformed: Counter,
-    skipped: Counter,
+    read: ReadTally,
     dropped: Counter,
     found: Gauge,
     followed: Gauge,
-    lag: Gauge,
 }
 
 impl Tally {
     fn new(input: &str) -> Tally {
         let labels = [("input", input)];
-        Tally {
-            bytes: counter("sluicegate_received_bytes_total", "Bytes read from peers.", &labels),
-            records: counter("sluicegate_received_records_total", "Records decoded.", &labels),
-            joined: counter(
-                "sluicegate_files_joined_total",
-                "Lines put together of a container runtime's pieces.",
-                &labels,
-            ),
-            malformed: counter(
+        let read = [
+            ("sluicegate_files_joined_total", "Lines put together of a container runtime's pieces."),
+            (
                 "sluicegate_files_malformed_total",
                 "Lines that no container runtime can have written; their text is kept as it stands.",
-                &labels,
             ),
-            skipped: counter(
+            (
                 "sluicegate_files_skipped_bytes_total",
                 "Bytes that hold no line: runs of NULs, byte order marks.",
-                &labels,
             ),
+        ];
+        Tally {
+            read: ReadTally::new(input, read),
             dropped: counter(
                 "sluicegate_files_dropped_lines_total",
                 "Lines outside of any multi-line record, dropped as multiline.unmatched says.",
@@ -145,7 +136,6 @@ impl Tally {
                 "Files that are followed; the others rest.",
                 &labels,
             ),
-            lag: gauge("sluicegate_file_lag_bytes", "Bytes that files have and that were not read.", &labels),
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::input::follow::progress::Progress;
 use crate::input::follow::rfc3339::Times;
 use crate::input::follow::survey::is_gone;
 use crate::input::follow::{At, Chain, FileError, Filled, Position};
+use crate::journal::Commit;
 
 mod decode;
 
@@ -351,18 +352,20 @@ impl Reader {
         self.position.is_some() && self.shared.positions.get(&self.key).as_ref() != self.position.as_ref()
     }
 
-    /// Stores the batch with the position `done` bytes behind the chain's.
-    fn commit(&mut self, done: usize) {
+    /// Stores the batch with the position `done` bytes behind the chain's, of which `silent` were not told of before.
+    fn commit(&mut self, done: usize, silent: usize) {
+        self.silent += silent as u64;
         let records = self.sink.batch().records.len();
         if records == 0 && self.silent < SILENT_BYTES {
             return;
         }
-        self.shared.tally.records.increment(records as u64);
+        self.shared.tally.read.records.increment(records as u64);
         self.silent = 0;
         let value = self.position_at(done);
         let (positions, key) = (&self.shared.positions, &self.key);
         self.position = Some(value.clone());
-        if let Some((boarded, submitted)) = self.sink.store(|commit| positions.board(commit, key, value)) {
+        let board = |commit: &mut Commit| positions.board(commit, key, value);
+        if let Some((boarded, submitted)) = self.sink.batcher.store_with(board) {
             positions.submitted(boarded, &submitted);
         }
     }

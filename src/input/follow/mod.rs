@@ -17,10 +17,14 @@
 //!   Looking is the truth: without hints everything is found, only later.
 
 pub mod chain;
+pub mod decoding;
 pub mod generation;
 pub mod hints;
+#[cfg(test)]
+pub(in crate::input) mod house;
 pub mod identity;
 pub mod listings;
+pub mod marks;
 pub mod naming;
 pub mod pieces;
 pub mod progress;
@@ -28,7 +32,9 @@ pub mod rfc3339;
 pub mod search;
 pub mod stream;
 pub mod survey;
+pub mod tally;
 pub mod watches;
+pub mod window;
 
 pub use chain::{Chain, Filled, FirstSight};
 pub use identity::{At, Point, Position};
