@@ -185,3 +185,19 @@ fn faults() {
         ),
     ]);
 }
+
+#[test]
+fn what_would_be_right_for_a_stop_delay_is_right_and_not_more() {
+    let longest = |stop_deadline| {
+        LimitsPlan { byte_budget: 0, dead_letter_bytes: 0, stop_deadline }.longest_stop_delay()
+    };
+    assert_eq!(longest(Duration::ZERO), Duration::ZERO);
+    assert_eq!(longest(Duration::from_secs(10)), Duration::from_secs(7));
+    let moment = Duration::from_millis(1);
+    for millis in [1, 100, 2_999, 3_000, 3_001, 7_000, 3_600_000] {
+        let stop_delay = Duration::from_millis(millis);
+        let deadline = LimitsPlan::shortest_stop_deadline(stop_delay);
+        assert!(longest(deadline) >= stop_delay, "{millis}");
+        assert!(longest(deadline - moment) < stop_delay, "{millis}");
+    }
+}
