@@ -73,8 +73,12 @@ impl Window {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Waits for the oldest block and gives its bytes back. May be dropped and called again.
-    async fn stored_first(&mut self) {
+    pub async fn stored_first(&mut self) {
         let Some((receipt, _)) = self.0.front_mut() else { return };
         if receipt.stored().await.is_err() {
             // The journal is closed: the gateway stops, and nothing that is read now would be kept.
