@@ -244,8 +244,15 @@ impl Chain {
             );
             return Ok(Filled::Ended);
         }
-        let from = front.offset + self.buffer.len() as u64;
+        let before = self.buffer.len();
+        let from = front.offset + before as u64;
         match front.read(from, want, &mut self.buffer) {
+            Ok(1..) if alone && front.is_swallowed(&self.buffer[..before]) => {
+                self.buffer.truncate(before);
+                self.torn()?;
+                // Of one that is torn nothing more is read, and one that has a copy is not alone.
+                if self.generations.len() == 1 { Ok(Filled::More) } else { self.fill(want) }
+            }
             Ok(0) if front.gzip || !alone => Ok(Filled::Ended),
             Ok(0) => Ok(Filled::Idle),
             Ok(_) => Ok(Filled::More),
