@@ -13,11 +13,12 @@
 //!
 //! Nothing is written beside the files, which may be mounted read-only.
 
+mod contents;
 pub mod cut;
 pub mod discover;
 mod follow;
 mod kubernetes;
-mod left;
+mod looks;
 pub mod pod;
 mod rate;
 mod reader;
@@ -44,12 +45,14 @@ use crate::config::path_pattern::PathPattern;
 use crate::config::plan::FilePlan;
 use crate::input::Intake;
 use crate::input::follow::chain::Losses;
+use crate::input::follow::identity::FileId;
 use crate::input::follow::{FileError, OpenFiles};
 use crate::input::positions::Positions;
 use crate::pipeline::steps::Steps;
+use contents::Contents;
 use cut::Cutter;
 use kubernetes::{Kubernetes, Verdict};
-use left::Left;
+use looks::Looks;
 use rate::Rate;
 use scan::Scan;
 use table::{Status, Table};
@@ -87,6 +90,7 @@ struct Shared {
     cutter: Cutter,
     kubernetes: Option<Arc<Kubernetes>>,
     turns: Semaphore,
+    looks: Arc<Looks>,
     rate: Option<Rate>,
     open: OpenFiles,
     losses: Losses,
@@ -95,7 +99,7 @@ struct Shared {
     waiting: Arc<AtomicUsize>,
     table: Arc<Table>,
     patience: Patience,
-    left: Left,
+    contents: Arc<Contents>,
     named: Mutex<(Option<Instant>, u32)>,
     /// What is there is read a last time.
     last: CancellationToken,
@@ -158,6 +162,15 @@ impl Shared {
         Bytes::from(key)
     }
 
+    /// Where the position is kept of a content that was read to its end and may be met under any name.
+    fn content_key(&self, id: FileId) -> Bytes {
+        let mut key = self.prefix().into_bytes();
+        // No path begins so.
+        key.push(0);
+        [id.device, id.inode, id.born].iter().for_each(|part| key.extend_from_slice(&part.to_be_bytes()));
+        Bytes::from(key)
+    }
+
     /// Of all keys of this input; by itself the key of the note that it ran before. Names hold no blank.
     fn prefix(&self) -> String {
         format!("file {} ", self.name)
@@ -179,13 +192,23 @@ impl Shared {
         }
     }
 
-    /// A file is gone for good, or has another name.
-    fn gone(&self, path: &Path, position: Option<Bytes>) {
-        if scan::has_rotated(path, |other| self.is_wanted(other)) {
-            // Who forgets the log takes what it was rotated to for new files.
+    /// Whether what the log was rotated to would be taken for new files without it. Blocking.
+    fn has_rotated(&self, path: &Path) -> bool {
+        scan::has_rotated(path, |other| self.is_wanted(other))
+    }
+
+    /// A file is gone for good, or has another name. `is_kept`: it is known all the same.
+    fn gone(&self, path: &Path, position: Option<Bytes>, is_kept: bool) {
+        if is_kept {
             return self.table.rest(path, None, position);
         }
         self.give_up(path, position);
+        self.forget(path);
+    }
+
+    /// Nothing is known of this path any more.
+    fn forget(&self, path: &Path) {
+        self.contents.release_all(path);
         self.table.remove(path);
     }
 
@@ -197,7 +220,7 @@ impl Shared {
             self.positions.forget(&key);
         }
         if let Some(position) = position {
-            self.left.add(position, is_stored, is_stored.then_some(key));
+            self.contents.leave(path, position, is_stored, is_stored.then_some(key), &self.positions);
         }
     }
 
@@ -287,6 +310,7 @@ impl Files {
             cutter: Cutter::new(&self.plan),
             kubernetes: self.kubernetes(),
             turns: Semaphore::new(TURNS),
+            looks: Arc::default(),
             rate: self.plan.rate_limit.map(Rate::new),
             open: OpenFiles::new(self.open_files, open),
             losses: Losses::new(&self.name),
@@ -294,7 +318,7 @@ impl Files {
             waiting: Arc::default(),
             table: self.table.clone(),
             patience: self.patience,
-            left: Left::default(),
+            contents: Arc::default(),
             named: Mutex::default(),
             last: CancellationToken::new(),
         });

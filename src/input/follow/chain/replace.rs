@@ -26,7 +26,7 @@ impl Chain {
             let known = copy.get().is_some()
                 || self.generations.iter().any(|known| known.is(found))
                 || self.recent.iter().any(|left| found.is(left.id, &left.print, || left.size));
-            if !known && !point.print.is_empty() && found.likeness(&point) > 0 {
+            if !known && !point.print.is_empty() && found.likeness(&point) > 0 && self.claim(found) {
                 copy.set(Some(found.id));
             }
             known
@@ -53,6 +53,8 @@ impl Chain {
         if is_hole && copy.get().is_none() {
             found.clear();
         }
+        found.retain(|found| self.claim(found));
+        newer.retain(|found| self.claim(found));
         // A hole is as long as what was copied before the file was truncated.
         let copied = found.last().filter(|copy| !copy.gzip).map_or(0, |copy| copy.size);
         let mut offset = if is_hole { newest.offset.max(copied) } else { 0 };
