@@ -6,8 +6,12 @@
 //!                                      and lets it be; when that is left, a walk begins app.1.log where it was left
 //! ```
 //!
-//! A position that is stored stays so under its old key until it is stored under the new one, or nobody met it: a crash
-//! between leaves one of the two.
+//! What was left is stored under a key of its own until somebody goes on with it under another name, or nobody met it for
+//! some walks: no crash makes a new file of it.
+//!
+//! ```text
+//! key    file <input> NUL | device u64 | inode u64 | born u64      all big end first; no path begins with a NUL
+//! ```
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -23,8 +27,12 @@ use crate::input::positions::Positions;
 /// A walk that began before it was renamed may not meet it; the one after that does.
 const WALKS: u8 = 2;
 
-#[derive(Default)]
-pub(super) struct Contents(Mutex<Known>);
+pub(super) struct Contents {
+    known: Mutex<Known>,
+    /// Of all keys of the input.
+    prefix: String,
+    positions: Arc<Positions>,
+}
 
 #[derive(Default)]
 struct Known {
@@ -36,15 +44,29 @@ struct Known {
 /// Read so far, and not read on.
 struct Left {
     position: Bytes,
-    /// Everything before the position is in the journal.
+    /// Everything before the position is in the journal, and the position is.
     is_stored: bool,
-    /// The position is stored under this key, and nobody has it any more.
-    key: Option<Bytes>,
     /// Walks that may still meet it.
     walks: u8,
 }
 
 impl Contents {
+    pub(super) fn new(prefix: String, positions: Arc<Positions>) -> Contents {
+        Contents { known: Mutex::default(), prefix, positions }
+    }
+
+    /// Whether a position is stored under this key, which begins with the input's prefix, by what it is of.
+    pub(super) fn is_key(&self, key: &[u8]) -> bool {
+        key.get(self.prefix.len()) == Some(&0)
+    }
+
+    fn key(&self, id: FileId) -> Bytes {
+        let mut key = self.prefix.clone().into_bytes();
+        key.push(0);
+        [id.device, id.inode, id.born].iter().for_each(|part| key.extend_from_slice(&part.to_be_bytes()));
+        Bytes::from(key)
+    }
+
     /// Whether who follows `path` may read this file: nobody else does, or did. If so, nobody else may from now on.
     fn claim(&self, found: &Found, path: &Arc<Path>) -> bool {
         let mut known = self.lock();
@@ -83,54 +105,46 @@ impl Contents {
         }
     }
 
-    /// Who followed it under `path` goes no further than this position. `key`: where that is stored, if nobody has that key
-    /// any more.
-    pub(super) fn leave(
-        &self,
-        path: &Path,
-        position: Bytes,
-        is_stored: bool,
-        key: Option<Bytes>,
-        positions: &Positions,
-    ) {
+    /// Who followed it under `path` goes no further than this position. `is_stored`: everything before that is in the journal.
+    pub(super) fn leave(&self, path: &Path, position: Bytes, is_stored: bool) {
         let Some(id) = Position::from_bytes(&position).map(|position| position.read.id) else { return };
         let mut known = self.lock();
-        let mut left = Left { position, is_stored, key, walks: WALKS };
         if known.owners.get(&id).is_some_and(|owner| &**owner != path) {
             // Somebody goes on with it already.
-            return left.forget(positions);
+            return;
         }
         known.owners.remove(&id);
-        if let Some(mut former) = known.left.remove(&id) {
-            // What is known of its name stays known.
-            match &left.key {
-                None => left.key = former.key,
-                key if *key != former.key => former.forget(positions),
-                _ => {}
-            }
+        if is_stored {
+            self.positions.store(&self.key(id), position.clone());
         }
-        known.left.insert(id, left);
+        let left = Left { position, is_stored, walks: WALKS };
+        if known.left.insert(id, left).is_some_and(|former| former.is_stored) && !is_stored {
+            self.positions.forget(&self.key(id));
+        }
+    }
+
+    /// Takes over what an earlier run left, of which this is stored; `is_known`: that run went on with it.
+    pub(super) fn restore(&self, key: &Bytes, position: Bytes, is_known: impl Fn(FileId) -> bool) {
+        match Position::from_bytes(&position).map(|position| position.read.id) {
+            Some(id) if !is_known(id) => {
+                self.lock().left.insert(id, Left { position, is_stored: true, walks: WALKS });
+            }
+            _ => self.positions.forget(key),
+        }
     }
 
     /// The position of this content, which was met under another name and will be known by this key.
-    pub(super) fn take(&self, id: FileId, key: &Bytes, positions: &Positions) -> Option<Bytes> {
-        let mut left = self.lock().left.remove(&id)?;
+    pub(super) fn take(&self, id: FileId, key: &Bytes) -> Option<Bytes> {
+        let left = self.lock().left.remove(&id)?;
         if left.is_stored {
-            positions.store(key, left.position.clone());
+            self.positions.store(key, left.position.clone());
+            self.positions.forget(&self.key(id));
         }
-        left.forget(positions);
         Some(left.position)
     }
 
-    /// Another file has this key now.
-    pub(super) fn free(&self, key: &Bytes, positions: &Positions) {
-        for left in self.lock().left.values_mut().filter(|left| left.key.as_ref() == Some(key)) {
-            left.forget(positions);
-        }
-    }
-
     /// After a walk that met these. What it met is kept: whose name it has may be busy with another content.
-    pub(super) fn tend(&self, met: impl Iterator<Item = FileId>, positions: &Positions) {
+    pub(super) fn tend(&self, met: impl Iterator<Item = FileId>) {
         let Known { owners, left } = &mut *self.lock();
         if left.is_empty() {
             return;
@@ -143,26 +157,15 @@ impl Contents {
         }
         left.retain(|id, left| {
             let is_kept = left.walks > 0 && !owners.contains_key(id);
-            if !is_kept {
-                left.forget(positions);
+            if left.is_stored && !is_kept {
+                self.positions.forget(&self.key(*id));
             }
             is_kept
         });
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-impl Left {
-    /// Forgets its key, unless somebody stored another position there.
-    fn forget(&mut self, positions: &Positions) {
-        if let Some(key) = self.key.take()
-            && positions.get(&key).as_ref() == Some(&self.position)
-        {
-            positions.forget(&key);
-        }
+        self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -95,8 +95,7 @@ mod tests {
         let (answer, answered) = mpsc::channel::<()>();
         let first = looks.push(&tasks, move || answered.recv().unwrap());
         let failing = looks.push(&tasks, || panic!("a look that fails, as this test wants it"));
-        let many: Vec<_> =
-            (0..1_000).map(|_| looks.push(&tasks, || std::thread::current().id())).collect();
+        let many: Vec<_> = (0..1_000).map(|_| looks.push(&tasks, || std::thread::current().id())).collect();
         answer.send(()).unwrap();
         first.await.unwrap();
         assert!(failing.await.is_err());

@@ -3,7 +3,7 @@
 //! ```text
 //! walks, hints of the kernel  [scan]  ->  [table]: an entry for each file, which rests or is followed
 //!                                             |
-//!                                         [follow]: a task  ->  [reader]: blocks, [cut] into records  ->  [sink]
+//!   who reads which file: [contents]      [follow]: a task  ->  [reader]: blocks, [cut] into records  ->  [sink]
 //!                                                                  `- over the chain of its rotations ([crate::input::follow])
 //! ```
 //!
@@ -45,7 +45,6 @@ use crate::config::path_pattern::PathPattern;
 use crate::config::plan::FilePlan;
 use crate::input::Intake;
 use crate::input::follow::chain::Losses;
-use crate::input::follow::identity::FileId;
 use crate::input::follow::{FileError, OpenFiles};
 use crate::input::positions::Positions;
 use crate::pipeline::steps::Steps;
@@ -162,18 +161,8 @@ impl Shared {
         Bytes::from(key)
     }
 
-    /// Where the position is kept of a content that was read to its end and may be met under any name.
-    fn content_key(&self, id: FileId) -> Bytes {
-        let mut key = self.prefix().into_bytes();
-        // No path begins so.
-        key.push(0);
-        [id.device, id.inode, id.born].iter().for_each(|part| key.extend_from_slice(&part.to_be_bytes()));
-        Bytes::from(key)
-    }
-
-    /// Of all keys of this input; by itself the key of the note that it ran before. Names hold no blank.
     fn prefix(&self) -> String {
-        format!("file {} ", self.name)
+        prefix(&self.name)
     }
 
     /// Whether the patterns ask for it, and its Pod is none that is refused.
@@ -215,13 +204,11 @@ impl Shared {
     /// Nobody reads under this name any more.
     fn give_up(&self, path: &Path, position: Option<Bytes>) {
         let key = self.key(path);
-        let is_stored = position.is_some() && self.positions.get(&key) == position;
-        if !is_stored {
-            self.positions.forget(&key);
-        }
         if let Some(position) = position {
-            self.contents.leave(path, position, is_stored, is_stored.then_some(key), &self.positions);
+            let is_stored = self.positions.get(&key).as_ref() == Some(&position);
+            self.contents.leave(path, position, is_stored);
         }
+        self.positions.forget(&key);
     }
 
     /// Notes what went wrong with a file, and says it when it is new.
@@ -240,6 +227,11 @@ impl Shared {
         named.1 += 1;
         named.1 <= NAMED.0
     }
+}
+
+/// Of all keys of an input; by itself the key of the note that it ran before. Names hold no blank.
+fn prefix(input: &str) -> String {
+    format!("file {input} ")
 }
 
 /// The input.
@@ -318,7 +310,7 @@ impl Files {
             waiting: Arc::default(),
             table: self.table.clone(),
             patience: self.patience,
-            contents: Arc::default(),
+            contents: Arc::new(Contents::new(prefix(&self.name), self.positions.clone())),
             named: Mutex::default(),
             last: CancellationToken::new(),
         });

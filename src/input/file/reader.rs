@@ -150,13 +150,7 @@ impl Reader {
         } else if let Some(value) = &self.position
             && resumed.read.is_none()
         {
-            self.shared.contents.leave(
-                self.chain.base(),
-                value.clone(),
-                !self.is_passing(),
-                None,
-                &self.shared.positions,
-            );
+            self.shared.contents.leave(self.chain.base(), value.clone(), !self.is_passing());
         }
         self.tell();
         Ok(())
@@ -259,12 +253,7 @@ impl Reader {
             if let Format::Lines(cutter) = &self.format {
                 position.within = cutter.state();
             }
-            let (shared, value) = (&self.shared, position.to_bytes());
-            let key = (!self.is_passing()).then(|| shared.content_key(position.read.id));
-            if let Some(key) = &key {
-                shared.positions.store(key, value.clone());
-            }
-            shared.contents.leave(self.chain.base(), value, key.is_some(), key, &shared.positions);
+            self.shared.contents.leave(self.chain.base(), position.to_bytes(), !self.is_passing());
         }
         self.chain.leave();
     }

@@ -205,9 +205,9 @@ impl Scan {
                     continue;
                 }
                 let key = shared.key(&candidate.path);
-                shared.contents.free(&key, &shared.positions);
-                let mut position = shared.contents.take(candidate.id, &key, &shared.positions);
-                let mut holder = || shared.contents.owner(candidate.id).or_else(|| unmet.remove(&candidate.id));
+                let mut position = shared.contents.take(candidate.id, &key);
+                let mut holder =
+                    || shared.contents.owner(candidate.id).or_else(|| unmet.remove(&candidate.id));
                 // It had another name, under which it is read to its end, if there is anything under that.
                 if position.is_none()
                     && let Some(holder) = holder()
@@ -221,7 +221,7 @@ impl Scan {
                     shared.give_up(&holder, known.clone());
                     shared.contents.release_all(&holder);
                     entries.remove(&*holder);
-                    position = shared.contents.take(candidate.id, &key, &shared.positions);
+                    position = shared.contents.take(candidate.id, &key);
                 }
                 let seen = seen(&candidate);
                 // Nothing is read of an empty file, so it need not be begun.
@@ -234,7 +234,7 @@ impl Scan {
                 entries.insert(path, entry);
             }
         }
-        shared.contents.tend(met.into_iter(), &shared.positions);
+        shared.contents.tend(met.into_iter());
         let followed = entries.values().filter(|entry| matches!(entry.state, State::Followed(_))).count();
         let found = entries.len();
         drop(entries);
@@ -417,7 +417,7 @@ impl Found {
             let Some(value) = shared.positions.get(&key).filter(|_| key.len() > prefix.len()) else {
                 continue;
             };
-            if key.get(prefix.len()) == Some(&0) {
+            if shared.contents.is_key(&key) {
                 left.push((key, value));
                 continue;
             }
@@ -440,11 +440,7 @@ impl Found {
         let read = |value: &Bytes| Position::from_bytes(value).map(|position| position.read.id);
         let known: HashSet<FileId> = self.stored.values().filter_map(read).collect();
         for (key, value) in left {
-            if read(&value).is_none_or(|id| known.contains(&id)) {
-                shared.positions.forget(&key);
-            } else {
-                shared.contents.leave(Path::new(""), value, true, Some(key), &shared.positions);
-            }
+            shared.contents.restore(&key, value, |id| known.contains(&id));
         }
     }
 

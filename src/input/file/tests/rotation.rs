@@ -182,7 +182,8 @@ async fn files_that_shift_through_matching_names_are_read_once() {
         for rest in [50, 60_000] {
             let house = House::with(|_, _, how| {
                 how.hints = hints;
-                how.patience = Patience { rest: Duration::from_millis(rest), gone: Duration::from_millis(200) };
+                how.patience =
+                    Patience { rest: Duration::from_millis(rest), gone: Duration::from_millis(200) };
             });
             let mut log = house.log("a.log");
             house.start();
