@@ -74,7 +74,7 @@ mod tests {
     #[tokio::test]
     async fn a_look_that_hangs_does_not_hold_the_runtime() {
         let (looks, tasks) = (Arc::<Looks>::default(), TaskTracker::new());
-        let (answer, answered) = mpsc::channel::<()>();
+        let (answer, answered) = mpsc::sync_channel::<()>(1);
         let (begun, has_begun) = oneshot::channel();
         let hanging = looks.push(&tasks, move || {
             let _ = begun.send(());
@@ -92,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn what_waits_is_done_in_one_turn_and_a_failure_is_its_own() {
         let (looks, tasks) = (Arc::<Looks>::default(), TaskTracker::new());
-        let (answer, answered) = mpsc::channel::<()>();
+        let (answer, answered) = mpsc::sync_channel::<()>(1);
         let first = looks.push(&tasks, move || answered.recv().unwrap());
         let failing = looks.push(&tasks, || panic!("a look that fails, as this test wants it"));
         let many: Vec<_> = (0..1_000).map(|_| looks.push(&tasks, || std::thread::current().id())).collect();
