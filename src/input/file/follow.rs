@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! resume -> room (Pod, rate, buffer, budget) -> turn -> step -> window -> idle -> rest: the task ends, an entry stays
-//!            ^-- meanwhile its files are looked at ----------'---------'
+//!            ^-- meanwhile its files are looked at ----------'---------'    ([super::looks])
 //! at the stop: once more to the end, as far as there is room
 //! ```
 //!
@@ -12,12 +12,13 @@
 //! no other for longer than that.
 
 use std::future::pending;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 
@@ -29,10 +30,9 @@ use crate::base::limits;
 use crate::base::shutdown::Stop;
 use crate::base::signal::Signal;
 use crate::input::budget::Grant;
-use crate::input::follow::survey::is_gone;
 use crate::input::follow::tally::Lag;
-use crate::input::follow::window::Window;
-use crate::input::follow::{FileError, FirstSight};
+use crate::input::follow::window::{LOOK, Window};
+use crate::input::follow::{Chain, FileError, FirstSight};
 
 /// What has just come is followed by more: a pause lets it gather. At some MB a second a read then brings whole blocks, which
 /// cost two thirds of what tenths of blocks do.
@@ -67,10 +67,14 @@ pub(super) async fn follow(shared: Arc<Shared>, order: Order, stop: Stop) {
     let last = &shared.last;
     while !last.is_cancelled() {
         let Some(room) = last.run_until_cancelled(task.room()).await else { break };
-        let Some(grant) = room else {
-            task.refuse();
-            bed.end = End::Refused;
-            return;
+        let grant = match room {
+            Ok(Some(grant)) => grant,
+            Ok(None) => {
+                task.refuse();
+                bed.end = End::Refused;
+                return;
+            }
+            Err(Lost) => return,
         };
         let after = match task.step(grant).await {
             Ok(Ok(step)) => {
@@ -79,43 +83,89 @@ pub(super) async fn follow(shared: Arc<Shared>, order: Order, stop: Stop) {
             }
             Ok(Err(error)) => {
                 shared.complain(&task.status, &error);
-                last.run_until_cancelled(sleep(shared.plan.scan_interval)).await.map(|()| After::On)
+                last.run_until_cancelled(sleep(shared.plan.scan_interval)).await.map(|()| Ok(After::On))
             }
-            Err(error) => return failed(&error),
+            Err(Lost) => return,
         };
         match after {
-            Some(After::On) => {}
-            Some(After::Rest(seen)) => {
+            Some(Ok(After::On)) => {}
+            Some(Ok(After::Rest(seen))) => {
                 bed.end = End::Rest(seen, task.put_down());
                 return;
             }
-            Some(After::Gone) => {
-                bed.end = End::Gone(task.put_down());
+            Some(Ok(After::Gone { is_kept })) => {
+                bed.end = End::Gone { is_kept, position: task.put_down() };
                 return;
             }
+            Some(Err(Lost)) => return,
             None => break,
         }
     }
-    if let Err(error) = task.finish().await {
-        failed(&error);
+    // Whoever is lost has said so.
+    let _ = task.finish().await;
+}
+
+/// Reading a file failed; it begins again at its position.
+#[derive(Debug)]
+struct Lost;
+
+impl From<JoinError> for Lost {
+    fn from(error: JoinError) -> Lost {
+        tracing::error!(%error, "reading a file failed; it begins again at its position");
+        Lost
     }
 }
 
-fn failed(error: &JoinError) {
-    tracing::error!(%error, "reading a file failed; it begins again at its position");
+impl From<oneshot::error::RecvError> for Lost {
+    fn from(_: oneshot::error::RecvError) -> Lost {
+        tracing::error!("looking at a file failed; it is read again from its position");
+        Lost
+    }
 }
 
 /// What follows a step.
 enum After {
     On,
     Rest(Seen),
-    Gone,
+    /// `is_kept`: what it was rotated to would be taken for new files without it.
+    Gone {
+        is_kept: bool,
+    },
+}
+
+/// What a look gave.
+struct Look {
+    chain: Chain,
+    /// How the file looked before: what comes behind that is news to who looks at this again.
+    seen: io::Result<Seen>,
+    result: Result<(), FileError>,
+}
+
+/// Looks at the chain's files elsewhere.
+fn send(shared: &Shared, stop: &Stop, path: &Arc<Path>, chain: &mut Chain) -> oneshot::Receiver<Look> {
+    let (path, mut chain) = (path.clone(), chain.take());
+    shared.looks.push(&stop.tasks, move || {
+        let seen = Seen::at(&path);
+        let result = chain.look();
+        Look { chain, seen, result }
+    })
+}
+
+/// What a look gave that is under way. May be dropped and called again.
+async fn returned(looking: &mut Option<oneshot::Receiver<Look>>) -> Result<Look, Lost> {
+    let Some(look) = looking else { return pending().await };
+    let look = look.await;
+    *looking = None;
+    Ok(look?)
 }
 
 /// How a task ended.
 enum End {
     Rest(Seen, Option<Bytes>),
-    Gone(Option<Bytes>),
+    Gone {
+        is_kept: bool,
+        position: Option<Bytes>,
+    },
     /// Its Pod does not have the labels.
     Refused,
     /// It begins again.
@@ -133,8 +183,8 @@ impl Drop for Bed {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.end, End::Lost) {
             End::Rest(seen, position) => self.shared.table.rest(&self.path, Some(seen), position),
-            End::Gone(position) => self.shared.gone(&self.path, position),
-            End::Refused => self.shared.table.remove(&self.path),
+            End::Gone { is_kept, position } => self.shared.gone(&self.path, position, is_kept),
+            End::Refused => self.shared.forget(&self.path),
             End::Lost => self.shared.table.rest(&self.path, None, None),
         }
     }
@@ -148,6 +198,8 @@ struct Task {
     stop: Stop,
     /// Away while it works.
     reader: Option<Box<Reader>>,
+    /// The reader's chain is away, and comes back here.
+    looking: Option<oneshot::Receiver<Look>>,
     window: Window,
     /// Nothing was stored yet.
     is_first: bool,
@@ -164,6 +216,7 @@ impl Task {
             lag: shared.tally.read.lag(),
             want: shared.rate.as_ref().map_or(BLOCK, |rate| rate.block(BLOCK)),
             reader: Some(Box::new(reader)),
+            looking: None,
             window: Window::default(),
             is_first: true,
             shared,
@@ -178,7 +231,10 @@ impl Task {
     async fn work<T: Send + 'static>(
         &mut self,
         what: impl FnOnce(&mut Reader) -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
+    ) -> Result<T, Lost> {
+        if self.looking.is_some() {
+            let _ = self.looked().await?;
+        }
         let (Ok(_turn), Some(mut reader)) = (self.shared.turns.acquire().await, self.reader.take()) else {
             // Turns are never closed, and a reader that is lost ends its task.
             return pending().await;
@@ -198,10 +254,7 @@ impl Task {
             match self.work(move |reader| reader.resume(first)).await {
                 Ok(Ok(())) => return true,
                 Ok(Err(error)) => self.shared.complain(&self.status, &error),
-                Err(error) => {
-                    failed(&error);
-                    return false;
-                }
+                Err(Lost) => return false,
             }
             let pause = sleep(self.shared.plan.scan_interval);
             if self.shared.last.run_until_cancelled(pause).await.is_none() {
@@ -213,8 +266,8 @@ impl Task {
     /// Waits until its Pod is known, the rate allows it, the journal has room for what is to come, and the budget has a block.
     /// What is stored meanwhile gives its bytes back: files that wait for the budget must not hold what they wait for.
     /// `None`: the file is not to be read.
-    async fn room(&mut self) -> Option<Grant> {
-        let Task { shared, path, reader, window, waker, status, want, is_first, .. } = self;
+    async fn room(&mut self) -> Result<Option<Grant>, Lost> {
+        let Task { shared, path, reader, looking, window, waker, status, stop, want, is_first, .. } = self;
         let Some(reader) = reader else { return pending().await };
         let Reader { chain, sink, pod, .. } = &mut **reader;
         let tag = sink.tag().to_owned();
@@ -240,15 +293,43 @@ impl Task {
             shared.intake.budget.extend(&mut grant, *want).await;
             Some(grant)
         };
-        let look = || {
-            if let Err(error) = chain.look() {
-                shared.complain(status, &error);
+        tokio::pin!(room);
+        let mut is_watched = looking.is_some();
+        loop {
+            tokio::select! {
+                biased;
+                room = &mut room => return Ok(room),
+                () = window.stored_first(), if !window.is_empty() => {}
+                look = returned(looking), if looking.is_some() => {
+                    let look = look?;
+                    *chain = look.chain;
+                    if let Err(error) = look.result {
+                        shared.complain(status, &error);
+                    }
+                }
+                () = async {
+                    sleep(LOOK.1).await;
+                    if is_watched {
+                        let _ = timeout(LOOK.0, waker.notified()).await;
+                    }
+                }, if looking.is_none() => {
+                    is_watched = true;
+                    *looking = Some(send(shared, stop, path, chain));
+                }
             }
-        };
-        window.until(room, waker, look).await
+        }
     }
 
-    async fn step(&mut self, mut grant: Grant) -> Result<Result<Step, FileError>, JoinError> {
+    /// Puts the chain back that is away; how its file looked, and whether the look failed.
+    async fn looked(&mut self) -> Result<(io::Result<Seen>, Result<(), FileError>), Lost> {
+        let look = returned(&mut self.looking).await?;
+        if let Some(reader) = &mut self.reader {
+            reader.chain = look.chain;
+        }
+        Ok((look.seen, look.result))
+    }
+
+    async fn step(&mut self, mut grant: Grant) -> Result<Result<Step, FileError>, Lost> {
         let want = self.want;
         let step = self.work(move |reader| reader.step(want, Instant::now())).await?;
         let Some(reader) = &mut self.reader else { return pending().await };
@@ -264,8 +345,8 @@ impl Task {
         Ok(step)
     }
 
-    async fn after(&mut self, step: Step) -> After {
-        match step {
+    async fn after(&mut self, step: Step) -> Result<After, Lost> {
+        Ok(match step {
             Step::More => {
                 self.window.has_place().await;
                 After::On
@@ -275,39 +356,45 @@ impl Task {
                 let _ = timeout(LINGER, self.waker.notified()).await;
                 After::On
             }
-            Step::Idle => self.idle().await,
+            Step::Idle => self.idle().await?,
             Step::Gone => {
                 self.window.drain().await;
-                After::Gone
+                let is_taken = self.reader.as_ref().is_some_and(|reader| reader.chain.is_taken());
+                let (shared, path) = (self.shared.clone(), self.path.clone());
+                let looks = &self.shared.looks;
+                let is_kept = looks.push(&self.stop.tasks, move || !is_taken && shared.has_rotated(&path));
+                After::Gone { is_kept: is_kept.await? }
             }
-        }
+        })
     }
 
     /// Waits for new lines, for the time of an unfinished record to be up, or until it may rest.
-    async fn idle(&mut self) -> After {
+    async fn idle(&mut self) -> Result<After, Lost> {
         self.window.drain().await;
         let Some(reader) = &mut self.reader else { return pending().await };
         reader.rest();
         loop {
             sleep(PAUSE).await;
-            // Before the look: what comes behind it is news to who looks at this again.
-            let seen = Seen::at(&self.path);
+            let Some(reader) = &mut self.reader else { return pending().await };
             let now = Instant::now();
-            reader.note_missing(seen.as_ref().is_err_and(is_gone), now);
-            match reader.chain.look() {
+            self.looking = Some(send(&self.shared, &self.stop, &self.path, &mut reader.chain));
+            let (seen, result) = self.looked().await?;
+            let Some(reader) = &mut self.reader else { return pending().await };
+            match result {
                 Err(error) => self.shared.complain(&self.status, &error),
-                Ok(()) if reader.chain.has_news() => return After::On,
+                Ok(()) if reader.chain.has_news() => return Ok(After::On),
                 Ok(()) => {}
             }
+            reader.note_missing(now);
             let deadline = reader.deadline();
             if deadline.is_some_and(|deadline| deadline <= now) {
-                return After::On;
+                return Ok(After::On);
             }
             let rests_at = reader.rests_at();
             if let (Ok(seen), Some(at)) = (seen, rests_at)
                 && (at <= now || self.shared.open.is_crowded())
             {
-                return After::Rest(seen);
+                return Ok(After::Rest(seen));
             }
             let scan = now + self.shared.plan.scan_interval;
             let next = [deadline, rests_at].into_iter().flatten().fold(scan, Instant::min);
@@ -328,10 +415,10 @@ impl Task {
 
     /// Reads what is there once more, as far as there is room. A successor goes on where this ends, so nothing is taken for
     /// complete then.
-    async fn finish(&mut self) -> Result<(), JoinError> {
+    async fn finish(&mut self) -> Result<(), Lost> {
         let mut read = 0;
         while read < LAST_BYTES {
-            let Ok(Some(grant)) = timeout(LAST_ROOM, self.room()).await else { break };
+            let Ok(Ok(Some(grant))) = timeout(LAST_ROOM, self.room()).await else { break };
             match self.step(grant).await? {
                 Ok(Step::More) => read += self.reader.as_ref().map_or(0, |reader| reader.read),
                 Ok(_) => break,

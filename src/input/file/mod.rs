@@ -3,7 +3,7 @@
 //! ```text
 //! walks, hints of the kernel  [scan]  ->  [table]: an entry for each file, which rests or is followed
 //!                                             |
-//!                                         [follow]: a task  ->  [reader]: blocks, [cut] into records  ->  [sink]
+//!   who reads which file: [contents]      [follow]: a task  ->  [reader]: blocks, [cut] into records  ->  [sink]
 //!                                                                  `- over the chain of its rotations ([crate::input::follow])
 //! ```
 //!
@@ -13,11 +13,12 @@
 //!
 //! Nothing is written beside the files, which may be mounted read-only.
 
+mod contents;
 pub mod cut;
 pub mod discover;
 mod follow;
 mod kubernetes;
-mod left;
+mod looks;
 pub mod pod;
 mod rate;
 mod reader;
@@ -48,9 +49,10 @@ use crate::input::follow::tally::Tally as ReadTally;
 use crate::input::follow::{FileError, OpenFiles};
 use crate::input::positions::Positions;
 use crate::pipeline::steps::Steps;
+use contents::Contents;
 use cut::Cutter;
 use kubernetes::{Kubernetes, Verdict};
-use left::Left;
+use looks::Looks;
 use rate::Rate;
 use scan::Scan;
 use table::{Status, Table};
@@ -88,6 +90,7 @@ struct Shared {
     cutter: Cutter,
     kubernetes: Option<Arc<Kubernetes>>,
     turns: Semaphore,
+    looks: Arc<Looks>,
     rate: Option<Rate>,
     open: OpenFiles,
     losses: Losses,
@@ -96,7 +99,7 @@ struct Shared {
     waiting: Arc<AtomicUsize>,
     table: Arc<Table>,
     patience: Patience,
-    left: Left,
+    contents: Arc<Contents>,
     named: Mutex<(Option<Instant>, u32)>,
     /// What is there is read a last time.
     last: CancellationToken,
@@ -148,9 +151,8 @@ impl Shared {
         Bytes::from(key)
     }
 
-    /// Of all keys of this input; by itself the key of the note that it ran before. Names hold no blank.
     fn prefix(&self) -> String {
-        format!("file {} ", self.name)
+        prefix(&self.name)
     }
 
     /// Whether the patterns ask for it, and its Pod is none that is refused.
@@ -169,26 +171,34 @@ impl Shared {
         }
     }
 
-    /// A file is gone for good, or has another name.
-    fn gone(&self, path: &Path, position: Option<Bytes>) {
-        if scan::has_rotated(path, |other| self.is_wanted(other)) {
-            // Who forgets the log takes what it was rotated to for new files.
+    /// Whether what the log was rotated to would be taken for new files without it. Blocking.
+    fn has_rotated(&self, path: &Path) -> bool {
+        scan::has_rotated(path, |other| self.is_wanted(other))
+    }
+
+    /// A file is gone for good, or has another name. `is_kept`: it is known all the same.
+    fn gone(&self, path: &Path, position: Option<Bytes>, is_kept: bool) {
+        if is_kept {
             return self.table.rest(path, None, position);
         }
         self.give_up(path, position);
+        self.forget(path);
+    }
+
+    /// Nothing is known of this path any more.
+    fn forget(&self, path: &Path) {
+        self.contents.release_all(path);
         self.table.remove(path);
     }
 
     /// Nobody reads under this name any more.
     fn give_up(&self, path: &Path, position: Option<Bytes>) {
         let key = self.key(path);
-        let is_stored = position.is_some() && self.positions.get(&key) == position;
-        if !is_stored {
-            self.positions.forget(&key);
-        }
         if let Some(position) = position {
-            self.left.add(position, is_stored, is_stored.then_some(key));
+            let is_stored = self.positions.get(&key).as_ref() == Some(&position);
+            self.contents.leave(path, position, is_stored);
         }
+        self.positions.forget(&key);
     }
 
     /// Notes what went wrong with a file, and says it when it is new.
@@ -207,6 +217,11 @@ impl Shared {
         named.1 += 1;
         named.1 <= NAMED.0
     }
+}
+
+/// Of all keys of an input; by itself the key of the note that it ran before. Names hold no blank.
+fn prefix(input: &str) -> String {
+    format!("file {input} ")
 }
 
 /// The input.
@@ -277,6 +292,7 @@ impl Files {
             cutter: Cutter::new(&self.plan),
             kubernetes: self.kubernetes(),
             turns: Semaphore::new(TURNS),
+            looks: Arc::default(),
             rate: self.plan.rate_limit.map(Rate::new),
             open: OpenFiles::new(self.open_files, open),
             losses: Losses::new(&self.name),
@@ -284,7 +300,7 @@ impl Files {
             waiting: Arc::default(),
             table: self.table.clone(),
             patience: self.patience,
-            left: Left::default(),
+            contents: Arc::new(Contents::new(prefix(&self.name), self.positions.clone())),
             named: Mutex::default(),
             last: CancellationToken::new(),
         });

@@ -39,6 +39,9 @@ pub mod window;
 pub use chain::{Chain, Filled, FirstSight};
 pub use identity::{At, Point, Position};
 
+use identity::FileId;
+use survey::Found;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,6 +56,15 @@ pub struct FileError {
     pub what: &'static str,
     pub path: PathBuf,
     pub cause: std::io::Error,
+}
+
+/// What a chain may read, where a file may come to bear the name that another chain follows.
+pub trait Claims: Send {
+    /// Whether a file that was met is nobody else's, now and before. If so it is this chain's.
+    fn claim(&self, found: &Found) -> bool;
+
+    /// This chain does not read it any more.
+    fn release(&self, id: FileId);
 }
 
 /// Files held open beyond the one that is being read: a bound over all chains of an input. What is past it is closed and

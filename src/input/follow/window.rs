@@ -21,7 +21,7 @@ use crate::journal::Receipt;
 /// Blocks of one task that may be on their way to the disk.
 const MOST: usize = 4;
 /// While nothing can be stored, files are looked at this often at least, and at most.
-const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(20));
+pub const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(20));
 
 /// Blocks that were read and are not known to be stored.
 #[derive(Default)]

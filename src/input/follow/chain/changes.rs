@@ -377,3 +377,60 @@ fn a_content_replaced_in_the_moment_of_a_look_is_seen_at_the_next() {
         assert_eq!(drain(&mut chain), [2]);
     }
 }
+
+#[test]
+fn a_log_renamed_to_a_name_of_its_own_while_nobody_looked_is_read_on_before_the_new_ones() {
+    for (older, newer) in [(0, 0), (2, 0), (0, 2), (2, 2)] {
+        let mut logger = Logger::new();
+        for _ in 0..older {
+            logger.write(10);
+            logger.rotate(9);
+        }
+        logger.write(10);
+        let mut chain = started(&logger);
+        drain(&mut chain);
+        logger.write(10);
+        read_lines(&mut chain, 4);
+        let position = position(&chain);
+        drop(chain);
+        let renamed = logger.dir.path().join("put away by hand");
+        fs::rename(logger.base(), &renamed).unwrap();
+        logger.write(10);
+        for _ in 0..newer {
+            logger.rotate(9);
+            logger.write(10);
+        }
+        // The rest of the renamed file, then what came after it; what was rotated before is known.
+        let rest = range(logger.written - 10 * (newer + 1) - 5, logger.written);
+        let mut again = logger.resumed(&position);
+        assert_eq!(drain(&mut again), rest, "{older} {newer}");
+        let after = self::position(&again);
+        logger.write(3);
+        logger.rotate(9);
+        logger.write(3);
+        let last = range(logger.written - 5, logger.written);
+        assert_eq!(drain(&mut again), last, "{older} {newer}");
+        assert_eq!(drain(&mut logger.resumed(&after)), last, "{older} {newer}");
+    }
+}
+
+#[test]
+fn a_neighbour_that_begins_alike_is_not_taken_for_a_renamed_log() {
+    for has_own_name in [true, false] {
+        let mut logger = Logger::new();
+        let head = format!("0 {}\n", "same".repeat(Fingerprint::BYTES / 4));
+        fs::write(logger.base(), &head).unwrap();
+        logger.write(10);
+        let mut chain = started(&logger);
+        drain(&mut chain);
+        let position = position(&chain);
+        let text = fs::read(logger.base()).unwrap();
+        fs::remove_file(logger.base()).unwrap();
+        // The same bytes in another file: a copy where it bears the log's name, else another program's.
+        let name = if has_own_name { "c-of-yesterday.log" } else { "other.log" };
+        fs::write(logger.dir.path().join(name), [&text[..], b"90 more\n"].concat()).unwrap();
+        logger.write(2);
+        let expected: &[u32] = if has_own_name { &[90, 11, 12] } else { &[11, 12] };
+        assert_eq!(drain(&mut logger.resumed(&position)), expected, "{has_own_name}");
+    }
+}
