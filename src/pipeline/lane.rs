@@ -308,7 +308,7 @@ impl Lane {
             // The first fragment of a batch usually takes all of it: text as received plus a little framing.
             let mut payload = std::mem::take(&mut self.spare);
             let expected = if next == 0 { batch.frame.len() + batch.records.len() * 24 } else { 0 };
-            payload.reserve(expected.min(room).max(len));
+            payload.reserve(expected.min(room).max(len) + encode::SPARE);
             self.open.push(Fragment { stream, payload, records: 0, outlet, container: container.into() });
         }
         &mut self.open[at]

@@ -293,6 +293,14 @@ impl Task {
                 {
                     stored_first(&mut self.window).await;
                 }
+                // A small rest would be a commit and a LogGroup of its own.
+                let shared = self.shared.clone();
+                if self.reader.as_ref().is_some_and(|reader| reader.chain.lag() < self.want as u64 / 2)
+                    && let Ok(_warm) = shared.warm.try_acquire()
+                {
+                    self.drain().await;
+                    sleep(PAUSE).await;
+                }
                 After::On
             }
             Step::Lingering => {
@@ -319,6 +327,10 @@ impl Task {
         self.drain().await;
         let Some(reader) = &mut self.reader else { return pending().await };
         reader.rest();
+        let mut warm = self.shared.warm.try_acquire().ok();
+        if warm.is_none() {
+            reader.cool();
+        }
         loop {
             sleep(PAUSE).await;
             // Before the look: what comes behind it is news to who looks at this again.
@@ -329,6 +341,9 @@ impl Task {
                 Err(error) => self.shared.complain(&self.status, &error),
                 Ok(()) if reader.chain.has_news() => return After::On,
                 Ok(()) => {}
+            }
+            if warm.take().is_some() {
+                reader.cool();
             }
             let deadline = reader.deadline();
             if deadline.is_some_and(|deadline| deadline <= now) {

@@ -58,6 +58,8 @@ pub use table::{FileReport, FileState};
 
 /// Files read at the same moment: more would only wait for the processor.
 const TURNS: usize = 4;
+/// Files that keep their buffers for what comes soon: making them anew, several times a second, costs a tenth of reading.
+const WARM: usize = 8;
 /// Faults that are named in such a time; the others are in the report.
 const NAMED: (u32, Duration) = (20, Duration::from_secs(10));
 
@@ -87,6 +89,7 @@ struct Shared {
     cutter: Cutter,
     kubernetes: Option<Arc<Kubernetes>>,
     turns: Semaphore,
+    warm: Semaphore,
     rate: Option<Rate>,
     open: OpenFiles,
     losses: Losses,
@@ -287,6 +290,7 @@ impl Files {
             cutter: Cutter::new(&self.plan),
             kubernetes: self.kubernetes(),
             turns: Semaphore::new(TURNS),
+            warm: Semaphore::new(WARM),
             rate: self.plan.rate_limit.map(Rate::new),
             open: OpenFiles::new(self.open_files, open),
             losses: Losses::new(&self.name),
