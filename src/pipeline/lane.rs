@@ -243,6 +243,10 @@ impl Lane {
             None => pipeline.destinations.default_of(rule.destination, batch.signal),
         };
         let outlet = self.outlets.len();
+        if outlet == 0 {
+            // Most lanes have one.
+            self.outlets.reserve_exact(1);
+        }
         self.outlets.push(Outlet { destination, topic: topic.clone(), streams: HashMap::new() });
         self.remembered += 2 * key.len() + ENTRY_BYTES;
         self.by_record.insert(key.into(), outlet);

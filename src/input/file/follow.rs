@@ -64,25 +64,27 @@ pub(super) struct Order {
 }
 
 /// Follows a file until it rests, is gone, or the gateway stops.
+///
+/// Thousands of these wait, most of them in `after`. What each state needs is boxed, so that none takes the room of the largest.
 pub(super) async fn follow(shared: Arc<Shared>, order: Order, stop: Stop) {
     let first = order.first;
     let mut bed = Bed { shared: shared.clone(), path: order.path.clone(), end: End::Lost };
     let mut task = Task::new(shared.clone(), order, stop);
-    if !task.resume(first).await {
+    if !Box::pin(task.resume(first)).await {
         return;
     }
     let last = &shared.last;
     while !last.is_cancelled() {
-        let Some(room) = last.run_until_cancelled(task.room()).await else { break };
+        let Some(room) = last.run_until_cancelled(Box::pin(task.room())).await else { break };
         let Some(grant) = room else {
             task.refuse();
             bed.end = End::Refused;
             return;
         };
-        let after = match task.step(grant).await {
+        let after = match Box::pin(task.step(grant)).await {
             Ok(Ok(step)) => {
                 task.status.set_error(None);
-                last.run_until_cancelled(task.after(step)).await
+                last.run_until_cancelled(Box::pin(task.after(step))).await
             }
             Ok(Err(error)) => {
                 shared.complain(&task.status, &error);
@@ -103,7 +105,7 @@ pub(super) async fn follow(shared: Arc<Shared>, order: Order, stop: Stop) {
             None => break,
         }
     }
-    if let Err(error) = task.finish().await {
+    if let Err(error) = Box::pin(task.finish()).await {
         failed(&error);
     }
 }

@@ -45,8 +45,7 @@ const BATCH_RECORDS: usize = 4_000;
 const MAX_LINE: usize = 512 * 1024;
 const MEGA: f64 = 1e6;
 
-const REGEX: &str =
-    r#"(\S+) - (\S+) \[([^\]]*)\] "(\S+) (\S+) ([^"]*)" (\d+) (\d+) "([^"]*)" "([^"]*)""#;
+const REGEX: &str = r#"(\S+) - (\S+) \[([^\]]*)\] "(\S+) (\S+) ([^"]*)" (\d+) (\d+) "([^"]*)" "([^"]*)""#;
 const REGEX_KEYS: [&str; 10] = [
     "remote_addr",
     "remote_user",
@@ -208,13 +207,7 @@ fn cut(batch: &mut Batch, cutter: &mut Cutter, mut from: usize, more: More) -> (
 }
 
 /// What the pipeline does with a batch of one stream; says how many records were not parsed.
-fn write(
-    batch: &mut Batch,
-    steps: &Steps,
-    scratch: &mut Scratch,
-    tidy: &Tidy,
-    logs: &mut Vec<u8>,
-) -> usize {
+fn write(batch: &mut Batch, steps: &Steps, scratch: &mut Scratch, tidy: &Tidy, logs: &mut Vec<u8>) -> usize {
     logs.clear();
     let (now, mut dropped) = (Timestamp::now(), 0);
     for at in 0..batch.records.len() {
