@@ -19,7 +19,7 @@ use super::deliver::{Delivery, Load};
 use crate::base::backoff::Backoff;
 use crate::base::limits;
 use crate::base::metrics::Gauge;
-use crate::journal::{Commit, Entry, Journal, QueueId, ReadError, Receipt, Seal};
+use crate::journal::{Commit, Entry, Journal, QueueId, ReadError, Seal};
 use crate::wire::loggroup::{encode, packed};
 
 /// Bytes leased at once: enough for the groups of many streams to fill.
@@ -120,14 +120,24 @@ impl Sender {
         }
     }
 
-    /// Seals and sends ready groups while there are slots.
+    /// Seals ready groups with one commit and sends them, while there are slots.
     fn take_off(&mut self) {
-        while !self.ready.is_empty() {
-            let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
-            let Some(group) = self.ready.pop_front() else { return };
+        let (mut leaving, mut seals) = (Vec::new(), Commit::new());
+        while !self.ready.is_empty()
+            && let Ok(slot) = self.slots.clone().try_acquire_owned()
+            && let Some(group) = self.ready.pop_front()
+        {
             let sequence = group.sealed.unwrap_or(self.next_sequence);
             let seal = self.seal_of(&group, sequence);
-            let sealed = group.sealed.is_none().then(|| self.seal(seal));
+            if group.sealed.is_none() {
+                self.next_sequence += 1;
+                seals.seal(seal);
+            }
+            leaving.push((slot, group, seal));
+        }
+        let receipt = (!seals.is_empty()).then(|| self.outbox.journal.submit(seals).receipt);
+        for (slot, group, seal) in leaving {
+            let sealed = receipt.clone().filter(|_| group.sealed.is_none());
             let (journal, delivery, flying) =
                 (self.outbox.journal.clone(), self.delivery.clone(), self.flying.clone());
             self.flights.spawn(async move {
@@ -156,13 +166,6 @@ impl Sender {
             first: index(group.entries.first()),
             last: index(group.entries.last()),
         }
-    }
-
-    fn seal(&mut self, seal: Seal) -> Receipt {
-        self.next_sequence += 1;
-        let mut commit = Commit::new();
-        commit.seal(seal);
-        self.outbox.journal.submit(commit).receipt
     }
 }
 

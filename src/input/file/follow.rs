@@ -57,16 +57,18 @@ pub(super) struct Order {
 }
 
 /// Follows a file until it rests, is gone, or the gateway stops.
+///
+/// Thousands of these wait, most of them in `after`. What each state needs is boxed, so that none takes the room of the largest.
 pub(super) async fn follow(shared: Arc<Shared>, order: Order, stop: Stop) {
     let first = order.first;
     let mut bed = Bed { shared: shared.clone(), path: order.path.clone(), end: End::Lost };
     let mut task = Task::new(shared.clone(), order, stop);
-    if !task.resume(first).await {
+    if !Box::pin(task.resume(first)).await {
         return;
     }
     let last = &shared.last;
     while !last.is_cancelled() {
-        let Some(room) = last.run_until_cancelled(task.room()).await else { break };
+        let Some(room) = last.run_until_cancelled(Box::pin(task.room())).await else { break };
         let grant = match room {
             Ok(Some(grant)) => grant,
             Ok(None) => {
@@ -76,10 +78,10 @@ pub(super) async fn follow(shared: Arc<Shared>, order: Order, stop: Stop) {
             }
             Err(Lost) => return,
         };
-        let after = match task.step(grant).await {
+        let after = match Box::pin(task.step(grant)).await {
             Ok(Ok(step)) => {
                 task.status.set_error(None);
-                last.run_until_cancelled(task.after(step)).await
+                last.run_until_cancelled(Box::pin(task.after(step))).await
             }
             Ok(Err(error)) => {
                 shared.complain(&task.status, &error);
@@ -102,7 +104,7 @@ pub(super) async fn follow(shared: Arc<Shared>, order: Order, stop: Stop) {
         }
     }
     // Whoever is lost has said so.
-    let _ = task.finish().await;
+    let _ = Box::pin(task.finish()).await;
 }
 
 /// Reading a file failed; it begins again at its position.
@@ -349,6 +351,14 @@ impl Task {
         Ok(match step {
             Step::More => {
                 self.window.has_place().await;
+                // A small rest would be a commit and a LogGroup of its own.
+                let shared = self.shared.clone();
+                if self.reader.as_ref().is_some_and(|reader| reader.chain.lag() < self.want as u64 / 2)
+                    && let Ok(_warm) = shared.warm.try_acquire()
+                {
+                    self.window.drain().await;
+                    sleep(PAUSE).await;
+                }
                 After::On
             }
             Step::Lingering => {
@@ -373,6 +383,11 @@ impl Task {
         self.window.drain().await;
         let Some(reader) = &mut self.reader else { return pending().await };
         reader.rest();
+        let shared = self.shared.clone();
+        let mut warm = shared.warm.try_acquire().ok();
+        if warm.is_none() {
+            reader.cool();
+        }
         loop {
             sleep(PAUSE).await;
             let Some(reader) = &mut self.reader else { return pending().await };
@@ -386,6 +401,9 @@ impl Task {
                 Ok(()) => {}
             }
             reader.note_missing(now);
+            if warm.take().is_some() {
+                reader.cool();
+            }
             let deadline = reader.deadline();
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(After::On);

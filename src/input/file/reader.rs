@@ -34,8 +34,9 @@ use crate::journal::Commit;
 
 mod decode;
 
-/// What is read at once: a file's turn, after which others have theirs.
-pub(super) const BLOCK: usize = limits::READ_BYTES;
+/// What is read at once: a file's turn, after which others have theirs. What it becomes is up to a third larger for most
+/// formats, and then fills one LogGroup: each block is a commit, a seal and a request.
+pub(super) const BLOCK: usize = limits::GROUP_BYTES / 4 * 3;
 /// A position is stored by itself when so much was read since the last one that became no record.
 const SILENT_BYTES: u64 = limits::MIB as u64;
 /// While a file is behind, an unfinished line waits so much longer for its end.
@@ -195,6 +196,10 @@ impl Reader {
         let unread = self.chain.unread().len();
         self.chain.rest();
         self.forgotten = unread - self.chain.unread().len();
+    }
+
+    /// Gives the large buffers back.
+    pub(super) fn cool(&mut self) {
         self.sink.batcher.rest();
     }
 

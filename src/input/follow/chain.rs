@@ -103,7 +103,8 @@ impl Chain {
             open,
             claims: None,
             losses,
-            generations: VecDeque::new(),
+            // Nearly always there is one, and thousands of chains rest.
+            generations: VecDeque::with_capacity(1),
             recent: VecDeque::new(),
             next: 1,
             buffer: Vec::new(),
