@@ -7,6 +7,15 @@ use crate::base::secret::Secret;
 use crate::config::endpoint::Endpoint;
 use crate::config::leaf::Address;
 
+/// Where an ECS instance asks for its role.
+pub const METADATA: &str = "http://100.100.100.200";
+/// Where roles are assumed.
+pub const STS: &str = "https://sts.aliyuncs.com";
+/// The name of our sessions in the audit log.
+pub const SESSION_NAME: &str = "sluicegate";
+/// How long keys of a role are asked for.
+pub const SESSION: Duration = Duration::from_secs(3_600);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudPlan {
     pub endpoint: Endpoint,

@@ -18,17 +18,13 @@ use crate::base::secret::Secret;
 use crate::config::endpoint::Endpoint;
 use crate::config::logtail_env::KEYS;
 use crate::config::plan::{
-    AssumeRolePlan, CredentialsPlan, EcsRolePlan, KeyPlan, OidcPlan, SessionPlan,
+    AssumeRolePlan, CredentialsPlan, EcsRolePlan, KeyPlan, METADATA, OidcPlan, SESSION, SESSION_NAME, STS,
+    SessionPlan,
 };
 use crate::config::reader::{Leaf, Table};
 
-/// Where an ECS instance asks for its role.
-const METADATA: &str = "http://100.100.100.200";
-const STS: &str = "https://sts.aliyuncs.com";
 /// What AssumeRole takes.
 const SESSION_SECONDS: (u64, u64) = (900, 43_200);
-const SESSION: Duration = Duration::from_secs(3_600);
-const SESSION_NAME: &str = "sluicegate";
 /// Sources inside sources; a role that is assumed by a role that is assumed is enough.
 const DEPTH: usize = 4;
 /// Bytes of a configured URL.
