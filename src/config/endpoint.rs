@@ -138,7 +138,10 @@ mod tests {
             let whole = format!("https://{}", text.trim_end_matches('/'));
             assert_eq!(Endpoint::parse(text).unwrap().to_string(), whole);
         }
-        assert!(!Endpoint::parse("http://cn-hangzhou.log.aliyuncs.com").unwrap().tls, "what is written counts");
+        assert!(
+            !Endpoint::parse("http://cn-hangzhou.log.aliyuncs.com").unwrap().tls,
+            "what is written counts"
+        );
         for wrong in
             ["h.example", "ftp://a", "https://", "http://a/b", "http://u:p@a", "http://a:0", ".aliyuncs.com"]
         {
@@ -172,7 +175,9 @@ mod tests {
             assert!(parse_region(wrong).is_err(), "{wrong}");
         }
         let is_address = |text: &str| Endpoint::parse(text).unwrap().is_address();
-        assert!(is_address("http://[::1]:1") && is_address("http://127.0.0.1") && is_address("http://LOCALHOST"));
+        assert!(
+            is_address("http://[::1]:1") && is_address("http://127.0.0.1") && is_address("http://LOCALHOST")
+        );
         assert!(!is_address("http://h.example"));
     }
 }

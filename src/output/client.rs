@@ -159,15 +159,7 @@ impl Client {
             _ => Signer::V1,
         };
         let endpoint = cloud.endpoint.to_string();
-        Client::make(
-            &endpoint,
-            project,
-            connect.as_deref(),
-            credentials,
-            signer,
-            &cloud.transport,
-            timeout,
-        )
+        Client::make(&endpoint, project, connect.as_deref(), credentials, signer, &cloud.transport, timeout)
     }
 
     /// `connect` is an address to use instead of what the host name resolves to.

@@ -126,7 +126,13 @@ struct Fault {
 
 impl Fault {
     fn on_the_way(reason: String) -> Fault {
-        Fault { verdict: Verdict::RetrySoon, code: String::new(), reason, request_id: String::new(), told: false }
+        Fault {
+            verdict: Verdict::RetrySoon,
+            code: String::new(),
+            reason,
+            request_id: String::new(),
+            told: false,
+        }
     }
 
     /// Whether the service found our clock wrong, which the client has corrected by now.

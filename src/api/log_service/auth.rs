@@ -126,8 +126,7 @@ fn iso_8601(text: &str) -> Option<i64> {
         return None;
     }
     let part = |text: &str, from: usize, to: usize| text.get(from..to)?.parse::<i8>().ok();
-    let date =
-        civil::Date::new(date.get(..4)?.parse().ok()?, part(date, 4, 6)?, part(date, 6, 8)?).ok()?;
+    let date = civil::Date::new(date.get(..4)?.parse().ok()?, part(date, 4, 6)?, part(date, 6, 8)?).ok()?;
     let time = civil::Time::new(part(time, 0, 2)?, part(time, 2, 4)?, part(time, 4, 6)?, 0).ok()?;
     Some(date.to_datetime(time).to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
@@ -140,7 +139,8 @@ mod tests {
     fn dates_of_both_versions() {
         assert_eq!(rfc_1123("Tue, 14 Nov 2023 22:13:20 GMT"), Some(1_700_000_000));
         assert_eq!(iso_8601("20231114T221320Z"), Some(1_700_000_000));
-        for wrong in ["", "Z", "T", "20231114T221320", "20231314T221320Z", "20231114T246320Z", "+0231114T221320Z"]
+        for wrong in
+            ["", "Z", "T", "20231114T221320", "20231314T221320Z", "20231114T246320Z", "+0231114T221320Z"]
         {
             assert_eq!(iso_8601(wrong), None, "{wrong}");
         }

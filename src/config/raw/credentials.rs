@@ -74,7 +74,8 @@ fn source(leaf: Leaf<'_>, env: &Env, depth: usize) -> Option<CredentialsPlan> {
             leaf.fault(format!("is an empty list; write sources of keys, such as {NAMES}"));
             return None;
         }
-        let sources: Option<Vec<_>> = leaf.list().into_iter().map(|leaf| source(leaf, env, depth + 1)).collect();
+        let sources: Option<Vec<_>> =
+            leaf.list().into_iter().map(|leaf| source(leaf, env, depth + 1)).collect();
         return sources.map(CredentialsPlan::FirstOf);
     }
     if leaf.is_text() {
@@ -89,7 +90,10 @@ fn source(leaf: Leaf<'_>, env: &Env, depth: usize) -> Option<CredentialsPlan> {
 fn by_name(leaf: Leaf<'_>, env: &Env) -> Option<CredentialsPlan> {
     let name = leaf.clone().parsed("text", |text| match text {
         "chain" | "environment" | "ecs_ram_role" | "oidc" => Ok(text.to_owned()),
-        _ => Err(format!("is no source of keys; write {NAMES}, or one of {} with what it needs", KINDS.join(", "))),
+        _ => Err(format!(
+            "is no source of keys; write {NAMES}, or one of {} with what it needs",
+            KINDS.join(", ")
+        )),
     })?;
     let found = match name.as_str() {
         "chain" => return Some(CredentialsPlan::Chain(chain(env))),
@@ -107,10 +111,14 @@ fn by_table(table: &mut Table<'_>, env: &Env, depth: usize) -> Option<Credential
     let typed: Vec<&str> = KINDS.into_iter().filter(|kind| table.has(kind)).collect();
     let [kind] = typed.as_slice() else {
         // So that each is known.
-        KINDS.map(|kind| drop(table.take(kind)));
+        for kind in KINDS {
+            table.take(kind);
+        }
         table.take("profile");
         let what = match typed.as_slice() {
-            [first, second, ..] => format!("names both {first} and {second}; write a list to try one after the other"),
+            [first, second, ..] => {
+                format!("names both {first} and {second}; write a list to try one after the other")
+            }
             _ => format!("names no source of keys; write one of {}", KINDS.join(", ")),
         };
         table.fault_here(what);
@@ -258,7 +266,8 @@ fn environment(env: &Env) -> Result<CredentialsPlan, String> {
 }
 
 fn oidc(env: &Env) -> Result<CredentialsPlan, String> {
-    let need = |variable| set(env, variable).map(str::to_owned).ok_or_else(|| format!("{variable} is not set"));
+    let need =
+        |variable| set(env, variable).map(str::to_owned).ok_or_else(|| format!("{variable} is not set"));
     Ok(CredentialsPlan::Oidc(OidcPlan {
         role_arn: need(ROLE_ARN)?,
         provider_arn: need(PROVIDER_ARN)?,
@@ -268,7 +277,8 @@ fn oidc(env: &Env) -> Result<CredentialsPlan, String> {
 }
 
 fn ecs_role(env: &Env) -> EcsRolePlan {
-    let no_v1 = set(env, "ALIBABA_CLOUD_IMDSV1_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let no_v1 =
+        set(env, "ALIBABA_CLOUD_IMDSV1_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     EcsRolePlan {
         role: set(env, "ALIBABA_CLOUD_ECS_METADATA").map(str::to_owned),
         address: METADATA.to_owned(),
@@ -278,10 +288,11 @@ fn ecs_role(env: &Env) -> EcsRolePlan {
 
 fn session(env: &Env) -> SessionPlan {
     let name = set(env, "ALIBABA_CLOUD_ROLE_SESSION_NAME").and_then(|name| session_name(name).ok());
-    let inner =
-        set(env, "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let inner = set(env, "ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let host = if inner { "sts-vpc" } else { "sts" };
-    let sts = set(env, "ALIBABA_CLOUD_STS_REGION").map(|region| format!("https://{host}.{region}.aliyuncs.com"));
+    let sts =
+        set(env, "ALIBABA_CLOUD_STS_REGION").map(|region| format!("https://{host}.{region}.aliyuncs.com"));
     SessionPlan {
         name: name.unwrap_or_else(|| SESSION_NAME.to_owned()),
         duration: SESSION,

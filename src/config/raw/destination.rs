@@ -90,14 +90,8 @@ fn cloud(table: &mut Table<'_>) -> Option<RawCloud> {
     let (connect, transport) = transport(table, place.as_ref().map(|(endpoint, _)| endpoint));
     let signature = signature(table, place.as_ref().is_none_or(|(_, region)| region.is_some()));
     let (endpoint, region) = place?;
-    let place = CloudPlan {
-        endpoint,
-        connect,
-        region,
-        signature: signature?,
-        transport,
-        credentials: credentials?,
-    };
+    let place =
+        CloudPlan { endpoint, connect, region, signature: signature?, transport, credentials: credentials? };
     Some(RawCloud { place, project: project?, logstore: logstore? })
 }
 
@@ -116,7 +110,10 @@ fn place(table: &mut Table<'_>) -> Option<(Endpoint, Option<String>)> {
         let region = typed_region?;
         return Some((Endpoint::of_region(&region, network.unwrap_or(Network::Public)), Some(region)));
     }
-    table.refuse("network", "says how a region is reached, and the endpoint says that too; leave one of them out");
+    table.refuse(
+        "network",
+        "says how a region is reached, and the endpoint says that too; leave one of them out",
+    );
     let hint = "write https://cn-hangzhou.log.aliyuncs.com, or region: cn-hangzhou";
     let endpoint = table.take("endpoint").required(hint).endpoint()?;
     let region = typed_region.or_else(|| endpoint.region().map(str::to_owned));
@@ -131,7 +128,10 @@ fn signature(table: &mut Table<'_>, has_region: bool) -> Option<SignatureChoice>
     let choices = [("auto", SignatureChoice::Auto), ("v1", SignatureChoice::V1), ("v4", SignatureChoice::V4)];
     let signature = table.take("signature").choice(&choices)?;
     if signature == SignatureChoice::V4 && !has_region {
-        table.fault("signature", "v4 signs for a region, and this endpoint names none; set region: cn-hangzhou");
+        table.fault(
+            "signature",
+            "v4 signs for a region, and this endpoint names none; set region: cn-hangzhou",
+        );
         return None;
     }
     Some(signature)
@@ -141,7 +141,10 @@ fn signature(table: &mut Table<'_>, has_region: bool) -> Option<SignatureChoice>
 fn transport(table: &mut Table<'_>, endpoint: Option<&Endpoint>) -> (Option<Address>, TransportPlan) {
     let connect = table.take("connect").address();
     if connect.is_some() && endpoint.is_some_and(Endpoint::is_address) {
-        table.fault("connect", "stands for looking up a name, and the endpoint is an address already; leave it out");
+        table.fault(
+            "connect",
+            "stands for looking up a name, and the endpoint is an address already; leave it out",
+        );
     }
     let proxy = table.take("proxy").parsed_secretly(proxy).unwrap_or_default();
     if connect.is_some() && matches!(proxy, ProxyPlan::Url(_)) {
@@ -155,7 +158,9 @@ fn transport(table: &mut Table<'_>, endpoint: Option<&Endpoint>) -> (Option<Addr
 
 /// `environment`, `none`, or a URL that may hold a password.
 fn proxy(text: &str) -> Result<ProxyPlan, String> {
-    let wrong = || "is no proxy; write http://host:port, http://user:password@host:port, none or environment".to_owned();
+    let wrong = || {
+        "is no proxy; write http://host:port, http://user:password@host:port, none or environment".to_owned()
+    };
     match text {
         "environment" => return Ok(ProxyPlan::Environment),
         "none" => return Ok(ProxyPlan::None),

@@ -42,7 +42,8 @@ pub(super) fn key(value: &Value, now: i64, from: &str) -> Result<Fetched, String
 
 /// What is left until a moment such as `2024-01-01T06:00:00Z`.
 pub(super) fn life(end: &str, now: i64) -> Result<Duration, String> {
-    let moment = end.parse::<jiff::Timestamp>().map_err(|_| "its Expiration is no time".to_owned())?.as_second();
+    let moment =
+        end.parse::<jiff::Timestamp>().map_err(|_| "its Expiration is no time".to_owned())?.as_second();
     match u64::try_from(moment.saturating_sub(now)) {
         Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
         _ => Err(format!("it gives a key that ended at {end}")),
@@ -79,7 +80,10 @@ mod tests {
         let fetched = key(&answer, end - 60, "here").unwrap();
         assert_eq!((fetched.key.id.as_str(), fetched.life), ("STS.1", Some(Duration::from_secs(60))));
         assert!(!format!("{fetched:?}").contains("hunter2"));
-        assert_eq!(key(&answer, end, "here").unwrap_err(), "it gives a key that ended at 2024-01-01T06:00:00Z");
+        assert_eq!(
+            key(&answer, end, "here").unwrap_err(),
+            "it gives a key that ended at 2024-01-01T06:00:00Z"
+        );
         answer["Expiration"] = json!("soon");
         assert_eq!(key(&answer, end, "here").unwrap_err(), "its Expiration is no time");
         answer["AccessKeySecret"] = json!(7);

@@ -72,7 +72,8 @@ fn absent(plan: &EcsRolePlan, error: &NoReply) -> String {
 /// The first line of an answer that is one short word.
 fn short(reply: &Reply) -> Option<String> {
     let text = std::str::from_utf8(&reply.body).ok()?.lines().next()?.trim();
-    let legal = !text.is_empty() && text.len() <= SHORT_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let legal =
+        !text.is_empty() && text.len() <= SHORT_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
     legal.then(|| text.to_owned())
 }
 

@@ -34,7 +34,8 @@ pub(super) async fn fetch(path: &Path, name: Option<&str>, http: &Http) -> Resul
         }
         // Boxed there: a profile may point to a source of any kind but a file.
         Loaded::Source(plan) => ask(&plan, http).await.map_err(|why| {
-            let why: Vec<String> = why.tried.into_iter().map(|(source, why)| format!("{source}: {why}")).collect();
+            let why: Vec<String> =
+                why.tried.into_iter().map(|(source, why)| format!("{source}: {why}")).collect();
             why.join("; ")
         }),
     }

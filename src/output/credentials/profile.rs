@@ -247,7 +247,10 @@ fn unquoted(value: &str) -> &str {
 }
 
 fn plain(name: &str) -> String {
-    name.chars().filter(|char| !matches!(char, '_' | '-' | '.')).map(|char| char.to_ascii_lowercase()).collect()
+    name.chars()
+        .filter(|char| !matches!(char, '_' | '-' | '.'))
+        .map(|char| char.to_ascii_lowercase())
+        .collect()
 }
 
 #[cfg(test)]
@@ -277,7 +280,12 @@ mod tests {
 
     #[test]
     fn our_own_in_three_spellings() {
-        let whole = ("id".to_owned(), "a=b:c#d".to_owned(), Some("t".to_owned()), Some("2030-01-01T00:00:00Z".to_owned()));
+        let whole = (
+            "id".to_owned(),
+            "a=b:c#d".to_owned(),
+            Some("t".to_owned()),
+            Some("2030-01-01T00:00:00Z".to_owned()),
+        );
         for text in [
             "# keys\naccess_key_id: id\naccess_key_secret: \"a=b:c#d\"  # it\nsecurity_token: 't'\nexpiration: 2030-01-01T00:00:00Z\n",
             "---\r\naccess-key-id = id\r\nsecret=a=b:c#d\r\nsts_token = t # no\r\nexpiration=\"2030-01-01T00:00:00Z\"",
@@ -307,7 +315,9 @@ mod tests {
         let CredentialsPlan::AssumeRole(role) = source(text, Some("role")) else { panic!() };
         assert_eq!((role.session.name.as_str(), role.session.duration.as_secs()), ("n", 1800));
         assert_eq!((role.external_id.as_deref(), role.with.fixed().unwrap().id.as_str()), (Some("x"), "i3"));
-        assert!(matches!(source(text, Some("ecs")), CredentialsPlan::EcsRole(plan) if plan.role.as_deref() == Some("node")));
+        assert!(
+            matches!(source(text, Some("ecs")), CredentialsPlan::EcsRole(plan) if plan.role.as_deref() == Some("node"))
+        );
         let CredentialsPlan::Oidc(oidc) = source(text, Some("oidc")) else { panic!() };
         assert_eq!(oidc.session.sts, "https://sts.cn-beijing.aliyuncs.com");
         let CredentialsPlan::AssumeRole(role) = source(text, Some("chained")) else { panic!() };
@@ -326,7 +336,9 @@ mod tests {
                     role_session_name=n\n[off]\nenable = false\n[odd]\ntype = bearer\n";
         assert_eq!(key(text, None).1, "s");
         assert!(matches!(source(text, Some("ecs")), CredentialsPlan::EcsRole(_)));
-        assert!(matches!(source(text, Some("role")), CredentialsPlan::AssumeRole(plan) if plan.session.name == "n"));
+        assert!(
+            matches!(source(text, Some("role")), CredentialsPlan::AssumeRole(plan) if plan.session.name == "n")
+        );
         for (name, expected) in [
             ("off", "its section is switched off"),
             ("odd", "its section is of a type that cannot be used here"),

@@ -205,6 +205,16 @@ impl Renewal {
     }
 }
 
+#[cfg(test)]
+impl Renewal {
+    /// When a key will be stale and dead.
+    pub(super) fn hold_for_test(&self, fetched: Fetched) -> (Instant, Instant) {
+        self.hold(0, fetched);
+        let held = self.alive(Instant::now()).unwrap();
+        (held.stale.unwrap(), held.dead.unwrap())
+    }
+}
+
 /// Between 0 and 1.
 fn chance() -> f64 {
     let mut random = [0u8; 4];

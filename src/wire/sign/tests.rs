@@ -30,8 +30,7 @@ fn worked_example_of_a_write() {
         ("x-log-signaturemethod", "hmac-sha1"),
         ("x-log-meta-shade", "never signed"),
     ];
-    let made =
-        authorization_v1("testAk", "testSk", "POST", "/logstores/app-log/shards/lb", &[], &headers);
+    let made = authorization_v1("testAk", "testSk", "POST", "/logstores/app-log/shards/lb", &[], &headers);
     assert_eq!(made, "LOG testAk:aTkQPr2sSe05CgUF9w+V5svlHuY=");
 }
 
@@ -202,7 +201,8 @@ fn worked_example_of_a_read_with_a_token_in_version_4() {
 
 #[test]
 fn authorization_headers_of_other_shapes_are_none() {
-    let good = format!("SLS4-HMAC-SHA256 Credential=i/d/20231114/r/sls/aliyun_v4_request,Signature={EMPTY_SHA256}");
+    let good =
+        format!("SLS4-HMAC-SHA256 Credential=i/d/20231114/r/sls/aliyun_v4_request,Signature={EMPTY_SHA256}");
     let Some(Claim::V4(claim)) = Claim::parse(&good) else { panic!() };
     assert_eq!((claim.key_id, claim.date, claim.region), ("i/d", "20231114", "r"));
     assert_eq!(Claim::parse("LOG a:b:c"), Some(Claim::V1 { key_id: "a:b", signature: "c" }));

@@ -84,7 +84,8 @@ async fn a_body_is_the_one_that_was_signed() {
     let emptied = Call { body: Vec::new(), ..put().v4() };
     assert_eq!(service.outcome(emptied).await, "400 PostBodyInvalid");
     let upper = put().v4();
-    let hash = upper.headers.iter().find(|(name, _)| *name == "x-log-content-sha256").unwrap().1.to_uppercase();
+    let hash =
+        upper.headers.iter().find(|(name, _)| *name == "x-log-content-sha256").unwrap().1.to_uppercase();
     assert_eq!(service.outcome(upper.set("x-log-content-sha256", &hash)).await, "200");
     service.stop().await;
 }
