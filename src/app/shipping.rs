@@ -135,7 +135,7 @@ impl Shipping {
             letters: self.letters.clone(),
             trouble: Mutex::default(),
             metrics: DeliveryMetrics::new(&label),
-            complaint: LogLimit::new(Duration::from_secs(10)),
+            complaint: LogLimit::new(Duration::from_secs(60)),
             label,
         }
     }

@@ -81,7 +81,6 @@ pub enum ClientError {
     Tls(#[from] TlsError),
     #[error("the proxy cannot be used: {0}")]
     Proxy(String),
-    /// Its source has said so in the log.
     #[error("{0}")]
     NoKey(#[from] NoKey),
     #[error("{base}: {}", root_cause(.source))]

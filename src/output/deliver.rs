@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::client::{Client, ClientError, ServiceError};
+use super::client::{Client, ServiceError};
 use super::refused::{DeadLetters, Refusal};
 use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
@@ -120,19 +120,11 @@ struct Fault {
     /// For people: status, code, message and request id, or what happened on the way.
     reason: String,
     request_id: String,
-    /// Whether who failed has said so in the log.
-    told: bool,
 }
 
 impl Fault {
     fn on_the_way(reason: String) -> Fault {
-        Fault {
-            verdict: Verdict::RetrySoon,
-            code: String::new(),
-            reason,
-            request_id: String::new(),
-            told: false,
-        }
+        Fault { verdict: Verdict::RetrySoon, code: String::new(), reason, request_id: String::new() }
     }
 
     /// Whether the service found our clock wrong, which the client has corrected by now.
@@ -259,10 +251,7 @@ impl Delivery {
                 Verdict::Throttle => long.next_wait(),
                 Verdict::Credentials | Verdict::Configuration => slow.next_wait(),
             };
-            match fault.told {
-                true => *self.trouble() = Some(fault.reason),
-                false => self.complain(fault.reason),
-            }
+            self.complain(fault.reason);
             tokio::time::sleep(wait).await;
             self.metrics.retried.increment(1);
         }
@@ -275,10 +264,7 @@ impl Delivery {
         let mut headers = vec![("Content-Type", "application/x-protobuf")];
         headers.extend(self.compression.header().map(|name| ("x-log-compresstype", name)));
         let answer = self.client.call("POST", &path, &[], &headers, packed.clone(), raw_size).await;
-        let answer = answer.map_err(|error| {
-            let told = matches!(error, ClientError::NoKey(_));
-            Fault { told, ..Fault::on_the_way(error.to_string()) }
-        })?;
+        let answer = answer.map_err(|error| Fault::on_the_way(error.to_string()))?;
         let Some(request_id) = answer.request_id.clone() else {
             let (base, status) = (self.client.base(), answer.status);
             return Err(Fault::on_the_way(format!(
@@ -296,7 +282,7 @@ impl Delivery {
             _ => "",
         };
         let reason = format!("HTTP {} {code}: {message}{hint} (request {request_id})", answer.status);
-        Err(Fault { verdict, code, reason, request_id, told: false })
+        Err(Fault { verdict, code, reason, request_id })
     }
 
     fn complain(&self, problem: String) {

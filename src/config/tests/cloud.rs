@@ -13,7 +13,8 @@ fn plan_of(keys: &str, env: &[(&str, &str)]) -> Plan {
     let plan = from_text(&text, &with_home(env)).unwrap_or_else(|errors| panic!("{errors}"));
     let printed = plan.effective();
     assert!(!printed.contains("hunter2"), "{printed}");
-    let again = from_text(&printed.replace("***", "hunter2"), &[HOME])
+    let secrets = printed.replace("proxy: \"***\"", "proxy: \"http://user:hunter2@p.example:3128\"");
+    let again = from_text(&secrets.replace("***", "hunter2"), &[HOME])
         .unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
     assert_eq!(again.effective(), printed);
     plan

@@ -167,13 +167,12 @@ impl Renewal {
                 work.not_before = Some(Instant::now() + work.backoff.next_wait());
                 work.last = why.clone();
                 self.failed.increment(1);
-                if let Some(suppressed) = self.complaint.allow() {
-                    match old {
-                        None => tracing::error!(destination = %self.name, suppressed,
-                            "records are stored but cannot be sent: {why}; trying again"),
-                        Some(_) => tracing::warn!(destination = %self.name, suppressed,
-                            "keys are not renewed, and the old ones used while they live: {why}"),
-                    }
+                // Who asks without a key that lives hears of it and tells; behind a living one nobody hears.
+                if old.is_some()
+                    && let Some(suppressed) = self.complaint.allow()
+                {
+                    tracing::warn!(destination = %self.name, suppressed,
+                        "keys are not renewed, and the old ones are used while they live: {why}");
                 }
                 Err(why)
             }
