@@ -83,7 +83,7 @@ fn ways_there() {
             "destinations.c.region: `Hangzhou` is no region; write its id, such as cn-hangzhou",
         ),
         ("tls: { ca_file: ca.pem }", "destinations.c.tls.ca_file: `ca.pem` is not an absolute path"),
-        ("tls: { ca: /ca.pem }", "destinations.c.tls.ca: is not a key; did you mean ca_file?"),
+        ("tls: { ca_fil: /ca.pem }", "destinations.c.tls.ca_fil: is not a key; did you mean ca_file?"),
     ] {
         let found = fault(&keys(more), &[]);
         assert!(found.starts_with(&format!("configuration: {expected}")), "{more}\n{found}");
