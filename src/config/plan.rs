@@ -142,7 +142,7 @@ pub struct SignalLogstores {
 pub enum Target {
     /// The embedded Log Service: its address is known once it listens, its key once it has made one.
     Embedded,
-    Cloud(CloudPlan),
+    Cloud(Box<CloudPlan>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
