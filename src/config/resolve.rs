@@ -179,7 +179,7 @@ fn destinations(
             faults.key(&format!("{}.buffer", raw.path), no_such("buffer", typed, &names));
         }
         let place = match (raw.cloud, log_service) {
-            (Some(cloud), _) => Some((Target::Cloud(cloud.place), cloud.project, cloud.logstore)),
+            (Some(cloud), _) => Some((Target::Cloud(Box::new(cloud.place)), cloud.project, cloud.logstore)),
             (None, Some(local)) if raw.name == LOCAL => {
                 Some((Target::Embedded, local.project.clone(), local.logstore.clone()))
             }
