@@ -10,6 +10,8 @@
 //! and allocates nothing per log.
 
 mod eval;
+pub mod filter;
+mod letters;
 mod parse;
 mod range;
 mod tokens;
