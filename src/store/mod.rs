@@ -12,6 +12,7 @@
 mod access_key;
 mod catalog;
 mod error;
+mod index;
 mod pack;
 pub mod query;
 mod schema;
@@ -29,6 +30,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE};
 pub use catalog::{Catalog, Logstore, Project, Settings};
 pub use error::{Refused, StoreError};
+pub use index::{Found as FoundName, Index, JsonKeys, Key, Kind, Line};
 pub use pack::Pack;
 pub use search::{ANSWER_BYTES, Found, OFFSET, Row, Search};
 

@@ -143,10 +143,8 @@ async fn search(store: &Store, logstore: i64, ask: &Ask) -> Result<(Found, Query
             format!("offset {} must be within range [0, {OFFSET}]; narrow the time range", ask.offset);
         Refusal::new("InvalidOffset", message)
     })?;
-    let query = query::parse(ask.query.as_deref().unwrap_or("")).map_err(|error| {
-        let code = if error.is_analysis { "NotSupported" } else { "InvalidQueryString" };
-        Refusal::new(code, error.to_string())
-    })?;
+    let query = query::parse(ask.query.as_deref().unwrap_or(""))
+        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))?;
     let search = Search {
         from,
         to,
