@@ -3,7 +3,7 @@
 //! Changes are made by the writer thread alone, in the database first, so that the copy never promises what a crash
 //! could take back.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
@@ -99,7 +99,10 @@ pub struct Project {
 #[derive(Debug, Default)]
 pub struct Catalog {
     projects: BTreeMap<String, Project>,
-    live: HashSet<i64>,
+    /// Days of keeping of each logstore there is, by id.
+    live: HashMap<i64, i64>,
+    /// Changes by which logstores went, since the start.
+    deletions: u64,
 }
 
 /// What went wrong in a change: the request, or the database.
@@ -144,7 +147,7 @@ impl Catalog {
             };
             let project = names.get(&row.get(1)?).and_then(|name| catalog.projects.get_mut(name));
             if let Some(project) = project {
-                catalog.live.insert(logstore.id);
+                catalog.live.insert(logstore.id, logstore.settings.ttl);
                 project.logstores.insert(logstore.name.clone(), logstore);
             }
         }
@@ -165,7 +168,17 @@ impl Catalog {
     }
 
     pub(super) fn is_live(&self, logstore: i64) -> bool {
-        self.live.contains(&logstore)
+        self.live.contains_key(&logstore)
+    }
+
+    /// Grows when logstores are deleted.
+    pub(super) fn deletions(&self) -> u64 {
+        self.deletions
+    }
+
+    /// Days its packs are kept; `None` when there is no such logstore.
+    pub(super) fn ttl(&self, logstore: i64) -> Option<i64> {
+        self.live.get(&logstore).copied()
     }
 
     pub(super) fn create_project(
@@ -221,6 +234,7 @@ impl Catalog {
         transaction.execute("DELETE FROM logstores WHERE project = ?1", [id])?;
         transaction.execute("DELETE FROM projects WHERE id = ?1", [id])?;
         transaction.commit()?;
+        self.deletions += 1;
         if let Some(project) = self.projects.remove(name) {
             for logstore in project.logstores.values() {
                 self.live.remove(&logstore.id);
@@ -251,9 +265,9 @@ impl Catalog {
             params![project.id, name, to_json(&settings)?, now],
         )?;
         let id = connection.last_insert_rowid();
+        self.live.insert(id, settings.ttl);
         let logstore = Logstore { id, name: name.into(), settings, created: now, modified: now };
         project.logstores.insert(name.into(), logstore);
-        self.live.insert(id);
         Ok(())
     }
 
@@ -278,6 +292,7 @@ impl Catalog {
             "UPDATE logstores SET settings = ?2, modified = ?3 WHERE id = ?1",
             params![logstore.id, to_json(&settings)?, now],
         )?;
+        self.live.insert(logstore.id, settings.ttl);
         logstore.settings = settings;
         logstore.modified = now;
         Ok(())
@@ -292,6 +307,7 @@ impl Catalog {
         let id = self.logstore(project, name)?.id;
         connection.execute("DELETE FROM logstores WHERE id = ?1", [id])?;
         self.live.remove(&id);
+        self.deletions += 1;
         if let Some(project) = self.projects.get_mut(project) {
             project.logstores.remove(name);
         }

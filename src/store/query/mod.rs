@@ -10,11 +10,13 @@
 //! and allocates nothing per log.
 
 mod eval;
+pub mod filter;
 mod parse;
 mod range;
 mod tokens;
 
 pub use eval::Subject;
+pub use filter::Needed;
 pub use parse::parse;
 
 use range::Range;
