@@ -11,12 +11,14 @@
 
 mod eval;
 pub mod filter;
+mod letters;
+mod needed;
 mod parse;
 mod range;
 mod tokens;
 
 pub use eval::Subject;
-pub use filter::Needed;
+pub use needed::Needed;
 pub use parse::parse;
 
 use range::Range;
