@@ -75,7 +75,7 @@ pub struct JsonKeys {
 
 /// What a name stands for.
 #[derive(Clone, Debug)]
-pub struct Found<'a> {
+pub struct Indexed<'a> {
     pub key: &'a str,
     /// In the JSON of the key.
     pub path: Option<&'a str>,
@@ -182,10 +182,10 @@ impl Index {
 
     /// What a name stands for, when it has an index of its own: a key, an alias, or a path in a JSON key, where the
     /// longest key wins.
-    pub fn find<'a>(&'a self, name: &'a str) -> Option<Found<'a>> {
+    pub fn find<'a>(&'a self, name: &'a str) -> Option<Indexed<'a>> {
         if let Some((key, found)) = self.keys.get_key_value(name) {
             let Key { kind, doc_value, cutter, .. } = found;
-            return Some(Found { key, path: None, kind: *kind, doc_value: *doc_value, cutter });
+            return Some(Indexed { key, path: None, kind: *kind, doc_value: *doc_value, cutter });
         }
         if let Some((key, path)) = self.aliases.get(name) {
             return match path {
@@ -196,18 +196,18 @@ impl Index {
         name.rmatch_indices('.').find_map(|(dot, _)| self.find_path(name.get(..dot)?, name.get(dot + 1..)?))
     }
 
-    fn find_path<'a>(&'a self, key: &str, path: &'a str) -> Option<Found<'a>> {
+    fn find_path<'a>(&'a self, key: &str, path: &'a str) -> Option<Indexed<'a>> {
         let (key, Key { cutter, json: Some(json), doc_value, .. }) = self.keys.get_key_value(key)? else {
             return None;
         };
         if let Some((path, (kind, doc_value))) = json.paths.get_key_value(path) {
-            return Some(Found { key, path: Some(path), kind: *kind, doc_value: *doc_value, cutter });
+            return Some(Indexed { key, path: Some(path), kind: *kind, doc_value: *doc_value, cutter });
         }
         let deep = json.max_depth.is_some_and(|depth| path.split('.').count() > depth);
         if !json.index_all || deep || path.is_empty() {
             return None;
         }
-        Some(Found { key, path: Some(path), kind: Kind::Text, doc_value: *doc_value, cutter })
+        Some(Indexed { key, path: Some(path), kind: Kind::Text, doc_value: *doc_value, cutter })
     }
 
     /// As it was sent.

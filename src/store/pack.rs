@@ -24,6 +24,7 @@ pub struct Pack {
     /// Nanoseconds since 1970 of the oldest and the newest log.
     pub(super) first_time: i64,
     pub(super) last_time: i64,
+    pub(super) shard: u32,
     pub(super) series: Vec<u8>,
     pub(super) sequence: i64,
     pub(super) topic: Vec<u8>,
@@ -53,6 +54,7 @@ impl Pack {
             logs: group.log_count(),
             first_time,
             last_time,
+            shard: 0,
             series: series.to_vec(),
             sequence,
             topic: group.topic.to_vec(),

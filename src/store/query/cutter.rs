@@ -81,7 +81,8 @@ impl Cutter {
         }
     }
 
-    fn stands_alone(&self, c: char) -> bool {
+    /// An ideograph that is a word of its own.
+    pub(super) fn stands_alone(&self, c: char) -> bool {
         self.chinese && is_chinese(c)
     }
 

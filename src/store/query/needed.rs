@@ -69,7 +69,9 @@ fn all(mut needed: Vec<Needed>) -> Option<Needed> {
 
 fn of_words(words: &Words) -> Vec<Needed> {
     let mut tokens = Vec::new();
-    for word in &words.words {
+    // In a phrase of Chinese each ideograph is a word; a filter does not know single ones.
+    let alone = |word: &&Word| word.text().chars().all(|c| words.cutter.stands_alone(c));
+    for word in words.words.iter().filter(|word| word.is_ideographs() || !alone(word)) {
         of_word(word, words.cutter.cuts_as_filters, &mut tokens);
     }
     tokens

@@ -1,5 +1,8 @@
 //! The search language on logs, and its errors.
 
+mod indexed;
+mod oracle;
+
 use super::*;
 use crate::wire::loggroup::walk;
 use proptest::prelude::*;
@@ -30,6 +33,7 @@ fn matches(query: &str, contents: &[(&str, &[u8])]) -> bool {
     field(3, b"Web Shop", &mut raw);
     field(4, b"10.0.0.9", &mut raw);
     pair(6, "__path__", b"/var/log/a.log", &mut raw);
+    pair(6, "n", b"3", &mut raw);
     pair(6, "__pack_id__", b"SECRET-1", &mut raw);
     let group = walk(&raw).unwrap();
     let log = group.logs().next().unwrap();
@@ -45,6 +49,7 @@ const LOG: &[(&str, &[u8])] = &[
     ("empty", b""),
     ("a.b", b"dotted"),
     ("raw", b"\xff\xfebinary"),
+    ("payload", b"{\"user\": {\"id\": 7, \"name\": \"O'Neil\"}}"),
 ];
 
 #[test]
@@ -103,6 +108,17 @@ fn finds_what_it_should() {
         "((error) and (not (nothing)))",
         "a > level or error",
         "\"=\"",
+        "payload.user.id: 7",
+        "payload.user.id > 6 and payload.user.name: \"o'neil\"",
+        "status in [500 599] and host: web-* or error",
+        "\"connection reset\" or timeout",
+        "msg: #\"order not paid\"",
+        "level : error",
+        "raw:bin* or level:ERROR",
+        "level:error OR nothing Not absent",
+        "url=/a?b=5 or error",
+        "__tag__:n > 5 or __tag__:n = 3",
+        "latency>12.4e0",
     ] {
         assert!(matches(query, LOG), "{query}");
     }
@@ -174,6 +190,11 @@ fn errors_say_where_and_what() {
         ("*abc", 1, "cannot start"),
         ("k:?bc", 3, "cannot start"),
         ("#\"\"", 1, "expected a word in the phrase"),
+        ("level: and x", 8, "found a keyword"),
+        ("level:not x", 7, "found a keyword"),
+        ("a not #\"b c\"", 7, "behind `not`"),
+        ("status in [500]", 8, "two numbers in brackets"),
+        ("x in (a or b)", 3, "two numbers in brackets"),
         ("__tag__:x", 10, "value after the name of the tag"),
         ("* | select 1", 3, "without `|`"),
     ] {
