@@ -13,25 +13,31 @@
 //! ```
 //!
 //! One pack is inflated at a time and thread. A scan takes its turn before each pack and looks whether it shall stop.
+//! A pack that cannot be read is counted and passed over, and so is the rest of a file that turns out to be damaged:
+//! what is left can be found. A sealed file whose times lie elsewhere is not opened.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::StoreError;
-use super::files::{Files, PackFile, Reader};
-use super::pack::compression_of;
+use super::files::{Bounds, Files, PackFile, Reader};
+use super::pack::{compression_of, digest};
 use super::query::Needed;
 use super::threads::{Turns, yield_to_others};
 use crate::base::limits::LOG_GROUP_BYTES;
+use crate::base::log_limit::LogLimit;
 use crate::wire::compress::{Kind, decompress};
-use crate::wire::loggroup::{Group, walk};
+use crate::wire::loggroup::{Group, skim};
 
 /// Packs looked up in an index at once.
 const PAGE: usize = 64;
+
+static BROKEN: LogLimit = LogLimit::new(Duration::from_secs(30));
 
 /// Which packs.
 #[derive(Clone, Debug)]
@@ -115,6 +121,8 @@ pub struct Scanned {
     pub bytes: u64,
     /// Packs a filter has spared.
     pub spared: u64,
+    /// Packs that could not be read.
+    pub broken: u64,
 }
 
 impl Scanned {
@@ -123,6 +131,7 @@ impl Scanned {
         self.logs += other.logs;
         self.bytes += other.bytes;
         self.spared += other.spared;
+        self.broken += other.broken;
     }
 }
 
@@ -157,31 +166,29 @@ impl<'a> Scan<'a> {
         }
         let mut heads = BinaryHeap::new();
         for file in &self.list {
-            let head = Head::new(self.files.reader(file)?, reverse);
-            heads.extend(head.filled(scope)?);
+            heads.extend(going_on(Head::new(self.files, file, scope, reverse))?.flatten());
         }
         let mut raw = Vec::new();
-        // The top is put back in place when the loop lets go of it.
         while let Some(mut head) = heads.pop() {
-            let Some(found) = head.page.pop_front() else { continue };
+            let Some(found) = head.page.pop_front() else {
+                heads.extend(going_on(head.filled(scope))?.flatten());
+                continue;
+            };
             match visitor.before(&found.meta) {
-                Next::Go => {}
-                Next::Skip => {
-                    heads.extend(head.filled(scope)?);
-                    continue;
+                Next::Go if !self.is_stopped() => {
+                    let _turn = self.turns.take();
+                    let reader = head.reader()?;
+                    match going_on(look(reader, &found, visitor, &mut raw, &mut self.scanned))? {
+                        Some(Next::End) => return Ok(()),
+                        Some(_) => {}
+                        // The file is damaged.
+                        None => continue,
+                    }
                 }
-                Next::End => return Ok(()),
+                Next::Skip => {}
+                _ => return Ok(()),
             }
-            if self.is_stopped() {
-                return Ok(());
-            }
-            let turn = self.turns.take();
-            let next = look(&mut head.reader, &found, visitor, &mut raw, &mut self.scanned)?;
-            drop(turn);
-            if next == Next::End {
-                return Ok(());
-            }
-            heads.extend(head.filled(scope)?);
+            heads.push(head);
         }
         Ok(())
     }
@@ -197,7 +204,7 @@ impl<'a> Scan<'a> {
             return Ok(Vec::new());
         }
         let shared =
-            Shared { at: AtomicUsize::new(0), pages: Mutex::new(None), failed: AtomicBool::new(false) };
+            Shared { at: AtomicUsize::new(0), head: Mutex::new(None), failed: AtomicBool::new(false) };
         let work = || {
             let mut visitor = visitor();
             let scanned = self.share(scope, &shared, &mut visitor);
@@ -238,26 +245,27 @@ impl<'a> Scan<'a> {
         let (mut raw, mut scanned) = (Vec::new(), Scanned::default());
         let mut reader: Option<Reader<'_>> = None;
         while let Some((file, page)) = self.next_page(scope, shared)? {
-            let same = reader.as_ref().is_some_and(|reader| Arc::ptr_eq(reader.file(), &file));
-            if !same {
+            if reader.as_ref().is_some_and(|reader| !Arc::ptr_eq(reader.file(), &file)) {
                 reader = None;
             }
-            let reader = match &mut reader {
-                Some(reader) => reader,
-                none => none.insert(self.files.reader(&file)?),
-            };
             for found in &page {
                 match visitor.before(&found.meta) {
-                    Next::Go => {}
+                    Next::Go if !self.is_stopped() && !shared.failed.load(Relaxed) => {}
                     Next::Skip => continue,
-                    Next::End => return Ok(scanned),
-                }
-                if self.is_stopped() || shared.failed.load(Relaxed) {
-                    return Ok(scanned);
+                    _ => return Ok(scanned),
                 }
                 let _turn = self.turns.take();
-                if look(reader, found, visitor, &mut raw, &mut scanned)? == Next::End {
-                    return Ok(scanned);
+                let reader = match &mut reader {
+                    Some(reader) => reader,
+                    none => match going_on(self.files.reader(&file))? {
+                        Some(opened) => none.insert(opened),
+                        None => break,
+                    },
+                };
+                match going_on(look(reader, found, visitor, &mut raw, &mut scanned))? {
+                    Some(Next::End) => return Ok(scanned),
+                    Some(_) => {}
+                    None => break,
                 }
             }
         }
@@ -269,18 +277,18 @@ impl<'a> Scan<'a> {
         scope: &Scope,
         shared: &Shared<'a>,
     ) -> Result<Option<(Arc<PackFile>, VecDeque<Place>)>, StoreError> {
-        let mut pages = shared.pages.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut head = shared.head.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         loop {
-            if let Some(head) = pages.take() {
-                let mut head: Head<'a> = head;
-                let page = std::mem::take(&mut head.page);
-                let file = head.reader.file().clone();
-                // Filled again for who comes next.
-                *pages = head.filled(scope)?;
-                return Ok(Some((file, page)));
+            if let Some(found) = head.take() {
+                if let Some(mut filled) = going_on(found.filled(scope))?.flatten() {
+                    let page = std::mem::take(&mut filled.page);
+                    let file = filled.file.clone();
+                    *head = Some(filled);
+                    return Ok(Some((file, page)));
+                }
             }
             let Some(file) = self.list.get(shared.at.fetch_add(1, Relaxed)) else { return Ok(None) };
-            *pages = Head::new(self.files.reader(file)?, false).filled(scope)?;
+            *head = going_on(Head::new(self.files, file, scope, false))?.flatten();
         }
     }
 
@@ -301,31 +309,34 @@ impl<'a> Scan<'a> {
                 if page.len() >= PAGE && page.last().is_some_and(|last| file.slice.start > last.1.meta.id) {
                     break;
                 }
-                let places = self.files.reader(file)?.with(|db| arrivals(db, scope, shard, after))?;
+                let places = self
+                    .files
+                    .reader(file)
+                    .and_then(|mut reader| reader.with(|db| arrivals(db, scope, shard, after)));
+                let Some(places) = going_on(places)? else { continue };
                 page.extend(places.into_iter().map(|place| (at, place)));
                 page.sort_by_key(|(_, place)| place.meta.id);
                 page.truncate(PAGE);
             }
             let Some((_, last)) = page.last() else { return Ok(()) };
             after = last.meta.id;
-            let mut reader: Option<(usize, Reader<'_>)> = None;
+            let mut reader: Option<Reader<'_>> = None;
             for (at, found) in &page {
                 match visitor.before(&found.meta) {
-                    Next::Go => {}
+                    Next::Go if !self.is_stopped() => {}
                     Next::Skip => continue,
-                    Next::End => return Ok(()),
-                }
-                if self.is_stopped() {
-                    return Ok(());
+                    _ => return Ok(()),
                 }
                 let Some(file) = self.list.get(*at) else { continue };
-                if reader.as_ref().is_none_or(|(of, _)| of != at) {
-                    reader = Some((*at, self.files.reader(file)?));
+                if reader.as_ref().is_none_or(|reader| !Arc::ptr_eq(reader.file(), file)) {
+                    reader = going_on(self.files.reader(file))?;
                 }
-                let Some((_, reader)) = &mut reader else { continue };
+                let Some(opened) = &mut reader else { continue };
                 let _turn = self.turns.take();
-                if look(reader, found, visitor, &mut raw, &mut self.scanned)? == Next::End {
-                    return Ok(());
+                match going_on(look(opened, found, visitor, &mut raw, &mut self.scanned))? {
+                    Some(Next::End) => return Ok(()),
+                    Some(_) => {}
+                    None => reader = None,
                 }
             }
         }
@@ -340,7 +351,7 @@ impl<'a> Scan<'a> {
     ) -> Result<Option<T>, StoreError> {
         for file in self.list.iter().filter(|file| file.slice.may_hold(id)) {
             if inflate(&mut self.files.reader(file)?, id, raw)? {
-                return Ok(Some(read(&walked(id, raw)?)));
+                return Ok(Some(read(&skim(raw).map_err(|error| broken(id, error))?)));
             }
         }
         Ok(None)
@@ -377,8 +388,8 @@ impl<'a> Scan<'a> {
 struct Shared<'a> {
     /// The next file.
     at: AtomicUsize,
-    /// The next page of a file.
-    pages: Mutex<Option<Head<'a>>>,
+    /// The file before it, which may have more packs.
+    head: Mutex<Option<Head<'a>>>,
     failed: AtomicBool,
 }
 
@@ -390,25 +401,46 @@ struct Place {
 
 /// One file in a scan by time: its next packs.
 struct Head<'a> {
-    reader: Reader<'a>,
+    files: &'a Files,
+    file: Arc<PackFile>,
+    reader: Option<Reader<'a>>,
     reverse: bool,
     page: VecDeque<Place>,
-    /// By both times in the order of the index, and the id.
+    /// Where the next page begins: both times in the order of the index, and the id. No pack to come lies before it.
     after: (i64, i64, i64),
     is_last: bool,
 }
 
 impl<'a> Head<'a> {
-    fn new(reader: Reader<'a>, reverse: bool) -> Head<'a> {
-        let edge = if reverse { i64::MAX } else { i64::MIN };
-        Head { reader, reverse, page: VecDeque::new(), after: (edge, edge, edge), is_last: false }
+    /// `None` when nothing in this file is in the scope.
+    fn new(
+        files: &'a Files,
+        file: &Arc<PackFile>,
+        scope: &Scope,
+        reverse: bool,
+    ) -> Result<Option<Head<'a>>, StoreError> {
+        let (first, last) = match files.bounds(file, scope.logstore)? {
+            Bounds::Open => (i64::MIN, i64::MAX),
+            Bounds::Within(first, last) if first < scope.to && last >= scope.from => (first, last),
+            _ => return Ok(None),
+        };
+        let after = if reverse { (last, i64::MAX, i64::MAX) } else { (first, i64::MIN, i64::MIN) };
+        let (file, page) = (file.clone(), VecDeque::new());
+        Ok(Some(Head { files, file, reader: None, reverse, page, after, is_last: false }))
     }
 
-    /// With a pack in its page; `None` when the file has no more.
+    fn reader(&mut self) -> Result<&mut Reader<'a>, StoreError> {
+        match &mut self.reader {
+            Some(reader) => Ok(reader),
+            none => Ok(none.insert(self.files.reader(&self.file)?)),
+        }
+    }
+
+    /// With packs in its page; `None` when the file has no more.
     fn filled(mut self, scope: &Scope) -> Result<Option<Head<'a>>, StoreError> {
         if self.page.is_empty() && !self.is_last {
             let (reverse, after) = (self.reverse, self.after);
-            self.page = self.reader.with(|db| by_time(db, scope, reverse, after))?;
+            self.page = self.reader()?.with(|db| by_time(db, scope, reverse, after))?;
             self.is_last = self.page.len() < PAGE;
             if let Some(last) = self.page.back() {
                 self.after = edge(&last.meta, reverse);
@@ -417,8 +449,8 @@ impl<'a> Head<'a> {
         Ok((!self.page.is_empty()).then_some(self))
     }
 
-    fn key(&self) -> Option<(i64, i64, i64)> {
-        self.page.front().map(|place| edge(&place.meta, self.reverse))
+    fn key(&self) -> (i64, i64, i64) {
+        self.page.front().map_or(self.after, |place| edge(&place.meta, self.reverse))
     }
 }
 
@@ -535,28 +567,53 @@ fn look(
         scanned.spared += 1;
         return Ok(Next::Go);
     }
-    // Its logstore was deleted since the index was read.
-    if !inflate(reader, found.meta.id, raw)? {
-        return Ok(Next::Go);
-    }
-    let group = walked(found.meta.id, raw)?;
+    let group = match inflate(reader, found.meta.id, raw) {
+        // Its logstore was deleted since the index was read.
+        Ok(false) => return Ok(Next::Go),
+        Ok(true) => skim(raw).map_err(|error| broken(found.meta.id, error)),
+        Err(error) => Err(error),
+    };
+    let group = match group {
+        Ok(group) => group,
+        Err(StoreError::Pack(reason)) => {
+            scanned.broken += 1;
+            if let Some(suppressed) = BROKEN.allow() {
+                let file = reader.file().path().display();
+                tracing::error!(suppressed, %file, "a stored pack cannot be read and is passed over: {reason}");
+            }
+            return Ok(Next::Go);
+        }
+        Err(other) => return Err(other),
+    };
     scanned.packs += 1;
     scanned.logs += group.log_count() as u64;
     scanned.bytes += raw.len() as u64;
     visitor.visit(&found.meta, &group)
 }
 
+/// `None` for a file that is damaged and was set aside: the scan goes on without it.
+fn going_on<T>(outcome: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
 /// Inflates a pack into `raw`; `false` when it is gone.
-fn inflate(reader: &mut Reader<'_>, pack: i64, raw: &mut Vec<u8>) -> Result<bool, StoreError> {
+pub(super) fn inflate(reader: &mut Reader<'_>, pack: i64, raw: &mut Vec<u8>) -> Result<bool, StoreError> {
     let done = reader.with(|db| {
-        db.prepare_cached("SELECT compression, raw_size, body FROM packs WHERE id = ?1")?
+        db.prepare_cached("SELECT compression, raw_size, digest, body FROM packs WHERE id = ?1")?
             .query_row([pack], |row| {
                 let Some(kind) = compression_of(row.get(0)?) else {
                     return Ok(Err(broken(pack, "its compression is unknown")));
                 };
                 let raw_size = usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX);
                 // SQLite lends the stored bytes: they are inflated without a copy.
-                let body = row.get_ref(2)?.as_blob()?;
+                let body = row.get_ref(3)?.as_blob()?;
+                if digest(body) != row.get::<_, i64>(2)? {
+                    return Ok(Err(broken(pack, "its bytes have changed on the disk")));
+                }
                 Ok(decompress(kind, body, raw_size, LOG_GROUP_BYTES, raw)
                     .map_err(|error| broken(pack, error)))
             })
@@ -566,10 +623,6 @@ fn inflate(reader: &mut Reader<'_>, pack: i64, raw: &mut Vec<u8>) -> Result<bool
         None => Ok(false),
         Some(inflated) => inflated.map(|()| true),
     }
-}
-
-fn walked(pack: i64, raw: &[u8]) -> Result<Group<'_>, StoreError> {
-    walk(raw).map_err(|error| broken(pack, error))
 }
 
 fn broken(pack: i64, reason: impl std::fmt::Display) -> StoreError {
