@@ -74,6 +74,12 @@ pub enum Refused {
     LogstoreName(String),
     #[error("{0}")]
     Setting(&'static str),
+    #[error("the index configuration is invalid: {0}")]
+    Index(String),
+    #[error("logstore {0} has an index config already")]
+    IndexExists(String),
+    #[error("logstore without index config")]
+    NoIndex,
     #[error("there are {0} projects already")]
     TooManyProjects(usize),
     #[error("the project has {0} logstores already")]

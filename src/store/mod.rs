@@ -19,6 +19,7 @@ mod bounds;
 mod catalog;
 mod error;
 mod files;
+mod index;
 mod keeper;
 mod metrics;
 mod pack;
@@ -44,6 +45,7 @@ pub use bounds::OnFull;
 pub use catalog::{Catalog, Logstore, Project, Settings};
 pub use error::{Refused, StoreError};
 pub use files::{PackFile, Reader};
+pub use index::{Index, Indexed, JsonKeys, Key, Kind, Line};
 pub use pack::Pack;
 pub use partition::Slice;
 pub use search::{ANSWER_BYTES, Found, OFFSET, Row, Search};
@@ -294,6 +296,24 @@ impl Store {
     pub async fn delete_logstore(&self, project: &str, name: &str) -> Result<(), StoreError> {
         let (project, name) = (project.to_owned(), name.to_owned());
         self.change(move |catalog, db| catalog.delete_logstore(db, &project, &name)).await
+    }
+
+    /// Gives a logstore an index configuration: a first one, or with `replace` another one.
+    pub async fn put_index(
+        &self,
+        project: &str,
+        logstore: &str,
+        config: &[u8],
+        replace: bool,
+    ) -> Result<(), StoreError> {
+        let index = Index::parse(config, self.clock.seconds()).map_err(Refused::Index)?;
+        let (project, logstore) = (project.to_owned(), logstore.to_owned());
+        self.change(move |catalog, db| catalog.put_index(db, &project, &logstore, index, replace)).await
+    }
+
+    pub async fn delete_index(&self, project: &str, logstore: &str) -> Result<(), StoreError> {
+        let (project, logstore) = (project.to_owned(), logstore.to_owned());
+        self.change(move |catalog, db| catalog.delete_index(db, &project, &logstore)).await
     }
 
     async fn change(

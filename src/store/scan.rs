@@ -16,28 +16,29 @@
 //! A pack that cannot be read is counted and passed over, and so is the rest of a file that turns out to be damaged:
 //! what is left can be found. A sealed file whose times lie elsewhere is not opened.
 
-use std::cmp::Ordering;
+mod head;
+mod look;
+
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::OptionalExtension;
 
 use super::StoreError;
-use super::files::{Bounds, Files, PackFile, Reader};
+use super::files::{Files, PackFile, Reader};
 use super::pack::{compression_of, digest};
 use super::query::Needed;
 use super::threads::{Turns, yield_to_others};
-use crate::base::limits::LOG_GROUP_BYTES;
-use crate::base::log_limit::LogLimit;
-use crate::wire::compress::{Kind, decompress};
-use crate::wire::loggroup::{Group, skim};
+use crate::wire::compress::Kind;
+use crate::wire::loggroup::Group;
+use head::{Head, Place, arrivals};
+use look::{broken, going_on, look, walked};
+
+pub(super) use look::inflate;
 
 /// Packs looked up in an index at once.
-const PAGE: usize = 64;
-
-static BROKEN: LogLimit = LogLimit::new(Duration::from_secs(30));
+pub(super) const PAGE: usize = 64;
 
 /// Which packs.
 #[derive(Clone, Debug)]
@@ -100,6 +101,11 @@ pub trait Visitor {
     /// Asked before a pack is inflated. Packs that cannot hold a wanted word are not offered to `visit` afterwards.
     fn before(&mut self, _meta: &PackMeta) -> Next {
         Next::Go
+    }
+
+    /// Asked before an inflated pack is walked: false spares that.
+    fn is_worth(&mut self, _raw: &[u8]) -> bool {
+        true
     }
 
     fn visit(&mut self, meta: &PackMeta, group: &Group<'_>) -> Result<Next, StoreError>;
@@ -350,8 +356,9 @@ impl<'a> Scan<'a> {
         read: impl FnOnce(&Group<'_>) -> T,
     ) -> Result<Option<T>, StoreError> {
         for file in self.list.iter().filter(|file| file.slice.may_hold(id)) {
-            if inflate(&mut self.files.reader(file)?, id, raw)? {
-                return Ok(Some(read(&skim(raw).map_err(|error| broken(id, error))?)));
+            let there = self.files.reader(file).and_then(|mut reader| inflate(&mut reader, id, raw));
+            if going_on(there)? == Some(true) {
+                return Ok(Some(read(&walked(id, raw)?)));
             }
         }
         Ok(None)
@@ -360,12 +367,17 @@ impl<'a> Scan<'a> {
     /// One pack as it came; `None` when it is gone.
     pub fn stored(&mut self, id: i64) -> Result<Option<Stored>, StoreError> {
         for file in self.list.iter().filter(|file| file.slice.may_hold(id)) {
-            let found = self.files.reader(file)?.with(|db| {
-                db.prepare_cached("SELECT compression, body FROM packs WHERE id = ?1")?
-                    .query_row([id], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))
-                    .optional()
-            })?;
-            if let Some((compression, body)) = found {
+            let found = self.files.reader(file).and_then(|mut reader| {
+                reader.with(|db| {
+                    db.prepare_cached("SELECT compression, digest, body FROM packs WHERE id = ?1")?
+                        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?)))
+                        .optional()
+                })
+            });
+            if let Some(Some((compression, made, body))) = going_on(found)? {
+                if digest(&body) != made {
+                    return Err(broken(id, "its bytes have changed on the disk"));
+                }
                 let compression =
                     compression_of(compression).ok_or_else(|| broken(id, "its compression is unknown"))?;
                 return Ok(Some(Stored { compression, body }));
@@ -391,240 +403,4 @@ struct Shared<'a> {
     /// The file before it, which may have more packs.
     head: Mutex<Option<Head<'a>>>,
     failed: AtomicBool,
-}
-
-/// A pack and whether its filter spares it.
-struct Place {
-    meta: PackMeta,
-    spared: bool,
-}
-
-/// One file in a scan by time: its next packs.
-struct Head<'a> {
-    files: &'a Files,
-    file: Arc<PackFile>,
-    reader: Option<Reader<'a>>,
-    reverse: bool,
-    page: VecDeque<Place>,
-    /// Where the next page begins: both times in the order of the index, and the id. No pack to come lies before it.
-    after: (i64, i64, i64),
-    is_last: bool,
-}
-
-impl<'a> Head<'a> {
-    /// `None` when nothing in this file is in the scope.
-    fn new(
-        files: &'a Files,
-        file: &Arc<PackFile>,
-        scope: &Scope,
-        reverse: bool,
-    ) -> Result<Option<Head<'a>>, StoreError> {
-        let (first, last) = match files.bounds(file, scope.logstore)? {
-            Bounds::Open => (i64::MIN, i64::MAX),
-            Bounds::Within(first, last) if first < scope.to && last >= scope.from => (first, last),
-            _ => return Ok(None),
-        };
-        let after = if reverse { (last, i64::MAX, i64::MAX) } else { (first, i64::MIN, i64::MIN) };
-        let (file, page) = (file.clone(), VecDeque::new());
-        Ok(Some(Head { files, file, reader: None, reverse, page, after, is_last: false }))
-    }
-
-    fn reader(&mut self) -> Result<&mut Reader<'a>, StoreError> {
-        match &mut self.reader {
-            Some(reader) => Ok(reader),
-            none => Ok(none.insert(self.files.reader(&self.file)?)),
-        }
-    }
-
-    /// With packs in its page; `None` when the file has no more.
-    fn filled(mut self, scope: &Scope) -> Result<Option<Head<'a>>, StoreError> {
-        if self.page.is_empty() && !self.is_last {
-            let (reverse, after) = (self.reverse, self.after);
-            self.page = self.reader()?.with(|db| by_time(db, scope, reverse, after))?;
-            self.is_last = self.page.len() < PAGE;
-            if let Some(last) = self.page.back() {
-                self.after = edge(&last.meta, reverse);
-            }
-        }
-        Ok((!self.page.is_empty()).then_some(self))
-    }
-
-    fn key(&self) -> (i64, i64, i64) {
-        self.page.front().map_or(self.after, |place| edge(&place.meta, self.reverse))
-    }
-}
-
-fn edge(meta: &PackMeta, reverse: bool) -> (i64, i64, i64) {
-    match reverse {
-        true => (meta.last_time, meta.first_time, meta.id),
-        false => (meta.first_time, meta.last_time, meta.id),
-    }
-}
-
-/// The one to visit next is the greatest, as the heap wants it.
-impl Ord for Head<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let order = self.key().cmp(&other.key());
-        if self.reverse { order } else { order.reverse() }
-    }
-}
-
-impl PartialOrd for Head<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Head<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Head<'_> {}
-
-/// Reads the filter only where it is asked for.
-const COLUMNS: &str = "id, shard, first_time, last_time, logs, raw_size, series, sequence, \
-     CASE WHEN ?8 THEN (SELECT filter FROM filters WHERE pack = id) END";
-
-fn by_time(
-    connection: &Connection,
-    scope: &Scope,
-    reverse: bool,
-    after: (i64, i64, i64),
-) -> rusqlite::Result<VecDeque<Place>> {
-    static TEXTS: LazyLock<[String; 2]> = LazyLock::new(|| {
-        let within = "logstore = ?1 AND first_time < ?3 AND last_time >= ?2 AND (?6 IS NULL OR topic = ?6)";
-        [
-            format!(
-                "SELECT {COLUMNS} FROM packs INDEXED BY packs_by_first_time WHERE {within} \
-                 AND (first_time, last_time, id) > (?4, ?5, ?9) ORDER BY first_time, last_time, id LIMIT ?7"
-            ),
-            format!(
-                "SELECT {COLUMNS} FROM packs INDEXED BY packs_by_last_time WHERE {within} \
-                 AND (last_time, first_time, id) < (?4, ?5, ?9) \
-                 ORDER BY last_time DESC, first_time DESC, id DESC LIMIT ?7"
-            ),
-        ]
-    });
-    let mut query = connection.prepare_cached(&TEXTS[usize::from(reverse)])?;
-    let topic = scope.topic.as_ref().map(|topic| topic.as_bytes());
-    let words = scope.words.is_some();
-    let asked =
-        params![scope.logstore, scope.from, scope.to, after.0, after.1, topic, PAGE as i64, words, after.2];
-    query.query_map(asked, |row| place(row, scope))?.collect()
-}
-
-fn arrivals(connection: &Connection, scope: &Scope, shard: u32, after: i64) -> rusqlite::Result<Vec<Place>> {
-    static TEXT: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "SELECT {COLUMNS} FROM packs INDEXED BY packs_by_shard WHERE logstore = ?1 AND shard = ?4 AND id > ?5 \
-             AND first_time < ?3 AND last_time >= ?2 AND (?6 IS NULL OR topic = ?6) ORDER BY id LIMIT ?7"
-        )
-    });
-    let mut query = connection.prepare_cached(&TEXT)?;
-    let topic = scope.topic.as_ref().map(|topic| topic.as_bytes());
-    let asked = params![
-        scope.logstore,
-        scope.from,
-        scope.to,
-        shard,
-        after,
-        topic,
-        PAGE as i64,
-        scope.words.is_some()
-    ];
-    query.query_map(asked, |row| place(row, scope))?.collect()
-}
-
-fn place(row: &Row<'_>, scope: &Scope) -> rusqlite::Result<Place> {
-    let spared = match (&scope.words, row.get_ref(8)?.as_blob_or_null()?) {
-        (Some(words), Some(filter)) => !words.may_be_in(filter),
-        // It has none yet.
-        _ => false,
-    };
-    let meta = PackMeta {
-        id: row.get(0)?,
-        shard: row.get(1)?,
-        first_time: row.get(2)?,
-        last_time: row.get(3)?,
-        logs: row.get::<_, i64>(4)?.max(0) as u64,
-        raw_size: row.get::<_, i64>(5)?.max(0) as u64,
-        series: Arc::from(row.get_ref(6)?.as_blob()?),
-        sequence: row.get(7)?,
-    };
-    Ok(Place { meta, spared })
-}
-
-fn look(
-    reader: &mut Reader<'_>,
-    found: &Place,
-    visitor: &mut impl Visitor,
-    raw: &mut Vec<u8>,
-    scanned: &mut Scanned,
-) -> Result<Next, StoreError> {
-    if found.spared {
-        scanned.spared += 1;
-        return Ok(Next::Go);
-    }
-    let group = match inflate(reader, found.meta.id, raw) {
-        // Its logstore was deleted since the index was read.
-        Ok(false) => return Ok(Next::Go),
-        Ok(true) => skim(raw).map_err(|error| broken(found.meta.id, error)),
-        Err(error) => Err(error),
-    };
-    let group = match group {
-        Ok(group) => group,
-        Err(StoreError::Pack(reason)) => {
-            scanned.broken += 1;
-            if let Some(suppressed) = BROKEN.allow() {
-                let file = reader.file().path().display();
-                tracing::error!(suppressed, %file, "a stored pack cannot be read and is passed over: {reason}");
-            }
-            return Ok(Next::Go);
-        }
-        Err(other) => return Err(other),
-    };
-    scanned.packs += 1;
-    scanned.logs += group.log_count() as u64;
-    scanned.bytes += raw.len() as u64;
-    visitor.visit(&found.meta, &group)
-}
-
-/// `None` for a file that is damaged and was set aside: the scan goes on without it.
-fn going_on<T>(outcome: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match outcome {
-        Ok(found) => Ok(Some(found)),
-        Err(StoreError::Damaged { .. }) => Ok(None),
-        Err(other) => Err(other),
-    }
-}
-
-/// Inflates a pack into `raw`; `false` when it is gone.
-pub(super) fn inflate(reader: &mut Reader<'_>, pack: i64, raw: &mut Vec<u8>) -> Result<bool, StoreError> {
-    let done = reader.with(|db| {
-        db.prepare_cached("SELECT compression, raw_size, digest, body FROM packs WHERE id = ?1")?
-            .query_row([pack], |row| {
-                let Some(kind) = compression_of(row.get(0)?) else {
-                    return Ok(Err(broken(pack, "its compression is unknown")));
-                };
-                let raw_size = usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX);
-                // SQLite lends the stored bytes: they are inflated without a copy.
-                let body = row.get_ref(3)?.as_blob()?;
-                if digest(body) != row.get::<_, i64>(2)? {
-                    return Ok(Err(broken(pack, "its bytes have changed on the disk")));
-                }
-                Ok(decompress(kind, body, raw_size, LOG_GROUP_BYTES, raw)
-                    .map_err(|error| broken(pack, error)))
-            })
-            .optional()
-    })?;
-    match done {
-        None => Ok(false),
-        Some(inflated) => inflated.map(|()| true),
-    }
-}
-
-fn broken(pack: i64, reason: impl std::fmt::Display) -> StoreError {
-    StoreError::Pack(format!("pack {pack}: {reason}"))
 }

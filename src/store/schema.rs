@@ -3,6 +3,7 @@
 //! ```text
 //! catalog.db           projects   id, name, description, created, modified
 //!                      logstores  id (never used again), project, name, settings (JSON), created, modified
+//!                      indexes    logstore, config (JSON, as it was sent), modified
 //! packs/TTLd-START.db  packs      id (nanosecond of arrival, unique in the store), logstore, shard, first_time,
 //!                                 last_time (ns), logs, raw_size, compression, series, sequence (of the pack_id),
 //!                                 topic, source, digest (XXH3 of the body), body (the LogGroup as it came)
@@ -63,6 +64,11 @@ CREATE TABLE logstores (
     created INTEGER NOT NULL,
     modified INTEGER NOT NULL,
     UNIQUE (project, name)
+) STRICT;
+CREATE TABLE indexes (
+    logstore INTEGER PRIMARY KEY,
+    config TEXT NOT NULL,
+    modified INTEGER NOT NULL
 ) STRICT;
 ";
 

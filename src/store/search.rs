@@ -116,6 +116,10 @@ impl Visitor for Seeker<'_> {
         if beyond { Next::End } else { Next::Go }
     }
 
+    fn is_worth(&mut self, raw: &[u8]) -> bool {
+        self.search.query.may_match(raw)
+    }
+
     fn visit(&mut self, meta: &PackMeta, group: &Group<'_>) -> Result<Next, StoreError> {
         let (search, keep) = (self.search, self.keep);
         let mut subject = Subject::new(group);
@@ -157,8 +161,13 @@ pub(super) fn search(scan: &mut Scan<'_>, logstore: i64, search: &Search) -> Res
     if search.line == 0 || search.from >= search.to {
         return Ok(Found::default());
     }
-    let scope =
-        Scope { from: search.from, to: search.to, topic: search.topic.clone(), ..Scope::all(logstore) };
+    let scope = Scope {
+        from: search.from,
+        to: search.to,
+        topic: search.topic.clone(),
+        words: search.query.needed(),
+        ..Scope::all(logstore)
+    };
     let mut seeker = Seeker { search, keep, best: BinaryHeap::new() };
     scan.in_order(&scope, search.reverse, &mut seeker)?;
     let keys = seeker.best.into_sorted_vec();

@@ -109,6 +109,9 @@ impl From<Refused> for Refusal {
             Refused::LogstoreExists(_) => "LogStoreAlreadyExist",
             Refused::ProjectName(_) => "ParameterInvalid",
             Refused::LogstoreName(_) | Refused::Setting(_) => "LogStoreInfoInvalid",
+            Refused::Index(_) => "ParameterInvalid",
+            Refused::IndexExists(_) => "IndexAlreadyExist",
+            Refused::NoIndex => "IndexConfigNotExist",
             Refused::TooManyProjects(_) => "ProjectQuotaExceed",
             Refused::TooManyLogstores(_) => "ExceedQuota",
         };

@@ -123,6 +123,11 @@ impl<'a> Log<'a> {
         pairs(self.bytes, CONTENTS)
     }
 
+    /// The log as it was encoded.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Bytes of the log as it was encoded.
     pub fn size(&self) -> usize {
         self.bytes.len()
