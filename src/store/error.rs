@@ -33,6 +33,14 @@ pub enum StoreError {
         available >> 20
     )]
     Crowded { file: PathBuf, available: u64 },
+    #[error(
+        "the logs in {} take {} MiB and may take {} (log_service.max_bytes); raise it, delete logstores, shorten their \
+         ttl or set log_service.on_full: drop_oldest",
+        dir.display(),
+        used >> 20,
+        max >> 20
+    )]
+    AtLimit { dir: PathBuf, used: u64, max: u64 },
     #[error("{}: {cause}", file.display())]
     Database { file: PathBuf, cause: rusqlite::Error },
     #[error("{} is no access key: {reason}; remove the file to have a new one made", file.display())]

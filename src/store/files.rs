@@ -1,11 +1,18 @@
 //! The files of packs that are there, and connections to read them with.
 //!
-//! A [`PackFile`] is shared by the list, by scans and by the writer. One that is taken off the list (expired, or its
-//! logstores deleted) is erased when the last of them lets go of it, so that nobody reads a file that vanishes.
+//! ```text
+//!             open for writing -> sealed (a later one of its class has replaced it) -> retired (expired, or to make room)
+//! packs/30d-START.db    \________________________________________________________/    erased when nobody reads it
+//!                                         |
+//!                            damaged: 30d-START.db.damaged, off the list, never erased
+//! ```
+//!
+//! A [`PackFile`] is shared by the list, by scans and by the writer. One that is retired is erased when the last of them
+//! lets go of it, so that nobody reads a file that vanishes. A name is never used twice while the store is open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use rusqlite::Connection;
@@ -14,20 +21,49 @@ use super::StoreError;
 use super::partition::Slice;
 use super::schema;
 use crate::base::file as private;
+use crate::base::metrics::{Counter, counter};
 
-/// Reading connections that stay open while nobody reads: each holds some files and at most 2 MiB.
+/// Reading connections that stay open while nobody reads: each holds some files and up to half a MiB.
 const IDLE: usize = 48;
+/// What the name of a damaged file ends in.
+const DAMAGED: &str = ".damaged";
 
 /// A file of packs.
 #[derive(Debug)]
 pub struct PackFile {
     pub slice: Slice,
     path: PathBuf,
-    /// Off the list: erased with the last of those who know it.
+    /// No pack is added any more.
+    sealed: AtomicBool,
+    /// Off the list; once it is erased, its bytes leave this count.
     retired: AtomicBool,
+    leaving: Arc<AtomicU64>,
+    /// Of a sealed file, once asked: by logstore.
+    bounds: Mutex<HashMap<i64, Bounds>>,
+}
+
+/// Nanoseconds of a logstore's logs in a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bounds {
+    /// The file is not sealed, so that they may change.
+    Open,
+    Nothing,
+    /// The first and the last one.
+    Within(i64, i64),
 }
 
 impl PackFile {
+    fn new(dir: &Path, slice: Slice, leaving: &Arc<AtomicU64>) -> PackFile {
+        PackFile {
+            slice,
+            path: dir.join(slice.file_name()),
+            sealed: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            leaving: leaving.clone(),
+            bounds: Mutex::default(),
+        }
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -37,29 +73,47 @@ impl PackFile {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
         size(&self.path) + size(&beside(&self.path, "-wal"))
     }
+
+    pub(super) fn seal(&self) {
+        self.sealed.store(true, Relaxed);
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Relaxed)
+    }
+
+    /// Takes it away for good: nobody is offered it any more.
+    fn retire(&self) {
+        self.leaving.fetch_add(self.bytes(), Relaxed);
+        self.retired.store(true, Relaxed);
+    }
 }
 
 impl Drop for PackFile {
     fn drop(&mut self) {
-        if *self.retired.get_mut() {
-            for path in [self.path.clone(), beside(&self.path, "-wal"), beside(&self.path, "-shm")] {
-                match std::fs::remove_file(&path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        tracing::warn!(%error, path = %path.display(), "cannot erase a file of old logs; remove it");
-                    }
-                    _ => {}
+        if !*self.retired.get_mut() {
+            return;
+        }
+        self.leaving.fetch_sub(self.bytes().min(self.leaving.load(Relaxed)), Relaxed);
+        for path in [self.path.clone(), beside(&self.path, "-wal"), beside(&self.path, "-shm")] {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, path = %path.display(), "cannot erase a file of old logs; remove it");
                 }
+                _ => {}
             }
         }
     }
 }
 
 /// `packs/` and what is in it.
-#[derive(Debug)]
 pub(super) struct Files {
     dir: PathBuf,
     list: RwLock<BTreeMap<Slice, Arc<PackFile>>>,
     idle: Mutex<Vec<(Connection, Arc<PackFile>)>>,
+    /// Bytes of retired files that are still read.
+    leaving: Arc<AtomicU64>,
+    damaged: Counter,
 }
 
 impl Files {
@@ -70,19 +124,30 @@ impl Files {
         if let Some(above) = dir.parent() {
             private::sync_dir(above).map_err(or)?;
         }
-        let mut list = BTreeMap::new();
+        let (mut list, leaving) = (BTreeMap::new(), Arc::new(AtomicU64::new(0)));
         for entry in std::fs::read_dir(&dir).map_err(or)? {
             let name = entry.map_err(or)?.file_name();
             if let Some(slice) = name.to_str().and_then(Slice::from_name) {
-                list.insert(slice, Arc::new(PackFile::new(&dir, slice)));
+                list.insert(slice, Arc::new(PackFile::new(&dir, slice, &leaving)));
             }
         }
-        Ok(Files { dir, list: RwLock::new(list), idle: Mutex::new(Vec::new()) })
+        let damaged = counter(
+            "sluicegate_store_damaged_files_total",
+            "Files of packs set aside because they were damaged",
+            &[],
+        );
+        Ok(Files { dir, list: RwLock::new(list), idle: Mutex::default(), leaving, damaged })
     }
 
     /// All files, the oldest first.
     pub(super) fn all(&self) -> Vec<Arc<PackFile>> {
         self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect()
+    }
+
+    /// The newest file of a class.
+    pub(super) fn newest(&self, ttl: i64) -> Option<Arc<PackFile>> {
+        let list = self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        list.values().rev().find(|file| file.slice.ttl == ttl).cloned()
     }
 
     /// A file and a connection that writes to it; made when it is not there.
@@ -91,11 +156,14 @@ impl Files {
             let list = self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner());
             list.get(&slice).cloned()
         };
-        let (file, is_new) = match file {
-            Some(file) => (file, false),
-            None => (Arc::new(PackFile::new(&self.dir, slice)), true),
-        };
-        let connection = schema::open_writer(&file.path, &schema::PACKS_LAYOUT)?;
+        let is_new = file.is_none();
+        let file = file.unwrap_or_else(|| Arc::new(PackFile::new(&self.dir, slice, &self.leaving)));
+        let opened = schema::open_writer(&file.path, &schema::PACKS_LAYOUT);
+        let connection = opened.inspect_err(|error| {
+            if !is_new {
+                self.mind(&file, error);
+            }
+        })?;
         if is_new {
             private::sync_dir(&self.dir)
                 .map_err(|cause| StoreError::Path { path: self.dir.clone(), cause })?;
@@ -107,10 +175,42 @@ impl Files {
 
     /// Takes a file off the list; it is erased when nobody reads it any more.
     pub(super) fn retire(&self, slice: Slice) {
-        let file = self.list.write().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&slice);
-        let Some(file) = file else { return };
-        file.retired.store(true, Relaxed);
-        self.forget(&file);
+        if let Some(file) = self.remove(slice) {
+            file.retire();
+            self.forget(&file);
+        }
+    }
+
+    /// Bytes of retired files that somebody still reads.
+    pub(super) fn leaving(&self) -> u64 {
+        self.leaving.load(Relaxed)
+    }
+
+    /// Sets a file aside if this error says that it is damaged: under another name, with its WAL, for a person to save
+    /// what can be read. All others go on.
+    pub(super) fn mind(&self, file: &Arc<PackFile>, error: &StoreError) {
+        let StoreError::Damaged { reason, .. } = error else { return };
+        if self.remove(file.slice).is_none() {
+            return;
+        }
+        self.damaged.increment(1);
+        let aside = beside(&file.path, DAMAGED);
+        for ending in ["-wal", "-shm"] {
+            // They may not be there.
+            let _ = std::fs::rename(beside(&file.path, ending), beside(&aside, ending));
+        }
+        let renamed = std::fs::rename(&file.path, &aside).and_then(|()| private::sync_dir(&self.dir));
+        let (path, failed) = (aside.display(), renamed.err().map(|error| error.to_string()));
+        tracing::error!(
+            reason, failed, path = %path,
+            "a file of stored logs is damaged and was set aside; searches go on without it (`sqlite3 FILE .recover` \
+             saves what is readable)"
+        );
+        self.forget(file);
+    }
+
+    fn remove(&self, slice: Slice) -> Option<Arc<PackFile>> {
+        self.list.write().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&slice)
     }
 
     /// A connection to read a file with.
@@ -122,9 +222,33 @@ impl Files {
         };
         let connection = match idle {
             Some(connection) => connection,
-            None => schema::open_reader(&file.path)?,
+            None => schema::open_reader(&file.path).inspect_err(|error| self.mind(file, error))?,
         };
         Ok(Reader { connection: Some(connection), file: file.clone(), files: self })
+    }
+
+    /// Which times a logstore's logs have in a file.
+    pub(super) fn bounds(&self, file: &Arc<PackFile>, logstore: i64) -> Result<Bounds, StoreError> {
+        if !file.is_sealed() {
+            return Ok(Bounds::Open);
+        }
+        let known = || file.bounds.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(bounds) = known().get(&logstore).copied() {
+            return Ok(bounds);
+        }
+        let found: (Option<i64>, Option<i64>) = self.reader(file)?.with(|db| {
+            let mut query = db.prepare_cached(
+                "SELECT (SELECT min(first_time) FROM packs WHERE logstore = ?1), \
+                 (SELECT max(last_time) FROM packs WHERE logstore = ?1)",
+            )?;
+            query.query_row([logstore], |row| Ok((row.get(0)?, row.get(1)?)))
+        })?;
+        let bounds = match found {
+            (Some(first), Some(last)) => Bounds::Within(first, last),
+            _ => Bounds::Nothing,
+        };
+        known().insert(logstore, bounds);
+        Ok(bounds)
     }
 
     /// Closes connections that nobody uses.
@@ -149,22 +273,16 @@ impl Files {
     }
 }
 
-impl PackFile {
-    fn new(dir: &Path, slice: Slice) -> PackFile {
-        PackFile { slice, path: dir.join(slice.file_name()), retired: AtomicBool::new(false) }
-    }
-}
-
 /// A connection on loan. Drop it and it is kept for the next one who asks.
 pub struct Reader<'a> {
-    /// `None` only while it is dropped.
+    /// `None` after an error.
     connection: Option<Connection>,
     file: Arc<PackFile>,
     files: &'a Files,
 }
 
 impl Reader<'_> {
-    /// Runs a query; what goes wrong names the file, and this connection is not used again.
+    /// Runs a query. What goes wrong names the file, and this connection is not used again.
     pub fn with<T>(
         &mut self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -172,7 +290,9 @@ impl Reader<'_> {
         let Some(connection) = &self.connection else { return Err(StoreError::Stopped) };
         read(connection).map_err(|cause| {
             self.connection = None;
-            StoreError::database(&self.file.path, cause)
+            let error = StoreError::database(&self.file.path, cause);
+            self.files.mind(&self.file, &error);
+            error
         })
     }
 

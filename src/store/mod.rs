@@ -7,6 +7,7 @@
 //!
 //! put  -> bounded channel -> writer thread -> one transaction for all that wait -> COMMIT -> answers
 //! scan -> a permit -> scan thread -> packs in order of time, or in any -> a visitor -> rows, sums
+//! keeper -> expired files go, packs get their filters
 //! ```
 //!
 //! Invariants: a `put` that returned `Ok` is on the disk; packs are kept as they came and never changed; a scan
@@ -14,10 +15,13 @@
 //! [`StoreError`].
 
 mod access_key;
+mod bounds;
 mod catalog;
 mod error;
 mod files;
 mod index;
+mod keeper;
+mod metrics;
 mod pack;
 mod partition;
 pub mod query;
@@ -27,6 +31,7 @@ mod search;
 mod threads;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
@@ -36,6 +41,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE};
+pub use bounds::OnFull;
 pub use catalog::{Catalog, Logstore, Project, Settings};
 pub use error::{Refused, StoreError};
 pub use files::{PackFile, Reader};
@@ -45,11 +51,13 @@ pub use partition::Slice;
 pub use search::{ANSWER_BYTES, Found, OFFSET, Row, Search};
 
 use crate::base::clock::Clock;
+use crate::base::file as private;
 use crate::base::log_limit::LogLimit;
-use crate::base::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use crate::base::{disk, file as private};
+use bounds::Bounds;
 use catalog::ChangeError;
 use files::Files;
+use keeper::{Keeper, Stop};
+use metrics::Metrics;
 use scan::Scan;
 use threads::{SCANS, Threads};
 use writer::{Answer, Job, Writer};
@@ -67,12 +75,14 @@ pub struct Store {
     /// Taken when the store closes.
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<std::thread::JoinHandle<()>>,
+    keeper: Option<std::thread::JoinHandle<()>>,
+    stop: Arc<Stop>,
     files: Arc<Files>,
     threads: Threads,
     permits: Arc<Semaphore>,
     clock: Clock,
     metrics: Metrics,
-    space: disk::Watch,
+    bounds: Arc<Bounds>,
     crowded: LogLimit,
     // Held as long as the store: one gateway per directory.
     _lock: std::fs::File,
@@ -81,78 +91,16 @@ pub struct Store {
 /// How a store is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// By which packs arrive and age.
     pub clock: Clock,
+    /// All files together; `None`: as much as the file system gives, but for its last tenth.
+    pub max_bytes: Option<u64>,
+    pub on_full: OnFull,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { clock: Clock::real() }
-    }
-}
-
-/// Handles made once.
-#[derive(Clone)]
-struct Metrics {
-    packs: Counter,
-    logs: Counter,
-    raw_bytes: Counter,
-    packed_bytes: Counter,
-    failed: Counter,
-    odd_times: Counter,
-    files: Gauge,
-    file_bytes: Gauge,
-    put_seconds: Histogram,
-    search_seconds: Histogram,
-}
-
-impl Metrics {
-    fn new() -> Metrics {
-        let bytes = |kind| {
-            counter(
-                "sluicegate_store_bytes_total",
-                "Bytes of stored LogGroups, as sent and inflated",
-                &[("kind", kind)],
-            )
-        };
-        Metrics {
-            packs: counter(
-                "sluicegate_store_packs_total",
-                "LogGroups stored by the embedded Log Service",
-                &[],
-            ),
-            logs: counter("sluicegate_store_logs_total", "Logs stored by the embedded Log Service", &[]),
-            raw_bytes: bytes("raw"),
-            packed_bytes: bytes("compressed"),
-            failed: counter(
-                "sluicegate_store_failed_commits_total",
-                "Transactions that could not be stored",
-                &[],
-            ),
-            odd_times: counter(
-                "sluicegate_store_odd_times_total",
-                "Logs stored whose time is more than 7 days before or 15 minutes after their arrival",
-                &[],
-            ),
-            files: gauge("sluicegate_store_files", "Files of packs", &[]),
-            file_bytes: gauge("sluicegate_store_file_bytes", "Size of all files of packs", &[]),
-            put_seconds: histogram(
-                "sluicegate_store_put_seconds",
-                "Time from the writer taking a LogGroup up to its commit",
-                &[],
-            ),
-            search_seconds: histogram(
-                "sluicegate_store_search_seconds",
-                "Time of one search, waiting for its turn included",
-                &[],
-            ),
-        }
-    }
-
-    fn stored(&self, logs: usize, raw: usize, packed: usize) {
-        self.packs.increment(1);
-        self.logs.increment(logs as u64);
-        self.raw_bytes.increment(raw as u64);
-        self.packed_bytes.increment(packed as u64);
+        Options { clock: Clock::real(), max_bytes: None, on_full: OnFull::Refuse }
     }
 }
 
@@ -169,7 +117,7 @@ impl Store {
         };
         private::own_private_dir(dir).map_err(at(dir))?;
         let lock = lock(dir)?;
-        let space = disk::Watch::new(std::fs::File::open(dir).map_err(at(dir))?);
+        let bounds = Arc::new(Bounds::new(dir, options.max_bytes, options.on_full).map_err(at(dir))?);
         let former = dir.join(schema::FORMER);
         if former.exists() {
             return Err(StoreError::Former { file: former });
@@ -183,24 +131,43 @@ impl Store {
         let files = Arc::new(Files::open(dir.join(schema::PACKS))?);
         let (jobs, waiting) = mpsc::channel(WAITING);
         let metrics = Metrics::new();
-        let writer = Writer::new(files.clone(), connection, catalog.clone(), metrics.clone(), options.clock)?;
-        let thread = std::thread::Builder::new()
-            .name("store-writer".into())
-            .spawn(move || writer.run(waiting))
-            .map_err(at(dir))?;
+        let writer = Writer::new(
+            files.clone(),
+            connection,
+            catalog.clone(),
+            metrics.clone(),
+            options.clock,
+            bounds.clone(),
+        )?;
+        let threads = Threads::start().map_err(at(dir))?;
+        let stop = Arc::new(Stop::default());
+        let keeper = Keeper {
+            files: files.clone(),
+            turns: threads.turns.clone(),
+            jobs: jobs.clone(),
+            stop: stop.clone(),
+            done: HashMap::new(),
+        };
+        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(run).map_err(at(dir))
+        };
+        let writer = start("store-writer", Box::new(move || writer.run(waiting)))?;
+        let keeper = start("store-keeper", Box::new(move || keeper.run()))?;
         Ok(Store {
             dir: dir.to_owned(),
             catalog_file,
             key,
             catalog,
             jobs: Some(jobs),
-            writer: Some(thread),
+            writer: Some(writer),
+            keeper: Some(keeper),
+            stop,
             files,
-            threads: Threads::start().map_err(at(dir))?,
+            threads,
             permits: Arc::new(Semaphore::new(SCANS)),
             clock: options.clock,
             metrics,
-            space,
+            bounds,
             crowded: LogLimit::new(CROWDED_LOG),
             _lock: lock,
         })
@@ -225,10 +192,10 @@ impl Store {
         self.catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Stores a pack; `Ok` when it is on the disk. [`StoreError::Crowded`] in the last tenth of the file system: what is
-    /// left there is needed to delete something.
+    /// Stores a pack; `Ok` when it is on the disk. Where there is no room it is refused, or the oldest logs go, by
+    /// [`Options::on_full`].
     pub async fn put(&self, logstore: i64, pack: Pack) -> Result<(), StoreError> {
-        self.admit(pack.body.len() as u64)?;
+        self.admit(pack.body.len() as u64).await?;
         let (answer, stored) = oneshot::channel();
         self.send(Job::Put { logstore, pack: Box::new(pack), answer }).await?;
         stored.await.unwrap_or(Err(StoreError::Stopped))
@@ -256,8 +223,14 @@ impl Store {
         let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
         let (answer, done) = oneshot::channel();
         let (files, turns, stopped) = (self.files.clone(), self.threads.turns.clone(), stop.0.clone());
+        let metrics = self.metrics.clone();
         let task = Box::new(move || {
-            let outcome = work(&mut Scan::new(&files, &turns, &stopped));
+            let mut scan = Scan::new(&files, &turns, &stopped);
+            let outcome = work(&mut scan);
+            metrics.scanned.increment(scan.scanned.packs);
+            metrics.spared.increment(scan.scanned.spared);
+            metrics.broken.increment(scan.scanned.broken);
+            drop(scan);
             // Before the answer: a store that is dropped behind it shall be the last to know its files.
             drop(files);
             drop(permit);
@@ -361,13 +334,20 @@ impl Store {
         done.await.unwrap_or(Err(StoreError::Stopped))
     }
 
-    fn admit(&self, bytes: u64) -> Result<(), StoreError> {
-        // A pack goes to the WAL first and to the database later.
-        let Err(space) = self.space.admit(bytes.saturating_mul(2)) else { return Ok(()) };
-        let error = StoreError::Crowded { file: self.dir.clone(), available: space.available };
+    async fn admit(&self, bytes: u64) -> Result<(), StoreError> {
+        let Err(mut error) = self.bounds.admit(bytes) else { return Ok(()) };
+        if self.bounds.on_full == OnFull::DropOldest {
+            let (done, made) = oneshot::channel();
+            self.send(Job::MakeRoom(bytes, done)).await?;
+            let _ = made.await;
+            match self.bounds.admit(bytes) {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again,
+            }
+        }
         if let Some(suppressed) = self.crowded.allow() {
             tracing::warn!(suppressed, "the embedded Log Service refuses records for now: {error}");
-            // The WAL may hold space that is nobody's. Whether there is room for the job does not matter.
+            // WALs may hold space that is nobody's. Whether there is room for the job does not matter.
             if let Some(jobs) = &self.jobs {
                 let _ = jobs.try_send(Job::FoldBack);
             }
@@ -384,6 +364,10 @@ impl Store {
 impl Drop for Store {
     /// Waits for the writer to finish what was handed to it.
     fn drop(&mut self) {
+        self.stop.stop();
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
         self.jobs = None;
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();

@@ -19,6 +19,7 @@ pub(crate) const PACK_ID: &[u8] = b"__pack_id__";
 pub struct Pack {
     pub(super) body: Bytes,
     pub(super) kind: Kind,
+    pub(super) digest: i64,
     pub(super) raw_size: usize,
     pub(super) logs: usize,
     /// Nanoseconds since 1970 of the oldest and the newest log.
@@ -48,6 +49,7 @@ impl Pack {
         }
         let (series, sequence) = series(&group);
         Ok(Pack {
+            digest: digest(&body),
             body,
             kind,
             raw_size: raw.len(),
@@ -71,6 +73,11 @@ impl Pack {
     pub fn logs(&self) -> usize {
         self.logs
     }
+}
+
+/// Tells later whether a stored body is what came: neither SQLite nor LZ4 would notice a flipped bit.
+pub(super) fn digest(body: &[u8]) -> i64 {
+    xxhash_rust::xxh3::xxh3_64(body).cast_signed()
 }
 
 fn series<'a>(group: &Group<'a>) -> (&'a [u8], i64) {

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A slice is a sixteenth of the ttl, at least an hour and at most a day, and longer where a class would have more than
-//! 32 files. So a pack is kept for its ttl and at most one slice more. It keeps the ttl under which it arrived: a
+//! 32 files. A file that has grown large enough ends before its slice does, and the next one starts in the second of
+//! that, so that there is always an old file to drop when all of them may take only so much. So a pack is kept for its ttl and at most one slice more. It keeps the ttl under which it arrived: a
 //! logstore whose ttl changes writes into another class from then on. A ttl of 3650 days is for ever.
 
 const SECOND: i64 = 1_000_000_000;
@@ -20,7 +21,7 @@ pub(super) const FOR_EVER: i64 = 3650;
 /// A file of packs, by what is in its name; ordered by start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slice {
-    /// Nanoseconds since 1970 of the first arrival that may be in it.
+    /// Nanoseconds since 1970, whole seconds, of the first arrival that may be in it.
     pub start: i64,
     /// Days its packs are kept.
     pub ttl: i64,
@@ -34,9 +35,16 @@ impl Slice {
         Slice { start: arrived.div_euclid(length) * length, ttl }
     }
 
+    /// The part of a slice from this nanosecond on; `floor` is a start it has to be above.
+    pub(super) fn rest(ttl: i64, arrived: i64, floor: i64) -> Slice {
+        let second = arrived.div_euclid(SECOND) * SECOND;
+        Slice { start: second.max(floor.saturating_add(SECOND)), ttl: ttl.clamp(1, FOR_EVER) }
+    }
+
     /// The first nanosecond behind it.
     pub fn end(&self) -> i64 {
-        self.start.saturating_add(length(self.ttl))
+        let length = length(self.ttl);
+        self.start.div_euclid(length).saturating_add(1).saturating_mul(length)
     }
 
     /// The least slice above this one.
@@ -63,8 +71,7 @@ impl Slice {
         let (ttl, start) = name.strip_suffix(".db")?.split_once("d-")?;
         let (ttl, start) = (ttl.parse().ok()?, start.parse::<i64>().ok()?.checked_mul(SECOND)?);
         let slice = Slice { start, ttl };
-        ((1..=FOR_EVER).contains(&ttl) && slice.file_name() == name && Slice::of(ttl, start) == slice)
-            .then_some(slice)
+        ((1..=FOR_EVER).contains(&ttl) && slice.file_name() == name).then_some(slice)
     }
 }
 
@@ -89,6 +96,9 @@ mod tests {
                 assert!(slice.may_hold(at) && !slice.may_hold(slice.end()));
                 assert_eq!(Slice::from_name(&slice.file_name()), Some(slice));
                 assert_eq!(Slice::of(ttl, slice.end()).start, slice.end());
+                let rest = Slice::rest(ttl, at, slice.start);
+                assert!(rest.start > slice.start && rest.end() >= slice.end());
+                assert_eq!(Slice::from_name(&rest.file_name()), Some(rest));
             }
         }
         assert_eq!(length(1), HOUR * 3 / 2);
@@ -105,9 +115,14 @@ mod tests {
 
     #[test]
     fn other_names_are_none_of_ours() {
-        for name in
-            ["", "30d-1795392000.db-wal", "30d-1795392001.db", "0d-0.db", "030d-1795392000.db", "x.db"]
-        {
+        for name in [
+            "",
+            "30d-1795392000.db-wal",
+            "30d-1795392000.db.damaged",
+            "0d-0.db",
+            "030d-1795392000.db",
+            "x.db",
+        ] {
             assert_eq!(Slice::from_name(name), None, "{name}");
         }
     }

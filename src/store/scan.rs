@@ -13,25 +13,32 @@
 //! ```
 //!
 //! One pack is inflated at a time and thread. A scan takes its turn before each pack and looks whether it shall stop.
+//! A pack that cannot be read is counted and passed over, and so is the rest of a file that turns out to be damaged:
+//! what is left can be found. A sealed file whose times lie elsewhere is not opened.
 
-use std::cmp::Ordering;
+mod head;
+mod look;
+
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::OptionalExtension;
 
 use super::StoreError;
 use super::files::{Files, PackFile, Reader};
-use super::pack::compression_of;
+use super::pack::{compression_of, digest};
 use super::query::Needed;
 use super::threads::{Turns, yield_to_others};
-use crate::base::limits::LOG_GROUP_BYTES;
-use crate::wire::compress::{Kind, decompress};
-use crate::wire::loggroup::{Group, walk};
+use crate::wire::compress::Kind;
+use crate::wire::loggroup::Group;
+use head::{Head, Place, arrivals};
+use look::{broken, going_on, look, walked};
+
+pub(super) use look::inflate;
 
 /// Packs looked up in an index at once.
-const PAGE: usize = 64;
+pub(super) const PAGE: usize = 64;
 
 /// Which packs.
 #[derive(Clone, Debug)]
@@ -120,6 +127,8 @@ pub struct Scanned {
     pub bytes: u64,
     /// Packs a filter has spared.
     pub spared: u64,
+    /// Packs that could not be read.
+    pub broken: u64,
 }
 
 impl Scanned {
@@ -128,6 +137,7 @@ impl Scanned {
         self.logs += other.logs;
         self.bytes += other.bytes;
         self.spared += other.spared;
+        self.broken += other.broken;
     }
 }
 
@@ -162,31 +172,29 @@ impl<'a> Scan<'a> {
         }
         let mut heads = BinaryHeap::new();
         for file in &self.list {
-            let head = Head::new(self.files.reader(file)?, reverse);
-            heads.extend(head.filled(scope)?);
+            heads.extend(going_on(Head::new(self.files, file, scope, reverse))?.flatten());
         }
         let mut raw = Vec::new();
-        // The top is put back in place when the loop lets go of it.
         while let Some(mut head) = heads.pop() {
-            let Some(found) = head.page.pop_front() else { continue };
+            let Some(found) = head.page.pop_front() else {
+                heads.extend(going_on(head.filled(scope))?.flatten());
+                continue;
+            };
             match visitor.before(&found.meta) {
-                Next::Go => {}
-                Next::Skip => {
-                    heads.extend(head.filled(scope)?);
-                    continue;
+                Next::Go if !self.is_stopped() => {
+                    let _turn = self.turns.take();
+                    let reader = head.reader()?;
+                    match going_on(look(reader, &found, visitor, &mut raw, &mut self.scanned))? {
+                        Some(Next::End) => return Ok(()),
+                        Some(_) => {}
+                        // The file is damaged.
+                        None => continue,
+                    }
                 }
-                Next::End => return Ok(()),
+                Next::Skip => {}
+                _ => return Ok(()),
             }
-            if self.is_stopped() {
-                return Ok(());
-            }
-            let turn = self.turns.take();
-            let next = look(&mut head.reader, &found, visitor, &mut raw, &mut self.scanned)?;
-            drop(turn);
-            if next == Next::End {
-                return Ok(());
-            }
-            heads.extend(head.filled(scope)?);
+            heads.push(head);
         }
         Ok(())
     }
@@ -202,7 +210,7 @@ impl<'a> Scan<'a> {
             return Ok(Vec::new());
         }
         let shared =
-            Shared { at: AtomicUsize::new(0), pages: Mutex::new(None), failed: AtomicBool::new(false) };
+            Shared { at: AtomicUsize::new(0), head: Mutex::new(None), failed: AtomicBool::new(false) };
         let work = || {
             let mut visitor = visitor();
             let scanned = self.share(scope, &shared, &mut visitor);
@@ -243,26 +251,27 @@ impl<'a> Scan<'a> {
         let (mut raw, mut scanned) = (Vec::new(), Scanned::default());
         let mut reader: Option<Reader<'_>> = None;
         while let Some((file, page)) = self.next_page(scope, shared)? {
-            let same = reader.as_ref().is_some_and(|reader| Arc::ptr_eq(reader.file(), &file));
-            if !same {
+            if reader.as_ref().is_some_and(|reader| !Arc::ptr_eq(reader.file(), &file)) {
                 reader = None;
             }
-            let reader = match &mut reader {
-                Some(reader) => reader,
-                none => none.insert(self.files.reader(&file)?),
-            };
             for found in &page {
                 match visitor.before(&found.meta) {
-                    Next::Go => {}
+                    Next::Go if !self.is_stopped() && !shared.failed.load(Relaxed) => {}
                     Next::Skip => continue,
-                    Next::End => return Ok(scanned),
-                }
-                if self.is_stopped() || shared.failed.load(Relaxed) {
-                    return Ok(scanned);
+                    _ => return Ok(scanned),
                 }
                 let _turn = self.turns.take();
-                if look(reader, found, visitor, &mut raw, &mut scanned)? == Next::End {
-                    return Ok(scanned);
+                let reader = match &mut reader {
+                    Some(reader) => reader,
+                    none => match going_on(self.files.reader(&file))? {
+                        Some(opened) => none.insert(opened),
+                        None => break,
+                    },
+                };
+                match going_on(look(reader, found, visitor, &mut raw, &mut scanned))? {
+                    Some(Next::End) => return Ok(scanned),
+                    Some(_) => {}
+                    None => break,
                 }
             }
         }
@@ -274,18 +283,18 @@ impl<'a> Scan<'a> {
         scope: &Scope,
         shared: &Shared<'a>,
     ) -> Result<Option<(Arc<PackFile>, VecDeque<Place>)>, StoreError> {
-        let mut pages = shared.pages.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut head = shared.head.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         loop {
-            if let Some(head) = pages.take() {
-                let mut head: Head<'a> = head;
-                let page = std::mem::take(&mut head.page);
-                let file = head.reader.file().clone();
-                // Filled again for who comes next.
-                *pages = head.filled(scope)?;
-                return Ok(Some((file, page)));
+            if let Some(found) = head.take() {
+                if let Some(mut filled) = going_on(found.filled(scope))?.flatten() {
+                    let page = std::mem::take(&mut filled.page);
+                    let file = filled.file.clone();
+                    *head = Some(filled);
+                    return Ok(Some((file, page)));
+                }
             }
             let Some(file) = self.list.get(shared.at.fetch_add(1, Relaxed)) else { return Ok(None) };
-            *pages = Head::new(self.files.reader(file)?, false).filled(scope)?;
+            *head = going_on(Head::new(self.files, file, scope, false))?.flatten();
         }
     }
 
@@ -306,31 +315,34 @@ impl<'a> Scan<'a> {
                 if page.len() >= PAGE && page.last().is_some_and(|last| file.slice.start > last.1.meta.id) {
                     break;
                 }
-                let places = self.files.reader(file)?.with(|db| arrivals(db, scope, shard, after))?;
+                let places = self
+                    .files
+                    .reader(file)
+                    .and_then(|mut reader| reader.with(|db| arrivals(db, scope, shard, after)));
+                let Some(places) = going_on(places)? else { continue };
                 page.extend(places.into_iter().map(|place| (at, place)));
                 page.sort_by_key(|(_, place)| place.meta.id);
                 page.truncate(PAGE);
             }
             let Some((_, last)) = page.last() else { return Ok(()) };
             after = last.meta.id;
-            let mut reader: Option<(usize, Reader<'_>)> = None;
+            let mut reader: Option<Reader<'_>> = None;
             for (at, found) in &page {
                 match visitor.before(&found.meta) {
-                    Next::Go => {}
+                    Next::Go if !self.is_stopped() => {}
                     Next::Skip => continue,
-                    Next::End => return Ok(()),
-                }
-                if self.is_stopped() {
-                    return Ok(());
+                    _ => return Ok(()),
                 }
                 let Some(file) = self.list.get(*at) else { continue };
-                if reader.as_ref().is_none_or(|(of, _)| of != at) {
-                    reader = Some((*at, self.files.reader(file)?));
+                if reader.as_ref().is_none_or(|reader| !Arc::ptr_eq(reader.file(), file)) {
+                    reader = going_on(self.files.reader(file))?;
                 }
-                let Some((_, reader)) = &mut reader else { continue };
+                let Some(opened) = &mut reader else { continue };
                 let _turn = self.turns.take();
-                if look(reader, found, visitor, &mut raw, &mut self.scanned)? == Next::End {
-                    return Ok(());
+                match going_on(look(opened, found, visitor, &mut raw, &mut self.scanned))? {
+                    Some(Next::End) => return Ok(()),
+                    Some(_) => {}
+                    None => reader = None,
                 }
             }
         }
@@ -344,7 +356,8 @@ impl<'a> Scan<'a> {
         read: impl FnOnce(&Group<'_>) -> T,
     ) -> Result<Option<T>, StoreError> {
         for file in self.list.iter().filter(|file| file.slice.may_hold(id)) {
-            if inflate(&mut self.files.reader(file)?, id, raw)? {
+            let there = self.files.reader(file).and_then(|mut reader| inflate(&mut reader, id, raw));
+            if going_on(there)? == Some(true) {
                 return Ok(Some(read(&walked(id, raw)?)));
             }
         }
@@ -354,12 +367,17 @@ impl<'a> Scan<'a> {
     /// One pack as it came; `None` when it is gone.
     pub fn stored(&mut self, id: i64) -> Result<Option<Stored>, StoreError> {
         for file in self.list.iter().filter(|file| file.slice.may_hold(id)) {
-            let found = self.files.reader(file)?.with(|db| {
-                db.prepare_cached("SELECT compression, body FROM packs WHERE id = ?1")?
-                    .query_row([id], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))
-                    .optional()
-            })?;
-            if let Some((compression, body)) = found {
+            let found = self.files.reader(file).and_then(|mut reader| {
+                reader.with(|db| {
+                    db.prepare_cached("SELECT compression, digest, body FROM packs WHERE id = ?1")?
+                        .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?)))
+                        .optional()
+                })
+            });
+            if let Some(Some((compression, made, body))) = going_on(found)? {
+                if digest(&body) != made {
+                    return Err(broken(id, "its bytes have changed on the disk"));
+                }
                 let compression =
                     compression_of(compression).ok_or_else(|| broken(id, "its compression is unknown"))?;
                 return Ok(Some(Stored { compression, body }));
@@ -382,204 +400,7 @@ impl<'a> Scan<'a> {
 struct Shared<'a> {
     /// The next file.
     at: AtomicUsize,
-    /// The next page of a file.
-    pages: Mutex<Option<Head<'a>>>,
+    /// The file before it, which may have more packs.
+    head: Mutex<Option<Head<'a>>>,
     failed: AtomicBool,
-}
-
-/// A pack and whether its filter spares it.
-struct Place {
-    meta: PackMeta,
-    spared: bool,
-}
-
-/// One file in a scan by time: its next packs.
-struct Head<'a> {
-    reader: Reader<'a>,
-    reverse: bool,
-    page: VecDeque<Place>,
-    /// By both times in the order of the index, and the id.
-    after: (i64, i64, i64),
-    is_last: bool,
-}
-
-impl<'a> Head<'a> {
-    fn new(reader: Reader<'a>, reverse: bool) -> Head<'a> {
-        let edge = if reverse { i64::MAX } else { i64::MIN };
-        Head { reader, reverse, page: VecDeque::new(), after: (edge, edge, edge), is_last: false }
-    }
-
-    /// With a pack in its page; `None` when the file has no more.
-    fn filled(mut self, scope: &Scope) -> Result<Option<Head<'a>>, StoreError> {
-        if self.page.is_empty() && !self.is_last {
-            let (reverse, after) = (self.reverse, self.after);
-            self.page = self.reader.with(|db| by_time(db, scope, reverse, after))?;
-            self.is_last = self.page.len() < PAGE;
-            if let Some(last) = self.page.back() {
-                self.after = edge(&last.meta, reverse);
-            }
-        }
-        Ok((!self.page.is_empty()).then_some(self))
-    }
-
-    fn key(&self) -> Option<(i64, i64, i64)> {
-        self.page.front().map(|place| edge(&place.meta, self.reverse))
-    }
-}
-
-fn edge(meta: &PackMeta, reverse: bool) -> (i64, i64, i64) {
-    match reverse {
-        true => (meta.last_time, meta.first_time, meta.id),
-        false => (meta.first_time, meta.last_time, meta.id),
-    }
-}
-
-/// The one to visit next is the greatest, as the heap wants it.
-impl Ord for Head<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let order = self.key().cmp(&other.key());
-        if self.reverse { order } else { order.reverse() }
-    }
-}
-
-impl PartialOrd for Head<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Head<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Head<'_> {}
-
-/// Reads the filter only where it is asked for.
-const COLUMNS: &str = "id, shard, first_time, last_time, logs, raw_size, series, sequence, \
-     CASE WHEN ?8 THEN (SELECT filter FROM filters WHERE pack = id) END";
-
-fn by_time(
-    connection: &Connection,
-    scope: &Scope,
-    reverse: bool,
-    after: (i64, i64, i64),
-) -> rusqlite::Result<VecDeque<Place>> {
-    static TEXTS: LazyLock<[String; 2]> = LazyLock::new(|| {
-        let within = "logstore = ?1 AND first_time < ?3 AND last_time >= ?2 AND (?6 IS NULL OR topic = ?6)";
-        [
-            format!(
-                "SELECT {COLUMNS} FROM packs INDEXED BY packs_by_first_time WHERE {within} \
-                 AND (first_time, last_time, id) > (?4, ?5, ?9) ORDER BY first_time, last_time, id LIMIT ?7"
-            ),
-            format!(
-                "SELECT {COLUMNS} FROM packs INDEXED BY packs_by_last_time WHERE {within} \
-                 AND (last_time, first_time, id) < (?4, ?5, ?9) \
-                 ORDER BY last_time DESC, first_time DESC, id DESC LIMIT ?7"
-            ),
-        ]
-    });
-    let mut query = connection.prepare_cached(&TEXTS[usize::from(reverse)])?;
-    let topic = scope.topic.as_ref().map(|topic| topic.as_bytes());
-    let words = scope.words.is_some();
-    let asked =
-        params![scope.logstore, scope.from, scope.to, after.0, after.1, topic, PAGE as i64, words, after.2];
-    query.query_map(asked, |row| place(row, scope))?.collect()
-}
-
-fn arrivals(connection: &Connection, scope: &Scope, shard: u32, after: i64) -> rusqlite::Result<Vec<Place>> {
-    static TEXT: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "SELECT {COLUMNS} FROM packs INDEXED BY packs_by_shard WHERE logstore = ?1 AND shard = ?4 AND id > ?5 \
-             AND first_time < ?3 AND last_time >= ?2 AND (?6 IS NULL OR topic = ?6) ORDER BY id LIMIT ?7"
-        )
-    });
-    let mut query = connection.prepare_cached(&TEXT)?;
-    let topic = scope.topic.as_ref().map(|topic| topic.as_bytes());
-    let asked = params![
-        scope.logstore,
-        scope.from,
-        scope.to,
-        shard,
-        after,
-        topic,
-        PAGE as i64,
-        scope.words.is_some()
-    ];
-    query.query_map(asked, |row| place(row, scope))?.collect()
-}
-
-fn place(row: &Row<'_>, scope: &Scope) -> rusqlite::Result<Place> {
-    let spared = match (&scope.words, row.get_ref(8)?.as_blob_or_null()?) {
-        (Some(words), Some(filter)) => !words.may_be_in(filter),
-        // It has none yet.
-        _ => false,
-    };
-    let meta = PackMeta {
-        id: row.get(0)?,
-        shard: row.get(1)?,
-        first_time: row.get(2)?,
-        last_time: row.get(3)?,
-        logs: row.get::<_, i64>(4)?.max(0) as u64,
-        raw_size: row.get::<_, i64>(5)?.max(0) as u64,
-        series: Arc::from(row.get_ref(6)?.as_blob()?),
-        sequence: row.get(7)?,
-    };
-    Ok(Place { meta, spared })
-}
-
-fn look(
-    reader: &mut Reader<'_>,
-    found: &Place,
-    visitor: &mut impl Visitor,
-    raw: &mut Vec<u8>,
-    scanned: &mut Scanned,
-) -> Result<Next, StoreError> {
-    if found.spared {
-        scanned.spared += 1;
-        return Ok(Next::Go);
-    }
-    // Its logstore was deleted since the index was read.
-    if !inflate(reader, found.meta.id, raw)? {
-        return Ok(Next::Go);
-    }
-    scanned.packs += 1;
-    scanned.logs += found.meta.logs;
-    scanned.bytes += raw.len() as u64;
-    if !visitor.is_worth(raw) {
-        return Ok(Next::Go);
-    }
-    let group = walked(found.meta.id, raw)?;
-    visitor.visit(&found.meta, &group)
-}
-
-/// Inflates a pack into `raw`; `false` when it is gone.
-fn inflate(reader: &mut Reader<'_>, pack: i64, raw: &mut Vec<u8>) -> Result<bool, StoreError> {
-    let done = reader.with(|db| {
-        db.prepare_cached("SELECT compression, raw_size, body FROM packs WHERE id = ?1")?
-            .query_row([pack], |row| {
-                let Some(kind) = compression_of(row.get(0)?) else {
-                    return Ok(Err(broken(pack, "its compression is unknown")));
-                };
-                let raw_size = usize::try_from(row.get::<_, i64>(1)?).unwrap_or(usize::MAX);
-                // SQLite lends the stored bytes: they are inflated without a copy.
-                let body = row.get_ref(2)?.as_blob()?;
-                Ok(decompress(kind, body, raw_size, LOG_GROUP_BYTES, raw)
-                    .map_err(|error| broken(pack, error)))
-            })
-            .optional()
-    })?;
-    match done {
-        None => Ok(false),
-        Some(inflated) => inflated.map(|()| true),
-    }
-}
-
-fn walked(pack: i64, raw: &[u8]) -> Result<Group<'_>, StoreError> {
-    walk(raw).map_err(|error| broken(pack, error))
-}
-
-fn broken(pack: i64, reason: impl std::fmt::Display) -> StoreError {
-    StoreError::Pack(format!("pack {pack}: {reason}"))
 }

@@ -6,7 +6,7 @@
 //!                      indexes    logstore, config (JSON, as it was sent), modified
 //! packs/TTLd-START.db  packs      id (nanosecond of arrival, unique in the store), logstore, shard, first_time,
 //!                                 last_time (ns), logs, raw_size, compression, series, sequence (of the pack_id),
-//!                                 topic, source, body (the LogGroup as it came)
+//!                                 topic, source, digest (XXH3 of the body), body (the LogGroup as it came)
 //!                      filters    pack, filter (which words occur in it; comes some time after the pack)
 //! ```
 //!
@@ -86,6 +86,7 @@ CREATE TABLE packs (
     sequence INTEGER NOT NULL,
     topic BLOB NOT NULL,
     source BLOB NOT NULL,
+    digest INTEGER NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX packs_by_first_time ON packs (logstore, first_time, last_time);
@@ -126,7 +127,6 @@ fn connect(file: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(file, flags).map_err(or)?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(or)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // In KiB when negative: bodies pass through once, so a large cache would only hold memory.
     connection.pragma_update(None, "cache_size", -2048).map_err(or)?;
     Ok(connection)
 }

@@ -292,12 +292,13 @@ async fn a_crowded_file_system_takes_no_packs_but_deletes_logstores() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, id) = opened(dir.path()).await;
     store.put(id, pack(&raw_group(&[(1, 0)], "", "", 1))).await.unwrap();
-    let roomy = std::mem::replace(&mut store.space, disk::Watch::new(std::fs::File::open("/proc").unwrap()));
+    let no_room = Bounds::new(Path::new("/proc"), None, OnFull::Refuse).unwrap();
+    let roomy = std::mem::replace(&mut store.bounds, Arc::new(no_room));
     let refused = store.put(id, pack(&raw_group(&[(2, 0)], "", "", 2))).await.unwrap_err();
     assert!(matches!(refused, StoreError::Crowded { .. }), "{refused}");
     assert!(refused.to_string().contains("delete logstores"), "{refused}");
     store.delete_logstore("demo-project", "app-log").await.unwrap();
-    store.space = roomy;
+    store.bounds = roomy;
     store.ensure("demo-project", "app-log").await.unwrap();
     let id = store.catalog().logstore("demo-project", "app-log").unwrap().id;
     store.put(id, pack(&raw_group(&[(3, 0)], "", "", 3))).await.unwrap();

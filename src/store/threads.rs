@@ -98,6 +98,18 @@ impl Turns {
         Turn(self)
     }
 
+    /// A turn when nobody else wants one; `None` when somebody does.
+    pub(super) fn take_spare(&self) -> Option<Turn<'_>> {
+        let mut state = self.state();
+        if state.working > 0 || state.next != state.last {
+            return None;
+        }
+        state.last += 1;
+        state.next += 1;
+        state.working += 1;
+        Some(Turn(self))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -135,5 +147,9 @@ mod tests {
         });
         assert_eq!(working.load(SeqCst), 0);
         assert!(most.load(SeqCst) <= 2);
+        let spare = turns.take_spare();
+        assert!(spare.is_some() && turns.take_spare().is_none());
+        drop((spare, turns.take()));
+        assert!(turns.take_spare().is_some());
     }
 }

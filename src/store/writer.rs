@@ -7,34 +7,36 @@
 //!
 //! The channel is bounded; who waits for room waits in `put`. A failed transaction fails every pack in it: a client
 //! sends again, and only what was committed was acknowledged. A pack's id is the nanosecond of its arrival, made unique
-//! and increasing over all files, so that a reader who has seen an id of a logstore has seen all before it. Between
-//! transactions the thread erases, some at a time, the packs of logstores that were deleted, so that a large deletion
-//! never holds up a write.
+//! and increasing over all files, so that a reader who has seen an id of a logstore has seen all before it.
+//!
+//! It also decides about files, since it alone adds to them: when the next one begins, which are expired, and which go to
+//! make room ([`upkeep`]).
 
+mod upkeep;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::bounds::Bounds;
 use super::catalog::Catalog;
 use super::files::{Files, PackFile};
+use super::metrics::Metrics;
 use super::pack::{Pack, compression_number};
 use super::partition::Slice;
-use super::{Metrics, Refused, StoreError, schema};
+use super::{Refused, StoreError, schema};
 use crate::base::clock::Clock;
 use crate::base::log_limit::LogLimit;
 
 /// Packs of one transaction: enough to share a sync, few enough to answer soon.
 const GATHER_JOBS: usize = 256;
 const GATHER_BYTES: usize = 32 << 20;
-/// Packs erased between two looks at the channel.
-const ERASE_PACKS: usize = 32;
-const IDLE: Duration = Duration::from_millis(500);
 /// Files that stay open for writing: one for each class of ttl that is in use at a time.
 const OPEN: usize = 8;
-/// How often the size of all files is looked up.
-const MEASURE: Duration = Duration::from_secs(1);
 
 static FAILED: LogLimit = LogLimit::new(Duration::from_secs(30));
 
@@ -49,6 +51,12 @@ pub(super) enum Job {
         answer: Answer,
     },
     Change(Change),
+    /// Filters of packs of a file, which nobody waits for.
+    Filters(Slice, Vec<(i64, Vec<u8>)>),
+    /// Looks for expired files.
+    Tidy,
+    /// Drops the oldest files until there is room for so many bytes, or nothing more to drop.
+    MakeRoom(u64, oneshot::Sender<()>),
     /// Gives the space of WALs back.
     FoldBack,
     #[cfg(test)]
@@ -61,13 +69,19 @@ pub(super) struct Writer {
     catalog: Arc<RwLock<Catalog>>,
     metrics: Metrics,
     clock: Clock,
+    bounds: Arc<Bounds>,
+    /// A file of this size is succeeded by the next.
+    roll: u64,
     open: Vec<Open>,
+    /// The latest start of each class, which the next one has to be above.
+    starts: HashMap<i64, i64>,
     /// The id given last.
     last: i64,
     /// The file to erase from next, while there is something to erase.
     erasing: Option<Slice>,
     /// Deletions of logstores that were looked after.
     deletions: u64,
+    /// When the files were measured.
     measured: Option<Instant>,
 }
 
@@ -77,6 +91,15 @@ struct Open {
     connection: Connection,
     /// The transaction that is under way in it, and how it goes.
     state: Option<Result<(), StoreError>>,
+    /// About.
+    bytes: u64,
+}
+
+impl Open {
+    /// Notes a failure of the transaction under way.
+    fn failed(&mut self, cause: rusqlite::Error) {
+        self.state = Some(Err(StoreError::database(self.file.path(), cause)));
+    }
 }
 
 struct Waiting {
@@ -89,46 +112,69 @@ struct Waiting {
     odd_times: u64,
 }
 
+/// Before all files.
+const FIRST: Slice = Slice { start: i64::MIN, ttl: 0 };
+
 impl Writer {
+    /// Looks into each file: one that is no database of ours is set aside now, and not when somebody waits for it.
     pub(super) fn new(
         files: Arc<Files>,
         catalog_file: Connection,
         catalog: Arc<RwLock<Catalog>>,
         metrics: Metrics,
         clock: Clock,
+        bounds: Arc<Bounds>,
     ) -> Result<Writer, StoreError> {
-        let mut last = 0;
-        // Ids of a slice are above those of the slices before it; classes lie side by side.
-        for file in files.all().iter().rev() {
-            if file.slice.end() <= last {
-                continue;
+        let (mut last, mut starts) = (0, HashMap::new());
+        for file in files.all() {
+            let highest = files.open_writer(file.slice).and_then(|(_, connection)| {
+                connection
+                    .query_row("SELECT max(id) FROM packs", [], |row| row.get::<_, Option<i64>>(0))
+                    .map_err(|cause| StoreError::database(file.path(), cause))
+                    .inspect_err(|error| files.mind(&file, error))
+            });
+            match highest {
+                Ok(highest) => last = last.max(highest.unwrap_or(0)),
+                Err(StoreError::Damaged { .. }) => {}
+                Err(other) => return Err(other),
             }
-            let highest: Option<i64> = files
-                .reader(file)?
-                .with(|connection| connection.query_row("SELECT max(id) FROM packs", [], |row| row.get(0)))?;
-            last = last.max(highest.unwrap_or(0));
+            let start = starts.entry(file.slice.ttl).or_insert(file.slice.start);
+            *start = file.slice.start.max(*start);
         }
-        Ok(Writer {
+        for file in files.all() {
+            if starts.get(&file.slice.ttl) != Some(&file.slice.start) {
+                file.seal();
+            }
+        }
+        let mut writer = Writer {
             files,
             catalog_file,
             catalog,
             metrics,
             clock,
+            roll: bounds.roll(),
+            bounds,
             open: Vec::new(),
+            starts,
             last,
-            erasing: Some(Slice { start: i64::MIN, ttl: 0 }),
+            erasing: Some(FIRST),
             deletions: 0,
             measured: None,
-        })
+        };
+        writer.tidy();
+        Ok(writer)
     }
 
     /// Runs until the last sender is gone.
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         loop {
-            let job = if self.erasing.is_some() {
+            let mut job = if self.erasing.is_some() {
                 match jobs.try_recv() {
                     Ok(job) => Some(job),
-                    Err(mpsc::error::TryRecvError::Empty) => None,
+                    Err(mpsc::error::TryRecvError::Empty) => {
+                        self.erase();
+                        None
+                    }
                     Err(mpsc::error::TryRecvError::Disconnected) => return,
                 }
             } else {
@@ -137,28 +183,27 @@ impl Writer {
                     None => return,
                 }
             };
-            let mut job = match job {
-                Some(job) => Some(job),
-                None => {
-                    self.erase();
-                    None
-                }
-            };
             while let Some(this) = job.take() {
                 match this {
                     Job::Put { logstore, pack, answer } => {
-                        job = self.write(logstore, pack, answer, &mut jobs)
+                        job = self.write(logstore, pack, answer, &mut jobs);
                     }
                     Job::Change(change) => self.change(change),
+                    Job::Filters(slice, filters) => self.add_filters(slice, &filters),
+                    Job::Tidy => self.tidy(),
+                    Job::MakeRoom(bytes, done) => {
+                        self.make_room(bytes);
+                        let _ = done.send(());
+                    }
+                    Job::FoldBack => {
+                        schema::fold_back(&self.catalog_file);
+                        self.open.iter().for_each(|open| schema::fold_back(&open.connection));
+                    }
                     #[cfg(test)]
                     Job::Pragma(name, value) => {
                         for open in &self.open {
                             open.connection.pragma_update(None, name, value).unwrap();
                         }
-                    }
-                    Job::FoldBack => {
-                        schema::fold_back(&self.catalog_file);
-                        self.open.iter().for_each(|open| schema::fold_back(&open.connection));
                     }
                 }
             }
@@ -170,7 +215,7 @@ impl Writer {
         let deletions = self.catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner()).deletions();
         if deletions != self.deletions {
             self.deletions = deletions;
-            self.erasing = Some(Slice { start: i64::MIN, ttl: 0 });
+            self.erasing = Some(FIRST);
         }
     }
 
@@ -206,19 +251,7 @@ impl Writer {
             }
         }
         drop(catalog);
-        for open in &mut self.open {
-            if let Some(Ok(())) = open.state {
-                let committed = open.connection.execute_batch("COMMIT");
-                open.state = Some(committed.map_err(|cause| StoreError::database(open.file.path(), cause)));
-            }
-            if let Some(Err(error)) = &open.state {
-                let _ = open.connection.execute_batch("ROLLBACK");
-                self.metrics.failed.increment(1);
-                if let Some(suppressed) = FAILED.allow() {
-                    tracing::error!(%error, suppressed, "the embedded Log Service could not store packs");
-                }
-            }
-        }
+        self.end_transactions();
         let took = started.elapsed().as_secs_f64();
         for one in waiting {
             let outcome = one.outcome.and_then(|slice| self.outcome_of(slice));
@@ -237,16 +270,41 @@ impl Writer {
 
     /// Writes a pack into the transaction of its file.
     fn insert(&mut self, ttl: i64, logstore: i64, pack: &Pack) -> Result<Slice, StoreError> {
-        let id = self.clock.nanoseconds().max(self.last + 1);
-        let slice = Slice::of(ttl, id);
+        let arrived = self.clock.nanoseconds().max(self.last + 1);
+        let slice = self.slice_for(ttl, arrived);
+        // A file may have to begin in the second after.
+        let id = arrived.max(slice.start);
         let open = self.begin(slice)?;
+        open.bytes += pack.body.len() as u64;
         if let Some(Ok(())) = open.state
             && let Err(cause) = insert(&open.connection, id, logstore, pack)
         {
-            open.state = Some(Err(StoreError::database(open.file.path(), cause)));
+            open.failed(cause);
         }
         self.last = id;
+        self.bounds.used.fetch_add(pack.body.len() as u64, Relaxed);
         Ok(slice)
+    }
+
+    /// The file that takes packs of a class now.
+    fn slice_for(&mut self, ttl: i64, arrived: i64) -> Slice {
+        let takes = |slice: Slice| slice.ttl == ttl && slice.may_hold(arrived);
+        let open =
+            self.open.iter().map(|open| &open.file).find(|file| takes(file.slice) && !file.is_sealed());
+        if let Some(file) = open {
+            return file.slice;
+        }
+        let newest = self.files.newest(ttl);
+        if let Some(file) = newest.filter(|file| takes(file.slice) && !file.is_sealed()) {
+            return file.slice;
+        }
+        let whole = Slice::of(ttl, arrived);
+        let slice = match self.starts.get(&ttl) {
+            Some(start) if whole.start <= *start => Slice::rest(ttl, arrived, *start),
+            _ => whole,
+        };
+        self.starts.insert(ttl, slice.start);
+        slice
     }
 
     /// The file of a slice, open and in a transaction.
@@ -260,18 +318,40 @@ impl Writer {
                     self.open.remove(unused);
                 }
                 let (file, connection) = self.files.open_writer(slice)?;
-                self.open.push(Open { file, connection, state: None });
+                let bytes = file.bytes();
+                self.open.push(Open { file, connection, state: None, bytes });
                 self.open.len() - 1
             }
         };
-        let open = &mut self.open[at];
+        let open = self.open.get_mut(at).ok_or(StoreError::Stopped)?;
         if open.state.is_none() {
-            let begun = open.connection.execute_batch("BEGIN IMMEDIATE");
-            open.state = Some(begun.map_err(|cause| StoreError::database(open.file.path(), cause)));
+            open.state = Some(Ok(()));
+            if let Err(cause) = open.connection.execute_batch("BEGIN IMMEDIATE") {
+                open.failed(cause);
+            }
         }
         Ok(open)
     }
 
+    /// Commits what is under way in each file, or takes it back.
+    fn end_transactions(&mut self) {
+        for open in &mut self.open {
+            if let Some(Ok(())) = open.state
+                && let Err(cause) = open.connection.execute_batch("COMMIT")
+            {
+                open.failed(cause);
+            }
+            if let Some(Err(error)) = &open.state {
+                let _ = open.connection.execute_batch("ROLLBACK");
+                self.metrics.failed.increment(1);
+                if let Some(suppressed) = FAILED.allow() {
+                    tracing::error!(%error, suppressed, "the embedded Log Service could not store packs");
+                }
+            }
+        }
+    }
+
+    /// How the transaction in a file went.
     fn outcome_of(&self, slice: Slice) -> Result<(), StoreError> {
         match self.open.iter().find(|open| open.file.slice == slice).and_then(|open| open.state.as_ref()) {
             Some(Ok(())) => Ok(()),
@@ -280,121 +360,36 @@ impl Writer {
         }
     }
 
-    /// Ends the transactions' states, and closes files that a later one of their class has replaced.
+    /// Forgets how transactions went. Closes files that are full or have a successor, and those that turned out damaged.
     fn close_former(&mut self) {
-        self.open.iter_mut().for_each(|open| open.state = None);
-        let newest = |ttl: i64, open: &[Open]| {
-            open.iter().map(|open| open.file.slice).filter(|slice| slice.ttl == ttl).max()
-        };
-        let former = |open: &[Open]| {
-            open.iter().position(|one| newest(one.file.slice.ttl, open) != Some(one.file.slice))
-        };
-        while let Some(at) = former(&self.open) {
-            self.open.remove(at);
-        }
-    }
-
-    fn measure(&mut self) {
-        if self.measured.is_none_or(|last| last.elapsed() >= MEASURE) {
-            self.measured = Some(Instant::now());
-            let files = self.files.all();
-            self.metrics.files.set(files.len() as f64);
-            self.metrics.file_bytes.set(files.iter().map(|file| file.bytes()).sum::<u64>() as f64);
-        }
-    }
-
-    /// Erases some packs of logstores that are no more.
-    fn erase(&mut self) {
-        let Some(from) = self.erasing else { return };
-        let Some(file) = self.files.all().into_iter().find(|file| file.slice >= from) else {
-            self.erasing = None;
-            return;
-        };
-        match self.erase_from(&file) {
-            // There is more in it.
-            Ok(true) => self.erasing = Some(file.slice),
-            Ok(false) => self.erasing = Some(file.slice.behind()),
-            Err(error) => {
-                tracing::warn!(%error, "cannot erase packs of a deleted logstore; they stay on the disk for now");
-                std::thread::sleep(IDLE);
-                self.erasing = Some(file.slice.behind());
+        for open in &mut self.open {
+            if let Some(Err(error)) = open.state.take()
+                && matches!(error, StoreError::Damaged { .. })
+            {
+                open.file.seal();
+                self.files.mind(&open.file, &error);
+            }
+            if open.bytes >= self.roll {
+                open.file.seal();
             }
         }
-    }
-
-    /// `false` when there are none left in this file.
-    fn erase_from(&mut self, file: &Arc<PackFile>) -> Result<bool, StoreError> {
-        let or = |cause| StoreError::database(file.path(), cause);
-        let (mut dead, mut is_live) = (None, false);
-        let mut seen = 0;
-        {
-            let mut reader = self.files.reader(file)?;
-            // A step from logstore to logstore along the index, however many packs each has.
-            while let Some(logstore) = reader.with(|db| next_logstore(db, seen))? {
-                seen = logstore;
-                let catalog = self.catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-                match catalog.is_live(logstore) {
-                    true => is_live = true,
-                    false => dead = Some(logstore),
-                }
+        let starts = &self.starts;
+        self.open.retain(|open| {
+            let slice = open.file.slice;
+            if starts.get(&slice.ttl).is_some_and(|start| *start > slice.start) {
+                open.file.seal();
             }
-        }
-        let is_past = file.slice.end() <= self.clock.nanoseconds();
-        if !is_live && is_past {
-            self.open.retain(|open| open.file.slice != file.slice);
-            self.files.retire(file.slice);
-            return Ok(false);
-        }
-        let Some(dead) = dead else { return Ok(false) };
-        let open = self.begin(file.slice)?;
-        let connection = &open.connection;
-        let erased = if let Some(Ok(())) = open.state {
-            erase(connection, dead).and_then(|()| connection.execute_batch("COMMIT")).map_err(or)
-        } else {
-            Err(StoreError::Stopped)
-        };
-        if erased.is_err() {
-            let _ = connection.execute_batch("ROLLBACK");
-        }
-        let vacuumed = erased.and_then(|()| give_back(connection).map_err(or));
-        self.open.iter_mut().for_each(|open| open.state = None);
-        if is_past {
-            self.close_former();
-        }
-        vacuumed.map(|()| true)
+            !open.file.is_sealed()
+        });
     }
-}
-
-fn next_logstore(connection: &Connection, after: i64) -> rusqlite::Result<Option<i64>> {
-    connection
-        .prepare_cached("SELECT min(logstore) FROM packs WHERE logstore > ?1")?
-        .query_row([after], |row| row.get(0))
-}
-
-fn erase(connection: &Connection, logstore: i64) -> rusqlite::Result<()> {
-    let chosen = "SELECT id FROM packs WHERE logstore = ?1 ORDER BY first_time, last_time, id LIMIT ?2";
-    connection
-        .prepare_cached(&format!("DELETE FROM filters WHERE pack IN ({chosen})"))?
-        .execute(params![logstore, ERASE_PACKS as i64])?;
-    connection
-        .prepare_cached(&format!("DELETE FROM packs WHERE id IN ({chosen})"))?
-        .execute(params![logstore, ERASE_PACKS as i64])?;
-    Ok(())
-}
-
-/// Gives freed pages back to the file system, some at a time.
-fn give_back(connection: &Connection) -> rusqlite::Result<()> {
-    let mut vacuum = connection.prepare_cached("PRAGMA incremental_vacuum(1024)")?;
-    let mut rows = vacuum.query([])?;
-    while rows.next()?.is_some() {}
-    Ok(())
 }
 
 fn insert(connection: &Connection, id: i64, logstore: i64, pack: &Pack) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO packs (id, logstore, shard, first_time, last_time, logs, raw_size, compression, series, \
-             sequence, topic, source, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             sequence, topic, source, digest, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             id,
@@ -409,6 +404,7 @@ fn insert(connection: &Connection, id: i64, logstore: i64, pack: &Pack) -> rusql
             pack.sequence,
             pack.topic,
             pack.source,
+            pack.digest,
             pack.body.as_ref(),
         ])?;
     Ok(())

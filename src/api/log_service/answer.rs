@@ -124,7 +124,7 @@ impl From<StoreError> for Refusal {
         match error {
             StoreError::Refused(refused) => refused.into(),
             StoreError::Stopped => Refusal::new("ServerBusy", "the server is stopping"),
-            StoreError::Full { .. } | StoreError::Crowded { .. } => {
+            StoreError::Full { .. } | StoreError::Crowded { .. } | StoreError::AtLimit { .. } => {
                 Refusal::new("ServerBusy", error.to_string())
             }
             other => {
