@@ -4,6 +4,7 @@
 //! Rows are objects of text to text. Names that meet twice in a row become `name`, `name_0`, `name_1` ...
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::request::Parts;
@@ -13,8 +14,8 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Refusal};
 use super::body::{Incoming, JSON_BYTES};
 use super::request::{Target, short};
-use crate::store::query::{self, Query};
-use crate::store::{Found, OFFSET, Row, Search, Store};
+use crate::store::query::{self, Analysis, Query};
+use crate::store::{Found, Index, OFFSET, Row, Search, Store};
 use crate::wire::compress::{Kind, compress};
 
 /// Rows of one answer.
@@ -45,13 +46,13 @@ pub(super) async fn post(
     logstore: &str,
     incoming: &mut Incoming,
 ) -> Result<Answer, Refusal> {
-    let id = store.catalog().logstore(target.project()?, logstore)?.id;
+    let (id, index) = known(store, target, logstore)?;
     let body = incoming.read(JSON_BYTES).await?;
     let ask: Ask = serde_json::from_slice(&body).map_err(|error| {
         Refusal::new("ParameterInvalid", format!("the body is not a GetLogs request: {error}"))
     })?;
     let started = Instant::now();
-    let (found, query) = search(store, id, &ask).await?;
+    let (found, query) = search(store, id, index.as_deref(), &ask).await?;
     let mut text = Vec::new();
     text.extend_from_slice(b"{\"meta\":");
     write_json(&meta(&ask, &found, &query, started), &mut text);
@@ -73,7 +74,7 @@ pub(super) async fn post(
 }
 
 pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Result<Answer, Refusal> {
-    let id = store.catalog().logstore(target.project()?, logstore)?.id;
+    let (id, index) = known(store, target, logstore)?;
     let number = |name: &str| match target.parameter(name) {
         None => Ok(None),
         Some(text) => text
@@ -103,7 +104,7 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         topic: target.parameter("topic").map(str::to_owned),
     };
     let started = Instant::now();
-    let (found, query) = search(store, id, &ask).await?;
+    let (found, query) = search(store, id, index.as_deref(), &ask).await?;
     let mut text = Vec::new();
     write_rows(&found.rows, &mut text);
     let meta = meta(&ask, &found, &query, started);
@@ -125,7 +126,19 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         .with("x-log-query-info", info))
 }
 
-async fn search(store: &Store, logstore: i64, ask: &Ask) -> Result<(Found, Query), Refusal> {
+/// The id of a logstore, and how it is searched.
+fn known(store: &Store, target: &Target, logstore: &str) -> Result<(i64, Option<Arc<Index>>), Refusal> {
+    let catalog = store.catalog();
+    let logstore = catalog.logstore(target.project()?, logstore)?;
+    Ok((logstore.id, logstore.index.clone()))
+}
+
+async fn search(
+    store: &Store,
+    logstore: i64,
+    index: Option<&Index>,
+    ask: &Ask,
+) -> Result<(Found, Query), Refusal> {
     let from = ask.from.ok_or_else(|| Refusal::missing_parameter("from"))?;
     let to = ask.to.ok_or_else(|| Refusal::missing_parameter("to"))?;
     let at = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
@@ -143,10 +156,16 @@ async fn search(store: &Store, logstore: i64, ask: &Ask) -> Result<(Found, Query
             format!("offset {} must be within range [0, {OFFSET}]; narrow the time range", ask.offset);
         Refusal::new("InvalidOffset", message)
     })?;
-    let query = query::parse(ask.query.as_deref().unwrap_or("")).map_err(|error| {
-        let code = if error.is_analysis { "NotSupported" } else { "InvalidQueryString" };
-        Refusal::new(code, error.to_string())
-    })?;
+    let parsed = query::read(ask.query.as_deref().unwrap_or(""), index)
+        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))?;
+    match parsed.analysis {
+        None => {}
+        Some(Analysis::Spl(..)) => return Err(Refusal::new("NotSupported", query::SPL)),
+        Some(Analysis::Sql(..) | Analysis::PackMeta) => {
+            return Err(Refusal::new("NotSupported", "analysis behind `|` is not supported; search only"));
+        }
+    }
+    let query = parsed.search;
     let search = Search {
         from,
         to,

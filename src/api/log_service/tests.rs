@@ -249,6 +249,70 @@ async fn bad_searches_say_what_is_wrong() {
     service.stop().await;
 }
 
+/// As the vendor's Python SDK sends it.
+fn recorded_index() -> Value {
+    json!({
+        "line": { "token": [",", " ", ";", "="], "caseSensitive": false, "auto_text_keys": [], "chn": false,
+                  "auto_key_detect": false },
+        "keys": {
+            "level": { "type": "text", "token": [" ", ","], "caseSensitive": false, "doc_value": true },
+            "latency": { "type": "double", "doc_value": true },
+            "payload": { "type": "json", "token": [" "], "caseSensitive": false, "doc_value": true, "index_all": true,
+                         "max_depth": -1, "json_keys": { "status": { "type": "long", "doc_value": true } } },
+        },
+    })
+}
+
+#[tokio::test]
+async fn index_configurations_are_made_shown_changed_and_deleted() {
+    let service = Service::start().await;
+    let path = "/logstores/app-log/index";
+    let call = |method: &'static str| Call::new(method, path);
+    assert_eq!(service.outcome(call("GET")).await, "400 IndexConfigNotExist");
+    assert_eq!(service.outcome(call("PUT").json(recorded_index())).await, "400 IndexConfigNotExist");
+    assert_eq!(service.outcome(call("DELETE")).await, "400 IndexConfigNotExist");
+    for bad in [json!({}), json!([]), json!({ "keys": { "a": { "type": "int" } } })] {
+        assert_eq!(service.outcome(call("POST").json(bad)).await, "400 ParameterInvalid");
+    }
+    assert_eq!(service.outcome(call("POST").json(recorded_index())).await, "200");
+    assert_eq!(service.outcome(call("POST").json(recorded_index())).await, "400 IndexAlreadyExist");
+    let mut expected = recorded_index();
+    let shown = service.call(call("GET")).await.json();
+    for (key, value) in [("index_mode", json!("v2")), ("storage", json!("pg")), ("max_text_len", json!(2048))]
+    {
+        assert_eq!(shown[key], value);
+    }
+    assert_eq!(shown["ttl"], 30);
+    assert_eq!(shown["line"], expected["line"]);
+    // What the Rust SDK wants of each key.
+    for name in ["level", "payload"] {
+        for part in ["caseSensitive", "chn", "token", "doc_value"] {
+            assert!(!shown["keys"][name][part].is_null(), "{name} {part}");
+        }
+    }
+    let put = service.call(Call::put(&group(&[1_700_000_000, 1_700_000_001], "AB-0"), Kind::Lz4)).await;
+    assert_eq!(put.outcome(), "200");
+    let range = |query: &str| json!({ "from": 1_700_000_000, "to": 1_700_000_060, "query": query });
+    assert_eq!(service.get_logs(range("level: info")).await.json()["meta"]["count"], 1);
+    expected["keys"]["level"]["caseSensitive"] = json!(true);
+    expected["line"]["include_keys"] = json!(["level"]);
+    assert_eq!(service.outcome(call("PUT").json(expected)).await, "200");
+    assert_eq!(service.get_logs(range("level: INFO")).await.json()["meta"]["count"], 0);
+    assert_eq!(service.get_logs(range("level: info")).await.json()["meta"]["count"], 1);
+    assert_eq!(service.get_logs(range("hello")).await.json()["meta"]["count"], 0);
+    let refused = service.get_logs(range("error and msg: hello")).await;
+    assert_eq!(refused.outcome(), "400 InvalidQueryString");
+    assert!(refused.json()["errorMessage"].as_str().unwrap().starts_with("character 11: no index covers"));
+    assert_eq!(service.outcome(call("DELETE")).await, "200");
+    assert_eq!(service.get_logs(range("msg: hello")).await.json()["meta"]["count"], 2);
+    assert_eq!(service.outcome(Call::new("GET", "/logstores/no-such/index")).await, "404 LogStoreNotExist");
+    assert_eq!(
+        service.outcome(Call::new("POST", "/logstores/no-such/index").json(json!({}))).await,
+        "404 LogStoreNotExist"
+    );
+    service.stop().await;
+}
+
 /// Forms of requests that no client library of ours writes, sent as they are.
 #[tokio::test]
 async fn requests_of_all_forms_are_understood() {
