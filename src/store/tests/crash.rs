@@ -49,10 +49,10 @@ async fn a_process_that_writes() {
         .map(|_| {
             let (store, next) = (store.clone(), next.clone());
             tokio::spawn(async move {
-                loop {
-                    let label = next.fetch_add(1, Ordering::Relaxed);
-                    store.put(logstore, noisy(3_000, label)).await.unwrap();
+                let mut label = next.fetch_add(1, Ordering::Relaxed);
+                while store.put(logstore, noisy(3_000, label)).await.is_ok() {
                     println!("\nacknowledged {label}.0");
+                    label = next.fetch_add(1, Ordering::Relaxed);
                 }
             })
         })
