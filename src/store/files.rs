@@ -35,6 +35,8 @@ pub struct PackFile {
     path: PathBuf,
     /// No pack is added any more.
     sealed: AtomicBool,
+    /// Damaged, and no longer under its name.
+    aside: AtomicBool,
     /// Off the list; once it is erased, its bytes leave this count.
     retired: AtomicBool,
     leaving: Arc<AtomicU64>,
@@ -58,6 +60,7 @@ impl PackFile {
             slice,
             path: dir.join(slice.file_name()),
             sealed: AtomicBool::new(false),
+            aside: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             leaving: leaving.clone(),
             bounds: Mutex::default(),
@@ -80,6 +83,11 @@ impl PackFile {
 
     pub fn is_sealed(&self) -> bool {
         self.sealed.load(Relaxed)
+    }
+
+    /// Whether what is written to it now will not be found.
+    pub(super) fn is_aside(&self) -> bool {
+        self.aside.load(Relaxed)
     }
 
     /// Takes it away for good: nobody is offered it any more.
@@ -144,6 +152,10 @@ impl Files {
         self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect()
     }
 
+    pub(super) fn get(&self, slice: Slice) -> Option<Arc<PackFile>> {
+        self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&slice).cloned()
+    }
+
     /// The newest file of a class.
     pub(super) fn newest(&self, ttl: i64) -> Option<Arc<PackFile>> {
         let list = self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -152,10 +164,7 @@ impl Files {
 
     /// A file and a connection that writes to it; made when it is not there.
     pub(super) fn open_writer(&self, slice: Slice) -> Result<(Arc<PackFile>, Connection), StoreError> {
-        let file = {
-            let list = self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-            list.get(&slice).cloned()
-        };
+        let file = self.get(slice);
         let is_new = file.is_none();
         let file = file.unwrap_or_else(|| Arc::new(PackFile::new(&self.dir, slice, &self.leaving)));
         let opened = schema::open_writer(&file.path, &schema::PACKS_LAYOUT);
@@ -193,6 +202,8 @@ impl Files {
         if self.remove(file.slice).is_none() {
             return;
         }
+        file.aside.store(true, Relaxed);
+        file.seal();
         self.damaged.increment(1);
         let aside = beside(&file.path, DAMAGED);
         for ending in ["-wal", "-shm"] {
@@ -306,7 +317,7 @@ impl Drop for Reader<'_> {
         let Some(connection) = self.connection.take() else { return };
         let mut idle = self.files.idle();
         // Looked at under the lock, since who retires a file closes its idle connections.
-        if self.file.retired.load(Relaxed) {
+        if self.file.retired.load(Relaxed) || self.file.is_aside() {
             drop(idle);
             return;
         }
