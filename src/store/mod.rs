@@ -10,6 +10,7 @@
 //! [`StoreError`].
 
 mod access_key;
+pub mod analytics;
 mod catalog;
 mod error;
 mod pack;
