@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::base::clock::Clock;
 use crate::base::{file, host};
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, StoreFull};
 use crate::input::duplicates::Duplicates;
 use crate::input::positions::Positions;
 use crate::journal::{self, DirectoryError, Journal, OpenError};
 use crate::output::refused::DeadLetters;
 use crate::pipeline::stream::Identity;
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
 /// How often a directory that another gateway holds is tried again.
 const LOCK_TICK: Duration = Duration::from_millis(10);
@@ -66,8 +67,16 @@ impl Data {
         let duplicates = Duplicates::open(&plan.duplicates, journal.clone(), &identity.instance);
         let store = match &plan.log_service {
             // Who goes answers its last requests when its journal is closed already.
-            Some(_) => loop {
-                match Store::open(&dir.join("log-service")) {
+            Some(service) => loop {
+                let options = store::Options {
+                    clock: Clock::from_environment(),
+                    max_bytes: service.max_bytes,
+                    on_full: match service.on_full {
+                        StoreFull::Refuse => store::OnFull::Refuse,
+                        StoreFull::DropOldest => store::OnFull::DropOldest,
+                    },
+                };
+                match Store::open_with(&dir.join("log-service"), options) {
                     Err(StoreError::InUse { .. }) if Instant::now() < until => std::thread::sleep(LOCK_TICK),
                     opened => break Some(Arc::new(opened?)),
                 }

@@ -1,8 +1,9 @@
 //! Ground: what every room may use and what uses no room: bounds, metrics, back-off, quiet logging, private files, free
-//! space, secrets, TLS, names of peers, the host's name, one HTTP
+//! space, secrets, TLS, names of peers, the host's name, the clock of the store, one HTTP
 //! connection, the signal to stop.
 
 pub mod backoff;
+pub mod clock;
 pub mod disk;
 pub mod file;
 pub mod host;

@@ -248,6 +248,16 @@ pub struct LogServicePlan {
     pub project: String,
     /// Where the destination `local` writes.
     pub logstore: String,
+    /// All its files; `None`: what the file system gives, but for its last tenth.
+    pub max_bytes: Option<u64>,
+    pub on_full: StoreFull,
+}
+
+/// What the embedded Log Service does with logs it has no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFull {
+    Refuse,
+    DropOldest,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

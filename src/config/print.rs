@@ -101,6 +101,17 @@ pub(super) fn effective(plan: &Plan) -> String {
         page.line(1, "listen", address(&service.listen));
         page.line(1, "project", quoted(&service.project));
         page.line(1, "logstore", quoted(&service.logstore));
+        if let Some(bytes) = service.max_bytes {
+            page.line(1, "max_bytes", size_text(bytes));
+        }
+        page.line(
+            1,
+            "on_full",
+            match service.on_full {
+                StoreFull::Refuse => "refuse",
+                StoreFull::DropOldest => "drop_oldest",
+            },
+        );
     }
     page.heading(0, "operations");
     page.line(1, "listen", address(&plan.operations.listen));

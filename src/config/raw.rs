@@ -40,9 +40,9 @@ pub(super) use syslog::RawSyslog;
 use super::leaf::Address;
 use super::linear_regex::LinearRegex;
 use super::names::{is_logstore_name, is_project_name};
-use super::plan::{LOCAL_ZONE, Nil, OnFull, OutOfRange, Storage, time_zone};
+use super::plan::{LOCAL_ZONE, Nil, OnFull, OutOfRange, Storage, StoreFull, time_zone};
 use super::reader::{Leaf, Table};
-use crate::base::limits::{KEY_BYTES, KIB};
+use crate::base::limits::{KEY_BYTES, KIB, MIB};
 
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
@@ -97,6 +97,8 @@ pub(super) struct RawLogService {
     pub(super) listen: Option<Address>,
     pub(super) project: Option<String>,
     pub(super) logstore: Option<String>,
+    pub(super) max_bytes: Option<u64>,
+    pub(super) on_full: Option<StoreFull>,
 }
 
 pub(super) fn read(mut root: Table<'_>) -> Raw {
@@ -140,6 +142,10 @@ pub(super) fn read(mut root: Table<'_>) -> Raw {
             listen: table.take("listen").address(),
             project: table.take("project").parsed("text", project_name),
             logstore: table.take("logstore").parsed("text", logstore_name),
+            max_bytes: table.take("max_bytes").size(64 * MIB as u64..=1024 * TIB),
+            on_full: table
+                .take("on_full")
+                .choice(&[("refuse", StoreFull::Refuse), ("drop_oldest", StoreFull::DropOldest)]),
         }),
         operations_listen: in_table(&mut root, "operations", |table| table.take("listen").address()),
         agent: in_table(&mut root, "agent", agent::agent),

@@ -151,6 +151,8 @@ fn log_service(
         listen: raw.listen.unwrap_or_else(|| Address::new(LOOPBACK, LOG_SERVICE_PORT)),
         project: raw.project.unwrap_or_else(|| "sluicegate".to_owned()),
         logstore: raw.logstore.unwrap_or_else(|| "default".to_owned()),
+        max_bytes: raw.max_bytes,
+        on_full: raw.on_full.unwrap_or(StoreFull::Refuse),
     })
 }
 

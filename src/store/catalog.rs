@@ -3,12 +3,13 @@
 //! Changes are made by the writer thread alone, in the database first, so that the copy never promises what a crash
 //! could take back.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::Refused;
+use super::{Index, Refused};
 
 /// Bounds of the embedded service: the copy is held in memory.
 const PROJECTS: usize = 1_000;
@@ -80,6 +81,8 @@ pub struct Logstore {
     pub id: i64,
     pub name: String,
     pub settings: Settings,
+    /// How it is searched, where that was said.
+    pub index: Option<Arc<Index>>,
     /// Seconds since 1970, as in [`Project`].
     pub created: i64,
     pub modified: i64,
@@ -99,7 +102,10 @@ pub struct Project {
 #[derive(Debug, Default)]
 pub struct Catalog {
     projects: BTreeMap<String, Project>,
-    live: HashSet<i64>,
+    /// Days of keeping of each logstore there is, by id.
+    live: HashMap<i64, i64>,
+    /// Changes by which logstores went, since the start.
+    deletions: u64,
 }
 
 /// What went wrong in a change: the request, or the database.
@@ -130,6 +136,7 @@ impl Catalog {
             names.insert(project.id, project.name.clone());
             catalog.projects.insert(project.name.clone(), project);
         }
+        let mut indexes = load_indexes(connection)?;
         let mut query =
             connection.prepare("SELECT id, project, name, settings, created, modified FROM logstores")?;
         let mut rows = query.query([])?;
@@ -139,12 +146,13 @@ impl Catalog {
                 id: row.get(0)?,
                 name: row.get(2)?,
                 settings: serde_json::from_str(&settings).unwrap_or_default(),
+                index: indexes.remove(&row.get(0)?),
                 created: row.get(4)?,
                 modified: row.get(5)?,
             };
             let project = names.get(&row.get(1)?).and_then(|name| catalog.projects.get_mut(name));
             if let Some(project) = project {
-                catalog.live.insert(logstore.id);
+                catalog.live.insert(logstore.id, logstore.settings.ttl);
                 project.logstores.insert(logstore.name.clone(), logstore);
             }
         }
@@ -165,7 +173,17 @@ impl Catalog {
     }
 
     pub(super) fn is_live(&self, logstore: i64) -> bool {
-        self.live.contains(&logstore)
+        self.live.contains_key(&logstore)
+    }
+
+    /// Grows when logstores are deleted.
+    pub(super) fn deletions(&self) -> u64 {
+        self.deletions
+    }
+
+    /// Days its packs are kept; `None` when there is no such logstore.
+    pub(super) fn ttl(&self, logstore: i64) -> Option<i64> {
+        self.live.get(&logstore).copied()
     }
 
     pub(super) fn create_project(
@@ -218,9 +236,14 @@ impl Catalog {
     pub(super) fn delete_project(&mut self, connection: &Connection, name: &str) -> Result<(), ChangeError> {
         let id = self.project(name)?.id;
         let transaction = connection.unchecked_transaction()?;
+        transaction.execute(
+            "DELETE FROM indexes WHERE logstore IN (SELECT id FROM logstores WHERE project = ?1)",
+            [id],
+        )?;
         transaction.execute("DELETE FROM logstores WHERE project = ?1", [id])?;
         transaction.execute("DELETE FROM projects WHERE id = ?1", [id])?;
         transaction.commit()?;
+        self.deletions += 1;
         if let Some(project) = self.projects.remove(name) {
             for logstore in project.logstores.values() {
                 self.live.remove(&logstore.id);
@@ -251,9 +274,9 @@ impl Catalog {
             params![project.id, name, to_json(&settings)?, now],
         )?;
         let id = connection.last_insert_rowid();
-        let logstore = Logstore { id, name: name.into(), settings, created: now, modified: now };
+        self.live.insert(id, settings.ttl);
+        let logstore = Logstore { id, name: name.into(), settings, index: None, created: now, modified: now };
         project.logstores.insert(name.into(), logstore);
-        self.live.insert(id);
         Ok(())
     }
 
@@ -278,6 +301,7 @@ impl Catalog {
             "UPDATE logstores SET settings = ?2, modified = ?3 WHERE id = ?1",
             params![logstore.id, to_json(&settings)?, now],
         )?;
+        self.live.insert(logstore.id, settings.ttl);
         logstore.settings = settings;
         logstore.modified = now;
         Ok(())
@@ -290,13 +314,79 @@ impl Catalog {
         name: &str,
     ) -> Result<(), ChangeError> {
         let id = self.logstore(project, name)?.id;
-        connection.execute("DELETE FROM logstores WHERE id = ?1", [id])?;
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute("DELETE FROM indexes WHERE logstore = ?1", [id])?;
+        transaction.execute("DELETE FROM logstores WHERE id = ?1", [id])?;
+        transaction.commit()?;
         self.live.remove(&id);
+        self.deletions += 1;
         if let Some(project) = self.projects.get_mut(project) {
             project.logstores.remove(name);
         }
         Ok(())
     }
+
+    pub(super) fn put_index(
+        &mut self,
+        connection: &Connection,
+        project: &str,
+        name: &str,
+        index: Index,
+        replace: bool,
+    ) -> Result<(), ChangeError> {
+        let logstore = self.logstore_mut(project, name)?;
+        match (logstore.index.is_some(), replace) {
+            (true, false) => return Err(Refused::IndexExists(name.into()).into()),
+            (false, true) => return Err(Refused::NoIndex.into()),
+            _ => {}
+        }
+        connection.execute(
+            "INSERT OR REPLACE INTO indexes (logstore, config, modified) VALUES (?1, ?2, ?3)",
+            params![logstore.id, index.config(), index.modified],
+        )?;
+        logstore.index = Some(Arc::new(index));
+        Ok(())
+    }
+
+    pub(super) fn delete_index(
+        &mut self,
+        connection: &Connection,
+        project: &str,
+        name: &str,
+    ) -> Result<(), ChangeError> {
+        let logstore = self.logstore_mut(project, name)?;
+        if logstore.index.is_none() {
+            return Err(Refused::NoIndex.into());
+        }
+        connection.execute("DELETE FROM indexes WHERE logstore = ?1", [logstore.id])?;
+        logstore.index = None;
+        Ok(())
+    }
+
+    fn logstore_mut(&mut self, project: &str, name: &str) -> Result<&mut Logstore, Refused> {
+        let project = self.projects.get_mut(project).ok_or_else(|| Refused::NoProject(project.into()))?;
+        project.logstores.get_mut(name).ok_or_else(|| Refused::NoLogstore(name.into()))
+    }
+}
+
+/// Configurations by the id of their logstore. One that is not understood, which none is that was written here, counts as
+/// none: its logs are searched all the same.
+fn load_indexes(connection: &Connection) -> rusqlite::Result<HashMap<i64, Arc<Index>>> {
+    let mut indexes = HashMap::new();
+    let mut query = connection.prepare("SELECT logstore, config, modified FROM indexes")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (logstore, config): (i64, String) = (row.get(0)?, row.get(1)?);
+        match Index::parse(config.as_bytes(), row.get(2)?) {
+            Ok(index) => {
+                indexes.insert(logstore, Arc::new(index));
+            }
+            Err(reason) => {
+                tracing::warn!(logstore, "an index configuration in the catalog cannot be used: {reason}");
+            }
+        }
+    }
+    Ok(indexes)
 }
 
 fn to_json(settings: &Settings) -> rusqlite::Result<String> {

@@ -18,6 +18,12 @@ pub enum StoreError {
     #[error("{} was written by a newer version (layout {found}, known are up to {known}); use that version",
         file.display())]
     Newer { file: PathBuf, found: i64, known: i64 },
+    #[error(
+        "{} has the logs of a version before the first release, which this one does not read; move it and the files \
+         beside it that start with its name to another place",
+        file.display()
+    )]
+    Former { file: PathBuf },
     #[error("the disk of {} is full; free space there or delete logstores", file.display())]
     Full { file: PathBuf },
     #[error(
@@ -27,6 +33,14 @@ pub enum StoreError {
         available >> 20
     )]
     Crowded { file: PathBuf, available: u64 },
+    #[error(
+        "the logs in {} take {} MiB and may take {} (log_service.max_bytes); raise it, delete logstores, shorten their \
+         ttl or set log_service.on_full: drop_oldest",
+        dir.display(),
+        used >> 20,
+        max >> 20
+    )]
+    AtLimit { dir: PathBuf, used: u64, max: u64 },
     #[error("{}: {cause}", file.display())]
     Database { file: PathBuf, cause: rusqlite::Error },
     #[error("{} is no access key: {reason}; remove the file to have a new one made", file.display())]
@@ -60,6 +74,12 @@ pub enum Refused {
     LogstoreName(String),
     #[error("{0}")]
     Setting(&'static str),
+    #[error("the index configuration is invalid: {0}")]
+    Index(String),
+    #[error("logstore {0} has an index config already")]
+    IndexExists(String),
+    #[error("logstore without index config")]
+    NoIndex,
     #[error("there are {0} projects already")]
     TooManyProjects(usize),
     #[error("the project has {0} logstores already")]
@@ -67,6 +87,23 @@ pub enum Refused {
 }
 
 impl StoreError {
+    /// The same error for another pack of a failed transaction.
+    pub(super) fn for_another(&self) -> StoreError {
+        match self {
+            StoreError::Full { file } => StoreError::Full { file: file.clone() },
+            StoreError::Damaged { file, reason } => {
+                StoreError::Damaged { file: file.clone(), reason: reason.clone() }
+            }
+            StoreError::Database { file, cause } => {
+                StoreError::Database { file: file.clone(), cause: copy_of(cause) }
+            }
+            StoreError::Path { path, cause } => {
+                StoreError::Path { path: path.clone(), cause: cause.kind().into() }
+            }
+            _ => StoreError::Stopped,
+        }
+    }
+
     /// An error of SQLite in this file, told apart by what can be done about it.
     pub(super) fn database(file: &Path, cause: rusqlite::Error) -> StoreError {
         use rusqlite::ErrorCode;
@@ -78,5 +115,15 @@ impl StoreError {
             Some(ErrorCode::DiskFull) => StoreError::Full { file },
             _ => StoreError::Database { file, cause },
         }
+    }
+}
+
+fn copy_of(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, text) => rusqlite::Error::SqliteFailure(*code, text.clone()),
+        other => rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
+            Some(other.to_string()),
+        ),
     }
 }

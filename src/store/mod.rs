@@ -1,43 +1,68 @@
-//! The embedded Log Service's memory: projects, logstores and packs in one SQLite file, and the search over them.
+//! The embedded Log Service's memory: projects and logstores in one SQLite file, packs in others, and the scans over
+//! them.
 //!
 //! ```text
-//! put -> bounded channel -> writer thread -> one transaction for all that wait -> COMMIT -> answers
-//! get -> a permit -> blocking thread with a reading connection -> packs in order of time -> rows
+//! DIR/catalog.db            projects, logstores and what belongs to them
+//! DIR/packs/30d-START.db    packs that are kept 30 days and arrived in the day of START ...
+//!
+//! put  -> bounded channel -> writer thread -> one transaction for all that wait -> COMMIT -> answers
+//! scan -> a permit -> scan thread -> packs in order of time, or in any -> a visitor -> rows, sums
+//! keeper -> expired files go, packs get their filters
 //! ```
 //!
-//! Invariants: a `put` that returned `Ok` is on the disk; packs are kept as they came and never changed; a search
-//! holds one inflated pack at a time; what a client asks wrongly is [`Refused`], what the machine lacks is another
+//! Invariants: a `put` that returned `Ok` is on the disk; packs are kept as they came and never changed; a scan
+//! holds one inflated pack at a time and thread; what a client asks wrongly is [`Refused`], what the machine lacks is another
 //! [`StoreError`].
 
 mod access_key;
+mod analyse;
 pub mod analytics;
+mod bounds;
 mod catalog;
 mod error;
+mod files;
+mod index;
+mod keeper;
+mod metrics;
 mod pack;
+mod partition;
 pub mod query;
+pub mod scan;
 mod schema;
 mod search;
+mod threads;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE};
+pub use analyse::{Analyse, Analysed};
+pub use bounds::OnFull;
 pub use catalog::{Catalog, Logstore, Project, Settings};
 pub use error::{Refused, StoreError};
+pub use files::{PackFile, Reader};
+pub use index::{Index, Indexed, JsonKeys, Key, Kind, Line};
 pub use pack::Pack;
+pub use partition::Slice;
 pub use search::{ANSWER_BYTES, Found, OFFSET, Row, Search};
 
+use crate::base::clock::Clock;
+use crate::base::file as private;
 use crate::base::log_limit::LogLimit;
-use crate::base::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use crate::base::{disk, file as files};
-use crate::record::Timestamp;
+use bounds::Bounds;
 use catalog::ChangeError;
+use files::Files;
+use keeper::{Keeper, Stop};
+use metrics::Metrics;
+use scan::Scan;
+use threads::{SCANS, Threads};
 use writer::{Answer, Job, Writer};
 
 /// How often a crowded file system is worth a line.
@@ -46,133 +71,106 @@ const CROWDED_LOG: Duration = Duration::from_secs(60);
 const WAITING: usize = 256;
 
 pub struct Store {
-    file: PathBuf,
+    dir: PathBuf,
+    catalog_file: PathBuf,
     key: AccessKey,
     catalog: Arc<RwLock<Catalog>>,
     /// Taken when the store closes.
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<std::thread::JoinHandle<()>>,
-    readers: Arc<Readers>,
+    keeper: Option<std::thread::JoinHandle<()>>,
+    stop: Arc<Stop>,
+    files: Arc<Files>,
+    threads: Threads,
+    permits: Arc<Semaphore>,
+    clock: Clock,
     metrics: Metrics,
-    space: disk::Watch,
+    bounds: Arc<Bounds>,
     crowded: LogLimit,
     // Held as long as the store: one gateway per directory.
     _lock: std::fs::File,
 }
 
-struct Readers {
-    file: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    permits: Arc<Semaphore>,
+/// How a store is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// By which packs arrive and age.
+    pub clock: Clock,
+    /// All files together; `None`: as much as the file system gives, but for its last tenth.
+    pub max_bytes: Option<u64>,
+    pub on_full: OnFull,
 }
 
-/// Handles made once.
-#[derive(Clone)]
-struct Metrics {
-    packs: Counter,
-    logs: Counter,
-    raw_bytes: Counter,
-    packed_bytes: Counter,
-    failed: Counter,
-    odd_times: Counter,
-    file_bytes: Gauge,
-    put_seconds: Histogram,
-    search_seconds: Histogram,
-}
-
-impl Metrics {
-    fn new() -> Metrics {
-        let bytes = |kind| {
-            counter(
-                "sluicegate_store_bytes_total",
-                "Bytes of stored LogGroups, as sent and inflated",
-                &[("kind", kind)],
-            )
-        };
-        Metrics {
-            packs: counter(
-                "sluicegate_store_packs_total",
-                "LogGroups stored by the embedded Log Service",
-                &[],
-            ),
-            logs: counter("sluicegate_store_logs_total", "Logs stored by the embedded Log Service", &[]),
-            raw_bytes: bytes("raw"),
-            packed_bytes: bytes("compressed"),
-            failed: counter(
-                "sluicegate_store_failed_commits_total",
-                "Transactions that could not be stored",
-                &[],
-            ),
-            odd_times: counter(
-                "sluicegate_store_odd_times_total",
-                "Logs stored whose time is more than 7 days before or 15 minutes after their arrival",
-                &[],
-            ),
-            file_bytes: gauge(
-                "sluicegate_store_file_bytes",
-                "Size of the embedded Log Service's database",
-                &[],
-            ),
-            put_seconds: histogram(
-                "sluicegate_store_put_seconds",
-                "Time from the writer taking a LogGroup up to its commit",
-                &[],
-            ),
-            search_seconds: histogram(
-                "sluicegate_store_search_seconds",
-                "Time of one search, waiting for its turn included",
-                &[],
-            ),
-        }
-    }
-
-    fn stored(&self, logs: usize, raw: usize, packed: usize) {
-        self.packs.increment(1);
-        self.logs.increment(logs as u64);
-        self.raw_bytes.increment(raw as u64);
-        self.packed_bytes.increment(packed as u64);
+impl Default for Options {
+    fn default() -> Self {
+        Options { clock: Clock::real(), max_bytes: None, on_full: OnFull::Refuse }
     }
 }
 
 impl Store {
     /// Opens the store of a directory, which is made when it is not there. Blocks; call it before serving.
     pub fn open(dir: &Path) -> Result<Store, StoreError> {
+        Store::open_with(dir, Options::default())
+    }
+
+    pub fn open_with(dir: &Path, options: Options) -> Result<Store, StoreError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |cause| StoreError::Path { path, cause }
         };
-        files::own_private_dir(dir).map_err(at(dir))?;
+        private::own_private_dir(dir).map_err(at(dir))?;
         let lock = lock(dir)?;
-        let space = disk::Watch::new(std::fs::File::open(dir).map_err(at(dir))?);
+        let bounds = Arc::new(Bounds::new(dir, options.max_bytes, options.on_full).map_err(at(dir))?);
+        let former = dir.join(schema::FORMER);
+        if former.exists() {
+            return Err(StoreError::Former { file: former });
+        }
         let key = AccessKey::load_or_make(dir)?;
-        let file = dir.join(schema::FILE_NAME);
-        let connection = schema::open_writer(&file)?;
-        let catalog = Catalog::load(&connection).map_err(|cause| StoreError::database(&file, cause))?;
+        let catalog_file = dir.join(schema::CATALOG);
+        let connection = schema::open_writer(&catalog_file, &schema::CATALOG_LAYOUT)?;
+        let catalog =
+            Catalog::load(&connection).map_err(|cause| StoreError::database(&catalog_file, cause))?;
         let catalog = Arc::new(RwLock::new(catalog));
+        let files = Arc::new(Files::open(dir.join(schema::PACKS))?);
         let (jobs, waiting) = mpsc::channel(WAITING);
         let metrics = Metrics::new();
-        let writer =
-            Writer { file: file.clone(), connection, catalog: catalog.clone(), metrics: metrics.clone() };
-        let thread = std::thread::Builder::new()
-            .name("store-writer".into())
-            .spawn(move || writer.run(waiting))
-            .map_err(at(dir))?;
-        // A core stays free for what comes in.
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let readers = Arc::new(Readers {
-            file: file.clone(),
-            idle: Mutex::new(Vec::new()),
-            permits: Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))),
-        });
+        let writer = Writer::new(
+            files.clone(),
+            connection,
+            catalog.clone(),
+            metrics.clone(),
+            options.clock,
+            bounds.clone(),
+        )?;
+        let threads = Threads::start().map_err(at(dir))?;
+        let stop = Arc::new(Stop::default());
+        let keeper = Keeper {
+            files: files.clone(),
+            turns: threads.turns.clone(),
+            jobs: jobs.clone(),
+            stop: stop.clone(),
+            done: HashMap::new(),
+        };
+        let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.into()).spawn(run).map_err(at(dir))
+        };
+        let writer = start("store-writer", Box::new(move || writer.run(waiting)))?;
+        let keeper = start("store-keeper", Box::new(move || keeper.run()))?;
         Ok(Store {
-            file,
+            dir: dir.to_owned(),
+            catalog_file,
             key,
             catalog,
             jobs: Some(jobs),
-            writer: Some(thread),
-            readers,
+            writer: Some(writer),
+            keeper: Some(keeper),
+            stop,
+            files,
+            threads,
+            permits: Arc::new(Semaphore::new(SCANS)),
+            clock: options.clock,
             metrics,
-            space,
+            bounds,
             crowded: LogLimit::new(CROWDED_LOG),
             _lock: lock,
         })
@@ -182,9 +180,14 @@ impl Store {
         &self.key
     }
 
-    /// The database file.
-    pub fn file(&self) -> &Path {
-        &self.file
+    /// The directory of all its files.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The time by which packs arrive and age.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Projects and logstores as they are now. Hold it for a moment only.
@@ -192,10 +195,10 @@ impl Store {
         self.catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Stores a pack; `Ok` when it is on the disk. [`StoreError::Crowded`] in the last tenth of the file system: what is
-    /// left there is needed to delete something.
+    /// Stores a pack; `Ok` when it is on the disk. Where there is no room it is refused, or the oldest logs go, by
+    /// [`Options::on_full`].
     pub async fn put(&self, logstore: i64, pack: Pack) -> Result<(), StoreError> {
-        self.admit(pack.body.len() as u64)?;
+        self.admit(pack.body.len() as u64).await?;
         let (answer, stored) = oneshot::channel();
         self.send(Job::Put { logstore, pack: Box::new(pack), answer }).await?;
         stored.await.unwrap_or(Err(StoreError::Stopped))
@@ -203,6 +206,15 @@ impl Store {
 
     /// Searches a logstore. When the caller goes away the scan stops at the next pack.
     pub async fn search(&self, logstore: i64, search: Search) -> Result<Found, StoreError> {
+        self.scan(move |scan| search::search(scan, logstore, &search)).await
+    }
+
+    /// Lets `work` read packs on a scan thread, when one is free. When the caller goes away the scan stops at the next
+    /// pack.
+    pub async fn scan<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Scan<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         struct StopOnDrop(Arc<AtomicBool>);
         impl Drop for StopOnDrop {
             fn drop(&mut self) {
@@ -210,18 +222,29 @@ impl Store {
             }
         }
         let started = Instant::now();
-        let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
-        let readers = self.readers.clone();
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
-        let stopped = stop.0.clone();
-        let scan = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            readers.with(|connection| search::search(connection, logstore, &search, &stopped))?
+        let (answer, done) = oneshot::channel();
+        let (files, turns, stopped) = (self.files.clone(), self.threads.turns.clone(), stop.0.clone());
+        let metrics = self.metrics.clone();
+        let task = Box::new(move || {
+            let mut scan = Scan::new(&files, &turns, &stopped);
+            let outcome = work(&mut scan);
+            metrics.scanned.increment(scan.scanned.packs);
+            metrics.spared.increment(scan.scanned.spared);
+            metrics.broken.increment(scan.scanned.broken);
+            drop(scan);
+            // Before the answer: a store that is dropped behind it shall be the last to know its files.
+            drop(files);
+            drop(permit);
+            let _ = answer.send(outcome);
         });
-        let found = scan.await.unwrap_or(Err(StoreError::Stopped));
-        drop(stop);
+        if !self.threads.run(task) {
+            return Err(StoreError::Stopped);
+        }
+        let outcome = done.await.unwrap_or(Err(StoreError::Stopped));
         self.metrics.search_seconds.record(started.elapsed().as_secs_f64());
-        found
+        outcome
     }
 
     /// Makes a project and a logstore where they are not there yet.
@@ -237,13 +260,13 @@ impl Store {
     }
 
     pub async fn create_project(&self, name: &str, description: &str) -> Result<(), StoreError> {
-        let (name, description) = (name.to_owned(), description.to_owned());
-        self.change(move |catalog, db| catalog.create_project(db, &name, &description, seconds_now())).await
+        let (name, description, now) = (name.to_owned(), description.to_owned(), self.clock.seconds());
+        self.change(move |catalog, db| catalog.create_project(db, &name, &description, now)).await
     }
 
     pub async fn update_project(&self, name: &str, description: &str) -> Result<(), StoreError> {
-        let (name, description) = (name.to_owned(), description.to_owned());
-        self.change(move |catalog, db| catalog.update_project(db, &name, &description, seconds_now())).await
+        let (name, description, now) = (name.to_owned(), description.to_owned(), self.clock.seconds());
+        self.change(move |catalog, db| catalog.update_project(db, &name, &description, now)).await
     }
 
     /// Deletes a project with its logstores and, soon after, their packs.
@@ -258,9 +281,8 @@ impl Store {
         name: &str,
         settings: Settings,
     ) -> Result<(), StoreError> {
-        let (project, name) = (project.to_owned(), name.to_owned());
-        self.change(move |catalog, db| catalog.create_logstore(db, &project, &name, settings, seconds_now()))
-            .await
+        let (project, name, now) = (project.to_owned(), name.to_owned(), self.clock.seconds());
+        self.change(move |catalog, db| catalog.create_logstore(db, &project, &name, settings, now)).await
     }
 
     pub async fn update_logstore(
@@ -269,9 +291,8 @@ impl Store {
         name: &str,
         settings: Settings,
     ) -> Result<(), StoreError> {
-        let (project, name) = (project.to_owned(), name.to_owned());
-        self.change(move |catalog, db| catalog.update_logstore(db, &project, &name, settings, seconds_now()))
-            .await
+        let (project, name, now) = (project.to_owned(), name.to_owned(), self.clock.seconds());
+        self.change(move |catalog, db| catalog.update_logstore(db, &project, &name, settings, now)).await
     }
 
     /// Deletes a logstore at once and its packs soon after.
@@ -280,12 +301,30 @@ impl Store {
         self.change(move |catalog, db| catalog.delete_logstore(db, &project, &name)).await
     }
 
+    /// Gives a logstore an index configuration: a first one, or with `replace` another one.
+    pub async fn put_index(
+        &self,
+        project: &str,
+        logstore: &str,
+        config: &[u8],
+        replace: bool,
+    ) -> Result<(), StoreError> {
+        let index = Index::parse(config, self.clock.seconds()).map_err(Refused::Index)?;
+        let (project, logstore) = (project.to_owned(), logstore.to_owned());
+        self.change(move |catalog, db| catalog.put_index(db, &project, &logstore, index, replace)).await
+    }
+
+    pub async fn delete_index(&self, project: &str, logstore: &str) -> Result<(), StoreError> {
+        let (project, logstore) = (project.to_owned(), logstore.to_owned());
+        self.change(move |catalog, db| catalog.delete_index(db, &project, &logstore)).await
+    }
+
     async fn change(
         &self,
         change: impl FnOnce(&mut Catalog, &Connection) -> Result<(), ChangeError> + Send + 'static,
     ) -> Result<(), StoreError> {
         let (answer, done): (Answer, _) = oneshot::channel();
-        let (catalog, file) = (self.catalog.clone(), self.file.clone());
+        let (catalog, file) = (self.catalog.clone(), self.catalog_file.clone());
         let job = Job::Change(Box::new(move |connection| {
             let mut catalog = catalog.write().unwrap_or_else(|poisoned| poisoned.into_inner());
             let outcome = change(&mut catalog, connection).map_err(|error| match error {
@@ -298,15 +337,22 @@ impl Store {
         done.await.unwrap_or(Err(StoreError::Stopped))
     }
 
-    fn admit(&self, bytes: u64) -> Result<(), StoreError> {
-        // A pack goes to the WAL first and to the database later.
-        let Err(space) = self.space.admit(bytes.saturating_mul(2)) else { return Ok(()) };
-        let error = StoreError::Crowded { file: self.file.clone(), available: space.available };
+    async fn admit(&self, bytes: u64) -> Result<(), StoreError> {
+        let Err(mut error) = self.bounds.admit(bytes) else { return Ok(()) };
+        if self.bounds.on_full == OnFull::DropOldest {
+            let (done, made) = oneshot::channel();
+            self.send(Job::MakeRoom(bytes, done)).await?;
+            let _ = made.await;
+            match self.bounds.admit(bytes) {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again,
+            }
+        }
         if let Some(suppressed) = self.crowded.allow() {
             tracing::warn!(suppressed, "the embedded Log Service refuses records for now: {error}");
-            // The WAL may hold space that is nobody's. Whether there is room for the job does not matter.
+            // WALs may hold space that is nobody's. Whether there is room for the job does not matter.
             if let Some(jobs) = &self.jobs {
-                let _ = jobs.try_send(Job::Change(Box::new(|connection| schema::fold_back(connection))));
+                let _ = jobs.try_send(Job::FoldBack);
             }
         }
         Err(error)
@@ -321,26 +367,16 @@ impl Store {
 impl Drop for Store {
     /// Waits for the writer to finish what was handed to it.
     fn drop(&mut self) {
-        // The writer's connection shall be the last one, which folds the WAL back into the database.
-        self.readers.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+        self.stop.stop();
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
         self.jobs = None;
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
-    }
-}
-
-impl Readers {
-    fn with<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let idle = self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => schema::open_reader(&self.file)?,
-        };
-        let done = read(&connection).map_err(|cause| StoreError::database(&self.file, cause))?;
-        // A connection that failed is closed; there are never more of them than permits.
-        self.idle.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(connection);
-        Ok(done)
+        // The last connections fold the WALs back into the files.
+        self.files.close_idle();
     }
 }
 
@@ -351,7 +387,7 @@ fn lock(dir: &Path) -> Result<std::fs::File, StoreError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(files::PRIVATE)
+        .mode(private::PRIVATE)
         .open(&path)
         .map_err(|cause| StoreError::Path { path: path.clone(), cause })?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -361,10 +397,6 @@ fn lock(dir: &Path) -> Result<std::fs::File, StoreError> {
         }
         Err(error) => Err(StoreError::Path { path, cause: error.into() }),
     }
-}
-
-fn seconds_now() -> i64 {
-    Timestamp::now().seconds
 }
 
 #[cfg(test)]

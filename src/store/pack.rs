@@ -19,11 +19,13 @@ pub(crate) const PACK_ID: &[u8] = b"__pack_id__";
 pub struct Pack {
     pub(super) body: Bytes,
     pub(super) kind: Kind,
+    pub(super) digest: i64,
     pub(super) raw_size: usize,
     pub(super) logs: usize,
     /// Nanoseconds since 1970 of the oldest and the newest log.
     pub(super) first_time: i64,
     pub(super) last_time: i64,
+    pub(super) shard: u32,
     pub(super) series: Vec<u8>,
     pub(super) sequence: i64,
     pub(super) topic: Vec<u8>,
@@ -47,12 +49,14 @@ impl Pack {
         }
         let (series, sequence) = series(&group);
         Ok(Pack {
+            digest: digest(&body),
             body,
             kind,
             raw_size: raw.len(),
             logs: group.log_count(),
             first_time,
             last_time,
+            shard: 0,
             series: series.to_vec(),
             sequence,
             topic: group.topic.to_vec(),
@@ -69,6 +73,11 @@ impl Pack {
     pub fn logs(&self) -> usize {
         self.logs
     }
+}
+
+/// Tells later whether a stored body is what came: neither SQLite nor LZ4 would notice a flipped bit.
+pub(super) fn digest(body: &[u8]) -> i64 {
+    xxhash_rust::xxh3::xxh3_64(body).cast_signed()
 }
 
 fn series<'a>(group: &Group<'a>) -> (&'a [u8], i64) {

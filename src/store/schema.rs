@@ -1,14 +1,19 @@
-//! The database file: how connections are opened, and the layout they find.
+//! The database files: how connections are opened, and the layouts they find.
 //!
 //! ```text
-//! projects   id, name, description, created, modified
-//! logstores  id (never used again), project, name, settings (JSON), created, modified
-//! packs      id (arrival order), logstore, arrived, first_time, last_time (ns), logs, raw_size, compression,
-//!            series, sequence (of the pack_id), topic, source, body (the LogGroup as it came)
+//! catalog.db           projects   id, name, description, created, modified
+//!                      logstores  id (never used again), project, name, settings (JSON), created, modified
+//!                      indexes    logstore, config (JSON, as it was sent), modified
+//! packs/TTLd-START.db  packs      id (nanosecond of arrival, unique in the store), logstore, shard, first_time,
+//!                                 last_time (ns), logs, raw_size, compression, series, sequence (of the pack_id),
+//!                                 topic, source, digest (XXH3 of the body), body (the LogGroup as it came)
+//!                      filters    pack, filter (which words occur in it; comes some time after the pack)
 //! ```
 //!
-//! WAL with `synchronous=FULL`: a committed transaction is on the disk. One connection writes, others read; a reader
-//! keeps no transaction open between packs, so that the WAL can always be folded back.
+//! WAL with `synchronous=FULL`: a committed transaction is on the disk. One connection writes to a file, others read; a
+//! reader keeps no transaction open between packs, so that the WAL can always be folded back. Whoever closes a file's
+//! last connection folds its WAL back, which is why readers may write as far as SQLite is concerned and only promise
+//! not to.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,15 +22,33 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 
-pub(super) const FILE_NAME: &str = "logservice.db";
-const LAYOUT: i64 = 1;
-/// "SlGt": tells our file from any other SQLite database.
-const APPLICATION: i64 = 0x536c_4774;
+pub(super) const CATALOG: &str = "catalog.db";
+pub(super) const PACKS: &str = "packs";
+/// The one file of the layout before this one.
+pub(super) const FORMER: &str = "logservice.db";
+
+/// A kind of file.
+pub(super) struct Layout {
+    /// Tells our file from any other SQLite database.
+    application: i64,
+    version: i64,
+    tables: &'static str,
+    page_size: i64,
+}
+
+/// "SlGt"
+pub(super) const CATALOG_LAYOUT: Layout =
+    Layout { application: 0x536c_4774, version: 2, tables: CATALOG_TABLES, page_size: 4096 };
+/// "SlGp"
+pub(super) const PACKS_LAYOUT: Layout =
+    Layout { application: 0x536c_4770, version: 2, tables: PACK_TABLES, page_size: 16_384 };
 
 /// What the WAL is cut back to once it is folded into the database.
 const WAL_BYTES: i64 = 16 << 20;
+/// Statements of one connection that stay prepared.
+const STATEMENTS: usize = 32;
 
-const TABLES: &str = "
+const CATALOG_TABLES: &str = "
 CREATE TABLE projects (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
@@ -42,10 +65,18 @@ CREATE TABLE logstores (
     modified INTEGER NOT NULL,
     UNIQUE (project, name)
 ) STRICT;
+CREATE TABLE indexes (
+    logstore INTEGER PRIMARY KEY,
+    config TEXT NOT NULL,
+    modified INTEGER NOT NULL
+) STRICT;
+";
+
+const PACK_TABLES: &str = "
 CREATE TABLE packs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     logstore INTEGER NOT NULL,
-    arrived INTEGER NOT NULL,
+    shard INTEGER NOT NULL,
     first_time INTEGER NOT NULL,
     last_time INTEGER NOT NULL,
     logs INTEGER NOT NULL,
@@ -55,14 +86,21 @@ CREATE TABLE packs (
     sequence INTEGER NOT NULL,
     topic BLOB NOT NULL,
     source BLOB NOT NULL,
+    digest INTEGER NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX packs_by_first_time ON packs (logstore, first_time, last_time);
 CREATE INDEX packs_by_last_time ON packs (logstore, last_time, first_time);
+CREATE INDEX packs_by_shard ON packs (logstore, shard);
+CREATE INDEX packs_by_series ON packs (logstore, series, sequence);
+CREATE TABLE filters (
+    pack INTEGER PRIMARY KEY,
+    filter BLOB NOT NULL
+) STRICT;
 ";
 
-/// Opens the file for its one writer, makes it when it is not there, checks that it is ours.
-pub(super) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
+/// Opens a file for its one writer, makes it when it is not there, checks that it is ours.
+pub(super) fn open_writer(file: &Path, layout: &Layout) -> Result<Connection, StoreError> {
     use std::os::unix::fs::OpenOptionsExt;
     // SQLite gives the files beside it the rights of the database: others shall not read logs.
     std::fs::OpenOptions::new()
@@ -71,33 +109,35 @@ pub(super) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
         .mode(0o600)
         .open(file)
         .map_err(|cause| StoreError::Path { path: file.to_owned(), cause })?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = connect(file, flags)?;
-    prepare(&mut connection, file).and_then(|()| checked_layout(&connection, file))?;
+    let mut connection = connect(file)?;
+    prepare(&mut connection, file, layout).and_then(|()| checked_layout(&connection, file, layout))?;
     Ok(connection)
 }
 
-/// A connection that cannot write.
+/// A connection that does not write.
 pub(super) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
-    connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    let connection = connect(file)?;
+    connection.pragma_update(None, "query_only", true).map_err(|cause| StoreError::database(file, cause))?;
+    Ok(connection)
 }
 
-fn connect(file: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+fn connect(file: &Path) -> Result<Connection, StoreError> {
     let or = |cause| StoreError::database(file, cause);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags).map_err(or)?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(or)?;
-    // In KiB when negative: bodies pass through once, so a large cache would only hold memory.
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "cache_size", -2048).map_err(or)?;
     Ok(connection)
 }
 
-fn prepare(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
+fn prepare(connection: &mut Connection, file: &Path, layout: &Layout) -> Result<(), StoreError> {
     let or = |cause| StoreError::database(file, cause);
     let empty: bool =
         connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0)).map_err(or)?;
     if empty {
         // Both have an effect only before the first table.
-        connection.pragma_update(None, "page_size", 16_384).map_err(or)?;
+        connection.pragma_update(None, "page_size", layout.page_size).map_err(or)?;
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(or)?;
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(or)?;
@@ -105,9 +145,9 @@ fn prepare(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES).map_err(or)?;
     if empty {
         let transaction = connection.transaction().map_err(or)?;
-        transaction.execute_batch(TABLES).map_err(or)?;
-        transaction.pragma_update(None, "application_id", APPLICATION).map_err(or)?;
-        transaction.pragma_update(None, "user_version", LAYOUT).map_err(or)?;
+        transaction.execute_batch(layout.tables).map_err(or)?;
+        transaction.pragma_update(None, "application_id", layout.application).map_err(or)?;
+        transaction.pragma_update(None, "user_version", layout.version).map_err(or)?;
         transaction.commit().map_err(or)?;
     }
     Ok(())
@@ -119,20 +159,22 @@ pub(super) fn fold_back(connection: &Connection) {
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
 }
 
-fn checked_layout(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+fn checked_layout(connection: &Connection, file: &Path, layout: &Layout) -> Result<(), StoreError> {
     let pragma = |name| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
             .map_err(|cause| StoreError::database(file, cause))
     };
-    if pragma("application_id")? != APPLICATION {
+    if pragma("application_id")? != layout.application {
         return Err(StoreError::Damaged {
             file: file.to_owned(),
             reason: "it is some other database".into(),
         });
     }
     match pragma("user_version")? {
-        found if found > LAYOUT => Err(StoreError::Newer { file: file.to_owned(), found, known: LAYOUT }),
+        found if found > layout.version => {
+            Err(StoreError::Newer { file: file.to_owned(), found, known: layout.version })
+        }
         _ => Ok(()),
     }
 }

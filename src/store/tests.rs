@@ -161,14 +161,18 @@ async fn what_was_acknowledged_survives_a_crash() {
         put.await.unwrap().unwrap();
     }
     // The files as they are while the store is open: nothing was folded back or closed.
-    for name in ["logservice.db", "logservice.db-wal", ACCESS_KEY_FILE] {
+    std::fs::create_dir(crashed.path().join("packs")).unwrap();
+    let packs = store.files.all()[0].path().file_name().unwrap().to_str().unwrap().to_owned();
+    let (packs, wal) = (format!("packs/{packs}"), format!("packs/{packs}-wal"));
+    for name in ["catalog.db", "catalog.db-wal", &packs, &wal, ACCESS_KEY_FILE] {
         std::fs::copy(dir.path().join(name), crashed.path().join(name)).unwrap();
     }
     let (copy, logstore) = opened(crashed.path()).await;
     assert_eq!(copy.search(logstore, everything()).await.unwrap().rows.len(), 50);
     assert_eq!(copy.access_key().id, store.access_key().id);
     drop(copy);
-    assert!(!crashed.path().join("logservice.db-wal").exists(), "an orderly end leaves one file");
+    assert!(!crashed.path().join(wal).exists(), "an orderly end leaves no WAL");
+    assert!(!crashed.path().join("catalog.db-wal").exists(), "an orderly end leaves no WAL");
 }
 
 #[tokio::test]
@@ -188,7 +192,7 @@ async fn a_deleted_logstore_takes_its_packs_along() {
     store.ensure("demo-project", "app-log").await.unwrap();
     let fresh = store.catalog().logstore("demo-project", "app-log").unwrap().id;
     assert!(store.search(fresh, everything()).await.unwrap().rows.is_empty());
-    let reader = schema::open_reader(store.file()).unwrap();
+    let reader = schema::open_reader(store.files.all()[0].path()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let left: i64 = reader.query_row("SELECT count(*) FROM packs", [], |row| row.get(0)).unwrap();
@@ -205,15 +209,8 @@ async fn a_deleted_logstore_takes_its_packs_along() {
 async fn a_full_disk_is_said_and_survived() {
     let dir = tempfile::tempdir().unwrap();
     let (store, logstore) = opened(dir.path()).await;
-    let limit = async |pages: i64| {
-        store
-            .change(move |_, connection| {
-                connection.pragma_update(None, "max_page_count", pages)?;
-                Ok(())
-            })
-            .await
-            .unwrap();
-    };
+    store.put(logstore, pack(&raw_group(&[(1, 0)], "", "", 7))).await.unwrap();
+    let limit = async |pages: i64| store.send(Job::Pragma("max_page_count", pages)).await.unwrap();
     limit(1).await;
     let big = |label| {
         let mut raw = raw_group(&[(9, 0)], "", "", label);
@@ -226,10 +223,10 @@ async fn a_full_disk_is_said_and_survived() {
     };
     let refused = store.put(logstore, big(0)).await.unwrap_err();
     assert!(matches!(refused, StoreError::Full { .. }), "{refused:?}");
-    assert!(refused.to_string().contains("logservice.db"), "{refused}");
+    assert!(refused.to_string().contains("packs/30d-"), "{refused}");
     limit(1_000_000).await;
     store.put(logstore, big(1)).await.unwrap();
-    assert_eq!(texts(&store.search(logstore, everything()).await.unwrap()), ["1.0"]);
+    assert_eq!(texts(&store.search(logstore, everything()).await.unwrap()), ["7.0", "1.0"]);
 }
 
 #[tokio::test]
@@ -266,19 +263,23 @@ fn trouble_at_the_start_is_said_clearly() {
     Store::open(dir.path()).unwrap();
 
     let damaged = tempfile::tempdir().unwrap();
-    let file = damaged.path().join("logservice.db");
+    let file = damaged.path().join("catalog.db");
     std::fs::write(&file, vec![b'x'; 40_000]).unwrap();
     let error = Store::open(damaged.path()).err().unwrap();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
-    assert!(error.to_string().contains("logservice.db") && error.to_string().contains("move it"), "{error}");
+    assert!(error.to_string().contains("catalog.db") && error.to_string().contains("move it"), "{error}");
     assert_eq!(std::fs::read(&file).unwrap().len(), 40_000, "a damaged file is left as it was");
 
     let newer = tempfile::tempdir().unwrap();
     drop(Store::open(newer.path()).unwrap());
-    let connection = Connection::open(newer.path().join("logservice.db")).unwrap();
+    let connection = Connection::open(newer.path().join("catalog.db")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
     assert!(matches!(Store::open(newer.path()).err().unwrap(), StoreError::Newer { found: 99, .. }));
+
+    let former = tempfile::tempdir().unwrap();
+    std::fs::write(former.path().join("logservice.db"), b"").unwrap();
+    assert!(matches!(Store::open(former.path()).err().unwrap(), StoreError::Former { .. }));
 
     let no_dir = dir.path().join("lock").join("below");
     let error = Store::open(&no_dir).err().unwrap();
@@ -291,12 +292,13 @@ async fn a_crowded_file_system_takes_no_packs_but_deletes_logstores() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, id) = opened(dir.path()).await;
     store.put(id, pack(&raw_group(&[(1, 0)], "", "", 1))).await.unwrap();
-    let roomy = std::mem::replace(&mut store.space, disk::Watch::new(std::fs::File::open("/proc").unwrap()));
+    let no_room = Bounds::new(Path::new("/proc"), None, OnFull::Refuse).unwrap();
+    let roomy = std::mem::replace(&mut store.bounds, Arc::new(no_room));
     let refused = store.put(id, pack(&raw_group(&[(2, 0)], "", "", 2))).await.unwrap_err();
     assert!(matches!(refused, StoreError::Crowded { .. }), "{refused}");
     assert!(refused.to_string().contains("delete logstores"), "{refused}");
     store.delete_logstore("demo-project", "app-log").await.unwrap();
-    store.space = roomy;
+    store.bounds = roomy;
     store.ensure("demo-project", "app-log").await.unwrap();
     let id = store.catalog().logstore("demo-project", "app-log").unwrap().id;
     store.put(id, pack(&raw_group(&[(3, 0)], "", "", 3))).await.unwrap();

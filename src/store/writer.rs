@@ -1,28 +1,42 @@
 //! The one thread that writes: it takes all waiting packs into one transaction and answers them after its commit.
 //!
+//! ```text
+//! jobs -> at most 256 packs, 32 MiB -> ids -> a transaction for each file they belong to (nearly always one)
+//!      -> COMMIT -> answers
+//! ```
+//!
 //! The channel is bounded; who waits for room waits in `put`. A failed transaction fails every pack in it: a client
-//! sends again, and only what was committed was acknowledged. Between transactions the thread erases, slice by slice,
-//! the packs of logstores that were deleted, so that a large deletion never holds up a write.
+//! sends again, and only what was committed was acknowledged. A pack's id is the nanosecond of its arrival, made unique
+//! and increasing over all files, so that a reader who has seen an id of a logstore has seen all before it.
+//!
+//! It also decides about files, since it alone adds to them: when the next one begins, which are expired, and which go to
+//! make room ([`upkeep`]).
 
-use std::path::PathBuf;
+mod upkeep;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::bounds::Bounds;
 use super::catalog::Catalog;
+use super::files::{Files, PackFile};
+use super::metrics::Metrics;
 use super::pack::{Pack, compression_number};
-use super::{Metrics, Refused, StoreError};
+use super::partition::Slice;
+use super::{Refused, StoreError, schema};
+use crate::base::clock::Clock;
 use crate::base::log_limit::LogLimit;
-use crate::record::Timestamp;
 
 /// Packs of one transaction: enough to share a sync, few enough to answer soon.
 const GATHER_JOBS: usize = 256;
 const GATHER_BYTES: usize = 32 << 20;
-/// Packs erased between two looks at the channel.
-const ERASE_PACKS: usize = 32;
-const IDLE: Duration = Duration::from_millis(500);
+/// Files that stay open for writing: one for each class of ttl that is in use at a time.
+const OPEN: usize = 8;
 
 static FAILED: LogLimit = LogLimit::new(Duration::from_secs(30));
 
@@ -31,35 +45,136 @@ pub(super) type Answer = oneshot::Sender<Result<(), StoreError>>;
 pub(super) type Change = Box<dyn FnOnce(&mut Connection) + Send>;
 
 pub(super) enum Job {
-    Put { logstore: i64, pack: Box<Pack>, answer: Answer },
+    Put {
+        logstore: i64,
+        pack: Box<Pack>,
+        answer: Answer,
+    },
     Change(Change),
+    /// Filters of packs of a file, which nobody waits for.
+    Filters(Slice, Vec<(i64, Vec<u8>)>),
+    /// Looks for expired files.
+    Tidy,
+    /// Drops the oldest files until there is room for so many bytes, or nothing more to drop.
+    MakeRoom(u64, oneshot::Sender<()>),
+    /// Gives the space of WALs back.
+    FoldBack,
+    #[cfg(test)]
+    Pragma(&'static str, i64),
 }
 
 pub(super) struct Writer {
-    pub(super) file: PathBuf,
-    pub(super) connection: Connection,
-    pub(super) catalog: Arc<RwLock<Catalog>>,
-    pub(super) metrics: Metrics,
+    files: Arc<Files>,
+    catalog_file: Connection,
+    catalog: Arc<RwLock<Catalog>>,
+    metrics: Metrics,
+    clock: Clock,
+    bounds: Arc<Bounds>,
+    /// A file of this size is succeeded by the next.
+    roll: u64,
+    open: Vec<Open>,
+    /// The latest start of each class, which the next one has to be above.
+    starts: HashMap<i64, i64>,
+    /// The id given last.
+    last: i64,
+    /// The file to erase from next, while there is something to erase.
+    erasing: Option<Slice>,
+    /// Deletions of logstores that were looked after.
+    deletions: u64,
+    /// When the files were measured.
+    measured: Option<Instant>,
+}
+
+/// A file open for writing.
+struct Open {
+    file: Arc<PackFile>,
+    connection: Connection,
+    /// The transaction that is under way in it, and how it goes.
+    state: Option<Result<(), StoreError>>,
+    /// About.
+    bytes: u64,
+}
+
+impl Open {
+    /// Notes a failure of the transaction under way.
+    fn failed(&mut self, cause: rusqlite::Error) {
+        self.state = Some(Err(StoreError::database(self.file.path(), cause)));
+    }
 }
 
 struct Waiting {
     answer: Answer,
-    outcome: Result<(), StoreError>,
+    /// Where it was written, or why not.
+    outcome: Result<Slice, StoreError>,
     logs: usize,
     raw: usize,
     packed: usize,
     odd_times: u64,
 }
 
+/// Before all files.
+const FIRST: Slice = Slice { start: i64::MIN, ttl: 0 };
+
 impl Writer {
+    /// Looks into each file: one that is no database of ours is set aside now, and not when somebody waits for it.
+    pub(super) fn new(
+        files: Arc<Files>,
+        catalog_file: Connection,
+        catalog: Arc<RwLock<Catalog>>,
+        metrics: Metrics,
+        clock: Clock,
+        bounds: Arc<Bounds>,
+    ) -> Result<Writer, StoreError> {
+        let (mut last, mut starts) = (0, HashMap::new());
+        for file in files.all() {
+            let highest = files.open_writer(file.slice).and_then(|(_, connection)| {
+                connection
+                    .query_row("SELECT max(id) FROM packs", [], |row| row.get::<_, Option<i64>>(0))
+                    .map_err(|cause| StoreError::database(file.path(), cause))
+                    .inspect_err(|error| files.mind(&file, error))
+            });
+            match highest {
+                Ok(highest) => last = last.max(highest.unwrap_or(0)),
+                Err(StoreError::Damaged { .. }) => {}
+                Err(other) => return Err(other),
+            }
+            let start = starts.entry(file.slice.ttl).or_insert(file.slice.start);
+            *start = file.slice.start.max(*start);
+        }
+        for file in files.all() {
+            if starts.get(&file.slice.ttl) != Some(&file.slice.start) {
+                file.seal();
+            }
+        }
+        let mut writer = Writer {
+            files,
+            catalog_file,
+            catalog,
+            metrics,
+            clock,
+            roll: bounds.roll(),
+            bounds,
+            open: Vec::new(),
+            starts,
+            last,
+            erasing: Some(FIRST),
+            deletions: 0,
+            measured: None,
+        };
+        writer.tidy();
+        Ok(writer)
+    }
+
     /// Runs until the last sender is gone.
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        let mut erasing = true;
         loop {
-            let job = if erasing {
+            let mut job = if self.erasing.is_some() {
                 match jobs.try_recv() {
                     Ok(job) => Some(job),
-                    Err(mpsc::error::TryRecvError::Empty) => None,
+                    Err(mpsc::error::TryRecvError::Empty) => {
+                        self.erase();
+                        None
+                    }
                     Err(mpsc::error::TryRecvError::Disconnected) => return,
                 }
             } else {
@@ -68,137 +183,218 @@ impl Writer {
                     None => return,
                 }
             };
-            match job {
-                None => {
-                    erasing = self.erase_slice().unwrap_or_else(|error| {
-                        tracing::warn!(%error, "cannot erase packs of a deleted logstore; they stay on the disk for now");
-                        std::thread::sleep(IDLE);
-                        false
-                    });
-                }
-                Some(Job::Change(change)) => {
-                    change(&mut self.connection);
-                    erasing = true;
-                }
-                Some(Job::Put { logstore, pack, answer }) => {
-                    let change = self.write(logstore, pack, answer, &mut jobs);
-                    if let Some(change) = change {
-                        change(&mut self.connection);
-                        erasing = true;
+            while let Some(this) = job.take() {
+                match this {
+                    Job::Put { logstore, pack, answer } => {
+                        job = self.write(logstore, pack, answer, &mut jobs);
+                    }
+                    Job::Change(change) => self.change(change),
+                    Job::Filters(slice, filters) => self.add_filters(slice, &filters),
+                    Job::Tidy => self.tidy(),
+                    Job::MakeRoom(bytes, done) => {
+                        self.make_room(bytes);
+                        let _ = done.send(());
+                    }
+                    Job::FoldBack => {
+                        schema::fold_back(&self.catalog_file);
+                        self.open.iter().for_each(|open| schema::fold_back(&open.connection));
+                    }
+                    #[cfg(test)]
+                    Job::Pragma(name, value) => {
+                        for open in &self.open {
+                            open.connection.pragma_update(None, name, value).unwrap();
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Writes this pack and all that wait behind it; a change found among them is handed back, to be made next.
+    fn change(&mut self, change: Change) {
+        change(&mut self.catalog_file);
+        let deletions = self.catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner()).deletions();
+        if deletions != self.deletions {
+            self.deletions = deletions;
+            self.erasing = Some(FIRST);
+        }
+    }
+
+    /// Writes this pack and all that wait behind it; another job found among them is handed back, to be done next.
     fn write(
         &mut self,
         logstore: i64,
         pack: Box<Pack>,
         answer: Answer,
         jobs: &mut mpsc::Receiver<Job>,
-    ) -> Option<Change> {
+    ) -> Option<Job> {
         let started = Instant::now();
-        let mut waiting = Vec::new();
-        let mut change = None;
-        let written = (|| {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let catalog = self.catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let (mut next, mut bytes) = (Some((logstore, pack, answer)), 0);
-            while let Some((logstore, pack, answer)) = next.take() {
-                bytes += pack.body.len();
-                let (logs, raw, packed) = (pack.logs, pack.raw_size, pack.body.len());
-                let odd_times = pack.odd_times;
-                waiting.push(Waiting { answer, outcome: Ok(()), logs, raw, packed, odd_times });
-                if catalog.is_live(logstore) {
-                    insert(&transaction, logstore, &pack)?;
-                } else if let Some(last) = waiting.last_mut() {
-                    // Deleted while the pack was on its way.
-                    last.outcome = Err(Refused::NoLogstore(String::new()).into());
+        let (mut waiting, mut behind, mut bytes) = (Vec::new(), None, 0);
+        let mut next = Some((logstore, pack, answer));
+        let catalog = self.catalog.clone();
+        let catalog = catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        while let Some((logstore, pack, answer)) = next.take() {
+            bytes += pack.body.len();
+            let (logs, raw, packed) = (pack.logs, pack.raw_size, pack.body.len());
+            let odd_times = pack.odd_times;
+            let outcome = match catalog.ttl(logstore) {
+                Some(ttl) => self.insert(ttl, logstore, &pack),
+                // Deleted while the pack was on its way.
+                None => Err(Refused::NoLogstore(String::new()).into()),
+            };
+            waiting.push(Waiting { answer, outcome, logs, raw, packed, odd_times });
+            if waiting.len() < GATHER_JOBS && bytes < GATHER_BYTES {
+                match jobs.try_recv() {
+                    Ok(Job::Put { logstore, pack, answer }) => next = Some((logstore, pack, answer)),
+                    Ok(other) => behind = Some(other),
+                    Err(_) => {}
                 }
-                if waiting.len() < GATHER_JOBS && bytes < GATHER_BYTES {
-                    match jobs.try_recv() {
-                        Ok(Job::Put { logstore, pack, answer }) => next = Some((logstore, pack, answer)),
-                        Ok(Job::Change(found)) => change = Some(found),
-                        Err(_) => {}
-                    }
-                }
-            }
-            drop(catalog);
-            transaction.commit()
-        })();
-        if let Err(error) = &written {
-            self.metrics.failed.increment(1);
-            if let Some(suppressed) = FAILED.allow() {
-                let packs = waiting.len();
-                tracing::error!(%error, packs, suppressed, "the embedded Log Service could not store packs");
             }
         }
-        self.measure_file();
+        drop(catalog);
+        self.end_transactions();
         let took = started.elapsed().as_secs_f64();
-        for mut one in waiting {
-            if let Err(error) = &written {
-                one.outcome = Err(StoreError::database(&self.file, copy_of(error)));
-            }
-            if one.outcome.is_ok() {
+        for one in waiting {
+            let outcome = one.outcome.and_then(|slice| self.outcome_of(slice));
+            if outcome.is_ok() {
                 self.metrics.stored(one.logs, one.raw, one.packed);
                 self.metrics.odd_times.increment(one.odd_times);
                 self.metrics.put_seconds.record(took);
             }
             // A client that has gone away needs no answer.
-            let _ = one.answer.send(one.outcome);
+            let _ = one.answer.send(outcome);
         }
-        change
+        self.close_former();
+        self.measure();
+        behind
     }
 
-    fn measure_file(&self) {
-        let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        if let (Ok(pages), Ok(size)) = (pragma("page_count"), pragma("page_size")) {
-            self.metrics.file_bytes.set((pages * size) as f64);
+    /// Writes a pack into the transaction of its file.
+    fn insert(&mut self, ttl: i64, logstore: i64, pack: &Pack) -> Result<Slice, StoreError> {
+        let arrived = self.clock.nanoseconds().max(self.last + 1);
+        let slice = self.slice_for(ttl, arrived);
+        // A file may have to begin in the second after.
+        let id = arrived.max(slice.start);
+        let open = self.begin(slice)?;
+        open.bytes += pack.body.len() as u64;
+        if let Some(Ok(())) = open.state
+            && let Err(cause) = insert(&open.connection, id, logstore, pack)
+        {
+            open.failed(cause);
         }
+        self.last = id;
+        self.bounds.used.fetch_add(pack.body.len() as u64, Relaxed);
+        Ok(slice)
     }
 
-    /// Erases some packs of logstores that are no more; `false` when there are none left.
-    fn erase_slice(&mut self) -> rusqlite::Result<bool> {
-        let mut logstore = 0;
-        loop {
-            // A step from logstore to logstore along the index, however many packs each has.
-            let next: Option<i64> = self.connection.query_row(
-                "SELECT min(logstore) FROM packs WHERE logstore > ?1",
-                [logstore],
-                |row| row.get(0),
-            )?;
-            let Some(found) = next else { return Ok(false) };
-            logstore = found;
-            let catalog = self.catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if !catalog.is_live(found) {
-                break;
+    /// The file that takes packs of a class now.
+    fn slice_for(&mut self, ttl: i64, arrived: i64) -> Slice {
+        let takes = |slice: Slice| slice.ttl == ttl && slice.may_hold(arrived);
+        let open =
+            self.open.iter().map(|open| &open.file).find(|file| takes(file.slice) && !file.is_sealed());
+        if let Some(file) = open {
+            return file.slice;
+        }
+        let newest = self.files.newest(ttl);
+        if let Some(file) = newest.filter(|file| takes(file.slice) && !file.is_sealed()) {
+            return file.slice;
+        }
+        let whole = Slice::of(ttl, arrived);
+        let slice = match self.starts.get(&ttl) {
+            Some(start) if whole.start <= *start => Slice::rest(ttl, arrived, *start),
+            _ => whole,
+        };
+        self.starts.insert(ttl, slice.start);
+        slice
+    }
+
+    /// The file of a slice, open and in a transaction.
+    fn begin(&mut self, slice: Slice) -> Result<&mut Open, StoreError> {
+        let at = match self.open.iter().position(|open| open.file.slice == slice) {
+            Some(at) => at,
+            None => {
+                if self.open.len() >= OPEN
+                    && let Some(unused) = self.open.iter().position(|open| open.state.is_none())
+                {
+                    self.open.remove(unused);
+                }
+                let (file, connection) = self.files.open_writer(slice)?;
+                let bytes = file.bytes();
+                self.open.push(Open { file, connection, state: None, bytes });
+                self.open.len() - 1
+            }
+        };
+        let open = self.open.get_mut(at).ok_or(StoreError::Stopped)?;
+        if open.state.is_none() {
+            open.state = Some(Ok(()));
+            if let Err(cause) = open.connection.execute_batch("BEGIN IMMEDIATE") {
+                open.failed(cause);
             }
         }
-        self.connection.execute(
-            "DELETE FROM packs WHERE id IN (SELECT id FROM packs WHERE logstore = ?1 LIMIT ?2)",
-            params![logstore, ERASE_PACKS as i64],
-        )?;
-        // Gives the freed pages back to the file system, some at a time.
-        let mut vacuum = self.connection.prepare_cached("PRAGMA incremental_vacuum(1024)")?;
-        let mut rows = vacuum.query([])?;
-        while rows.next()?.is_some() {}
-        Ok(true)
+        Ok(open)
+    }
+
+    /// Commits what is under way in each file, or takes it back.
+    fn end_transactions(&mut self) {
+        for open in &mut self.open {
+            if let Some(Ok(())) = open.state
+                && let Err(cause) = open.connection.execute_batch("COMMIT")
+            {
+                open.failed(cause);
+            }
+            if let Some(Err(error)) = &open.state {
+                let _ = open.connection.execute_batch("ROLLBACK");
+                self.metrics.failed.increment(1);
+                if let Some(suppressed) = FAILED.allow() {
+                    tracing::error!(%error, suppressed, "the embedded Log Service could not store packs");
+                }
+            }
+        }
+    }
+
+    /// How the transaction in a file went.
+    fn outcome_of(&self, slice: Slice) -> Result<(), StoreError> {
+        match self.open.iter().find(|open| open.file.slice == slice).and_then(|open| open.state.as_ref()) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(error.for_another()),
+            None => Err(StoreError::Stopped),
+        }
+    }
+
+    /// Forgets how transactions went. Closes files that are full or have a successor, and those that turned out damaged.
+    fn close_former(&mut self) {
+        for open in &mut self.open {
+            if let Some(Err(error)) = open.state.take()
+                && matches!(error, StoreError::Damaged { .. })
+            {
+                open.file.seal();
+                self.files.mind(&open.file, &error);
+            }
+            if open.bytes >= self.roll {
+                open.file.seal();
+            }
+        }
+        let starts = &self.starts;
+        self.open.retain(|open| {
+            let slice = open.file.slice;
+            if starts.get(&slice.ttl).is_some_and(|start| *start > slice.start) {
+                open.file.seal();
+            }
+            !open.file.is_sealed()
+        });
     }
 }
 
-fn insert(connection: &Connection, logstore: i64, pack: &Pack) -> rusqlite::Result<()> {
-    let now = Timestamp::now();
-    let arrived = now.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(now.nanos));
+fn insert(connection: &Connection, id: i64, logstore: i64, pack: &Pack) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO packs (logstore, arrived, first_time, last_time, logs, raw_size, compression, series, \
-             sequence, topic, source, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT INTO packs (id, logstore, shard, first_time, last_time, logs, raw_size, compression, series, \
+             sequence, topic, source, digest, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
+            id,
             logstore,
-            arrived,
+            pack.shard,
             pack.first_time,
             pack.last_time,
             pack.logs as i64,
@@ -208,18 +404,8 @@ fn insert(connection: &Connection, logstore: i64, pack: &Pack) -> rusqlite::Resu
             pack.sequence,
             pack.topic,
             pack.source,
+            pack.digest,
             pack.body.as_ref(),
         ])?;
     Ok(())
-}
-
-/// The same error for each pack of a failed transaction.
-fn copy_of(error: &rusqlite::Error) -> rusqlite::Error {
-    match error {
-        rusqlite::Error::SqliteFailure(code, text) => rusqlite::Error::SqliteFailure(*code, text.clone()),
-        other => rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ERROR),
-            Some(other.to_string()),
-        ),
-    }
 }

@@ -111,12 +111,6 @@ pub(super) fn list_logstores(store: &Store, target: &Target) -> Result<Answer, R
     Ok(Answer::json(&json!({ "count": page.len(), "total": all.len(), "logstores": page })))
 }
 
-/// Every field is searched as if it were indexed; there is no index configuration to show.
-pub(super) fn get_index(store: &Store, target: &Target, name: &str) -> Result<Answer, Refusal> {
-    store.catalog().logstore(target.project()?, name)?;
-    Err(Refusal::new("IndexConfigNotExist", "logstore without index config"))
-}
-
 fn described(project: &Project) -> Value {
     json!({
         "projectName": project.name,

@@ -109,6 +109,9 @@ impl From<Refused> for Refusal {
             Refused::LogstoreExists(_) => "LogStoreAlreadyExist",
             Refused::ProjectName(_) => "ParameterInvalid",
             Refused::LogstoreName(_) | Refused::Setting(_) => "LogStoreInfoInvalid",
+            Refused::Index(_) => "ParameterInvalid",
+            Refused::IndexExists(_) => "IndexAlreadyExist",
+            Refused::NoIndex => "IndexConfigNotExist",
             Refused::TooManyProjects(_) => "ProjectQuotaExceed",
             Refused::TooManyLogstores(_) => "ExceedQuota",
         };
@@ -121,7 +124,7 @@ impl From<StoreError> for Refusal {
         match error {
             StoreError::Refused(refused) => refused.into(),
             StoreError::Stopped => Refusal::new("ServerBusy", "the server is stopping"),
-            StoreError::Full { .. } | StoreError::Crowded { .. } => {
+            StoreError::Full { .. } | StoreError::Crowded { .. } | StoreError::AtLimit { .. } => {
                 Refusal::new("ServerBusy", error.to_string())
             }
             other => {

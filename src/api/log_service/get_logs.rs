@@ -4,17 +4,20 @@
 //! Rows are objects of text to text. Names that meet twice in a row become `name`, `name_0`, `name_1` ...
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::analysis;
 use super::answer::{Answer, Refusal};
 use super::body::{Incoming, JSON_BYTES};
 use super::request::{Target, short};
-use crate::store::query::{self, Query};
-use crate::store::{Found, OFFSET, Row, Search, Store};
+use crate::store::analytics::Limits;
+use crate::store::query::{self, Analysis, Query};
+use crate::store::{Analyse, Found, Index, OFFSET, Row, Search, Store};
 use crate::wire::compress::{Kind, compress};
 
 /// Rows of one answer.
@@ -45,19 +48,33 @@ pub(super) async fn post(
     logstore: &str,
     incoming: &mut Incoming,
 ) -> Result<Answer, Refusal> {
-    let id = store.catalog().logstore(target.project()?, logstore)?.id;
+    let (id, index) = known(store, target, logstore)?;
     let body = incoming.read(JSON_BYTES).await?;
     let ask: Ask = serde_json::from_slice(&body).map_err(|error| {
         Refusal::new("ParameterInvalid", format!("the body is not a GetLogs request: {error}"))
     })?;
-    let started = Instant::now();
-    let (found, query) = search(store, id, &ask).await?;
     let mut text = Vec::new();
+    if let Some((where_text, analyse)) = analysis_of(id, logstore, &index, &ask)? {
+        let outcome = analysis::run(store, where_text, analyse).await?;
+        text.extend_from_slice(b"{\"meta\":");
+        write_json(&outcome.meta(), &mut text);
+        text.extend_from_slice(b",\"data\":");
+        outcome.write_rows(&mut text);
+        text.push(b'}');
+        return packed(head, text);
+    }
+    let started = Instant::now();
+    let (found, query) = search(store, id, index.as_deref(), &ask).await?;
     text.extend_from_slice(b"{\"meta\":");
     write_json(&meta(&ask, &found, &query, started), &mut text);
     text.extend_from_slice(b",\"data\":");
     write_rows(&found.rows, &mut text);
     text.push(b'}');
+    packed(head, text)
+}
+
+/// The answer, compressed when the client understands that.
+fn packed(head: &Parts, text: Vec<u8>) -> Result<Answer, Refusal> {
     let accepted = head.headers.get_all("accept-encoding").into_iter();
     let lz4 = accepted.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     if !lz4
@@ -73,7 +90,7 @@ pub(super) async fn post(
 }
 
 pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Result<Answer, Refusal> {
-    let id = store.catalog().logstore(target.project()?, logstore)?.id;
+    let (id, index) = known(store, target, logstore)?;
     let number = |name: &str| match target.parameter(name) {
         None => Ok(None),
         Some(text) => text
@@ -102,8 +119,11 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         },
         topic: target.parameter("topic").map(str::to_owned),
     };
+    if let Some((where_text, analyse)) = analysis_of(id, logstore, &index, &ask)? {
+        return Ok(analysis::run(store, where_text, analyse).await?.old_answer());
+    }
     let started = Instant::now();
-    let (found, query) = search(store, id, &ask).await?;
+    let (found, query) = search(store, id, index.as_deref(), &ask).await?;
     let mut text = Vec::new();
     write_rows(&found.rows, &mut text);
     let meta = meta(&ask, &found, &query, started);
@@ -125,7 +145,15 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         .with("x-log-query-info", info))
 }
 
-async fn search(store: &Store, logstore: i64, ask: &Ask) -> Result<(Found, Query), Refusal> {
+/// The id of a logstore, and how it is searched.
+fn known(store: &Store, target: &Target, logstore: &str) -> Result<(i64, Option<Arc<Index>>), Refusal> {
+    let catalog = store.catalog();
+    let logstore = catalog.logstore(target.project()?, logstore)?;
+    Ok((logstore.id, logstore.index.clone()))
+}
+
+/// Nanoseconds since 1970; the second is not within.
+fn range(ask: &Ask) -> Result<(i64, i64), Refusal> {
     let from = ask.from.ok_or_else(|| Refusal::missing_parameter("from"))?;
     let to = ask.to.ok_or_else(|| Refusal::missing_parameter("to"))?;
     let at = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
@@ -133,6 +161,41 @@ async fn search(store: &Store, logstore: i64, ask: &Ask) -> Result<(Found, Query
     if from >= to {
         return Err(Refusal::new("InvalidTimeRange", "from must be before to"));
     }
+    Ok((from, to))
+}
+
+/// What stands before the bar, and the analysis when a statement stands behind it. Lines and offset do not count then.
+fn analysis_of(
+    logstore: i64,
+    name: &str,
+    index: &Option<Arc<Index>>,
+    ask: &Ask,
+) -> Result<Option<(String, Analyse)>, Refusal> {
+    let parsed = query::read(ask.query.as_deref().unwrap_or(""), index.as_deref())
+        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))?;
+    let Some(Analysis::Sql(sql, _)) = parsed.analysis else { return Ok(None) };
+    let (from, to) = range(ask)?;
+    let analyse = Analyse {
+        logstore,
+        name: name.to_owned(),
+        index: index.clone(),
+        from,
+        to,
+        topic: ask.topic.clone().filter(|topic| !topic.is_empty()),
+        query: parsed.search,
+        sql,
+        limits: Limits::default(),
+    };
+    Ok(Some((parsed.where_text, analyse)))
+}
+
+async fn search(
+    store: &Store,
+    logstore: i64,
+    index: Option<&Index>,
+    ask: &Ask,
+) -> Result<(Found, Query), Refusal> {
+    let (from, to) = range(ask)?;
     let line = ask.line.unwrap_or(LINES);
     if !(0..=LINES).contains(&line) {
         return Err(Refusal::new("InvalidLine", format!("line {line} must be within range [0, {LINES}]")));
@@ -143,10 +206,16 @@ async fn search(store: &Store, logstore: i64, ask: &Ask) -> Result<(Found, Query
             format!("offset {} must be within range [0, {OFFSET}]; narrow the time range", ask.offset);
         Refusal::new("InvalidOffset", message)
     })?;
-    let query = query::parse(ask.query.as_deref().unwrap_or("")).map_err(|error| {
-        let code = if error.is_analysis { "NotSupported" } else { "InvalidQueryString" };
-        Refusal::new(code, error.to_string())
-    })?;
+    let parsed = query::read(ask.query.as_deref().unwrap_or(""), index)
+        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))?;
+    match parsed.analysis {
+        None => {}
+        Some(Analysis::Spl(..)) => return Err(Refusal::new("NotSupported", query::SPL)),
+        Some(Analysis::Sql(..) | Analysis::PackMeta) => {
+            return Err(Refusal::new("NotSupported", "analysis behind `|` is not supported; search only"));
+        }
+    }
+    let query = parsed.search;
     let search = Search {
         from,
         to,

@@ -10,10 +10,12 @@
 //! Everything up to the signature is decided before a byte of the body is read.
 
 mod admin;
+mod analysis;
 mod answer;
 mod auth;
 mod body;
 mod get_logs;
+mod index;
 mod put_logs;
 mod request;
 
@@ -89,7 +91,10 @@ async fn dispatch(
         Call::GetLogstore(name) => admin::get_logstore(store, target, &name),
         Call::UpdateLogstore(name) => admin::update_logstore(store, target, &name, incoming).await,
         Call::DeleteLogstore(name) => admin::delete_logstore(store, target, &name).await,
-        Call::GetIndex(name) => admin::get_index(store, target, &name),
+        Call::CreateIndex(name) => index::put(store, target, &name, incoming, false).await,
+        Call::UpdateIndex(name) => index::put(store, target, &name, incoming, true).await,
+        Call::GetIndex(name) => index::get(store, target, &name),
+        Call::DeleteIndex(name) => index::delete(store, target, &name).await,
         Call::PutLogs { logstore, routed } => {
             put_logs::put(service, head, target, &logstore, routed, incoming).await
         }

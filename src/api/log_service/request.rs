@@ -34,7 +34,10 @@ pub(super) enum Call {
     GetLogstore(String),
     UpdateLogstore(String),
     DeleteLogstore(String),
+    CreateIndex(String),
+    UpdateIndex(String),
     GetIndex(String),
+    DeleteIndex(String),
     PutLogs { logstore: String, routed: bool },
     GetLogs(String),
     GetLogsOld(String),
@@ -104,11 +107,15 @@ impl Target {
             (["logstores", name, "index"], "GET") if self.parameter("type").is_none() => {
                 Call::GetIndex(own(name))
             }
+            (["logstores", name, "index"], "POST") => Call::CreateIndex(own(name)),
+            (["logstores", name, "index"], "PUT") => Call::UpdateIndex(own(name)),
+            (["logstores", name, "index"], "DELETE") => Call::DeleteIndex(own(name)),
             (
                 []
                 | ["logstores"]
                 | ["logstores", _]
                 | ["logstores", _, "logs"]
+                | ["logstores", _, "index"]
                 | ["logstores", _, "shards", "lb" | "route"],
                 method,
             ) => {
@@ -203,6 +210,10 @@ mod tests {
         assert_eq!(call("GET", "/logstores/a-b"), Ok(Call::GetLogstore("a-b".into())));
         let routed = Call::PutLogs { logstore: "a-b".into(), routed: true };
         assert_eq!(call("POST", "/logstores/a-b/shards/route?key=0"), Ok(routed));
+        assert_eq!(call("POST", "/logstores/a-b/index"), Ok(Call::CreateIndex("a-b".into())));
+        assert_eq!(call("PUT", "/logstores/a-b/index"), Ok(Call::UpdateIndex("a-b".into())));
+        assert_eq!(call("DELETE", "/logstores/a-b/index"), Ok(Call::DeleteIndex("a-b".into())));
+        assert_eq!(call("PATCH", "/logstores/a-b/index"), Err("InvalidMethod"));
         assert_eq!(call("GET", "/logstores/a-b?type=histogram"), Err("NotImplemented"));
         assert_eq!(call("GET", "/logstores/a-b/shards"), Err("NotImplemented"));
         assert_eq!(call("PATCH", "/logstores/a-b"), Err("InvalidMethod"));

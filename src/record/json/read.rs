@@ -152,7 +152,7 @@ fn unescaped(batch: &mut Batch, text: Span, raw: RawString) -> Span {
 
 /// Unescapes a text that was scanned into `out`, which is as long; gives the length of what was made.
 #[inline(never)]
-fn unescape(text: &[u8], out: &mut [u8]) -> usize {
+pub(crate) fn unescape(text: &[u8], out: &mut [u8]) -> usize {
     let (mut from, mut to, mut words) = (0, 0, 0);
     while let Some(&byte) = text.get(from) {
         if byte == b'\\' {

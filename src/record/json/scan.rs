@@ -10,21 +10,21 @@ use memchr::memchr2;
 use super::read::JsonError;
 
 /// The brackets that one number of bits can hold; no limit goes further.
-pub(super) const DEEPEST: usize = u128::BITS as usize;
+pub(crate) const DEEPEST: usize = u128::BITS as usize;
 
 /// A string between its quotes, as a place in the text.
 #[derive(Clone, Copy)]
-pub(super) struct RawString {
-    pub(super) start: usize,
+pub(crate) struct RawString {
+    pub(crate) start: usize,
     /// Where its closing quote stands.
-    pub(super) end: usize,
+    pub(crate) end: usize,
     /// It has escapes.
-    pub(super) escaped: bool,
+    pub(crate) escaped: bool,
 }
 
 /// A value, as a place in the text; all places are `start..end`.
 #[derive(Clone, Copy)]
-pub(super) enum RawValue {
+pub(crate) enum RawValue {
     Text(RawString),
     Number(usize, usize),
     Bool(bool),
@@ -39,7 +39,7 @@ pub(super) enum RawValue {
 
 /// The first place from `at` on that is no blank; the end of the text when there is none.
 #[inline]
-pub(super) fn blanks(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn blanks(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
         at += 1;
     }
@@ -48,7 +48,7 @@ pub(super) fn blanks(bytes: &[u8], mut at: usize) -> usize {
 
 /// Steps over the byte that must stand here.
 #[inline]
-pub(super) fn expect(bytes: &[u8], at: usize, wanted: u8) -> Result<usize, JsonError> {
+pub(crate) fn expect(bytes: &[u8], at: usize, wanted: u8) -> Result<usize, JsonError> {
     match bytes.get(at) {
         Some(&found) if found == wanted => Ok(at + 1),
         Some(_) => Err(JsonError::Syntax { at }),
@@ -58,7 +58,7 @@ pub(super) fn expect(bytes: &[u8], at: usize, wanted: u8) -> Result<usize, JsonE
 
 /// The string whose opening quote stands at `at`.
 #[inline(always)]
-pub(super) fn string(bytes: &[u8], at: usize) -> Result<RawString, JsonError> {
+pub(crate) fn string(bytes: &[u8], at: usize) -> Result<RawString, JsonError> {
     let start = expect(bytes, at, b'"')?;
     let found = special(bytes, start).ok_or(JsonError::Cut)?;
     if bytes.get(found) == Some(&b'"') {
@@ -96,13 +96,13 @@ fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
 
 /// Eight bytes from `at` on, the first one lowest.
 #[inline(always)]
-pub(super) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
 }
 
 /// Has the top bit set of the lowest byte that equals `byte`, and nothing below it; zero when there is none.
 #[inline(always)]
-pub(super) fn equal_bytes(word: u64, byte: u8) -> u64 {
+pub(crate) fn equal_bytes(word: u64, byte: u8) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     let zeros = word ^ (ONES * u64::from(byte));
     zeros.wrapping_sub(ONES) & !zeros & (ONES << 7)
@@ -129,7 +129,7 @@ fn escaped(bytes: &[u8], at: usize) -> Result<usize, JsonError> {
 
 /// The value that stands at `at`, and where it ends. `depth` is how many brackets may be open in it at once.
 #[inline(always)]
-pub(super) fn value(bytes: &[u8], at: usize, depth: usize) -> Result<(RawValue, usize), JsonError> {
+pub(crate) fn value(bytes: &[u8], at: usize, depth: usize) -> Result<(RawValue, usize), JsonError> {
     match bytes.get(at) {
         Some(b'"') => {
             let raw = string(bytes, at)?;
@@ -269,6 +269,6 @@ fn closing(brace: bool) -> u8 {
 }
 
 /// Looks at every byte, without a way out in between: that is done many bytes at a time.
-pub(super) fn has_control(bytes: &[u8]) -> bool {
+pub(crate) fn has_control(bytes: &[u8]) -> bool {
     bytes.iter().fold(false, |found, &byte| found | (byte < 0x20))
 }

@@ -25,6 +25,7 @@ mod load;
 mod names;
 mod parse;
 mod run;
+mod series;
 mod translate;
 mod types;
 mod weighted;

@@ -92,7 +92,14 @@ pub(super) fn run(
     load(&connection, &plan.loads, plan.is_weighted, source, limits, &deadline)?;
     fence(&mut connection).map_err(database)?;
     let ended = watch(&mut connection, session.spill, deadline.clone()).map_err(database)?;
-    answer(&connection, &plan, limits).map_err(|failure| match failure {
+    let answered = answer(&connection, &plan, limits);
+    let filled = answered.map(|mut table| {
+        if let Some(series) = super::series::of(&query).filter(|_| !table.cut) {
+            table.rows = series.fill(table.rows);
+        }
+        table
+    });
+    filled.map_err(|failure| match failure {
         Failure::Prepare(error) => refused(sql, &plan, error, limits),
         Failure::Step(error) => match (error.sqlite_error_code(), ended.load(Ordering::Relaxed)) {
             (Some(ErrorCode::OperationInterrupted), BY_DISK) => AnalyticsError::Bound(Bound::Disk),

@@ -2,6 +2,7 @@
 
 mod cases;
 mod faults;
+mod soup;
 mod weights;
 
 use super::*;

@@ -1,7 +1,10 @@
 //! Whether a log matches a search. A [`Subject`] is refilled for each log and keeps its memory within a pack.
+//!
+//! Words are looked for in the bytes of the log as it was encoded first, whatever stands between its values: where they
+//! are not, nothing of it is taken apart.
 
-use super::tokens::{Word, tokens};
-use super::{Field, Node, Query};
+use super::json_path::any_at;
+use super::{Names, Node, Place, Query, Scope, Test, Words};
 use crate::store::pack::PACK_ID;
 use crate::wire::loggroup::{Group, Log};
 
@@ -11,9 +14,12 @@ pub struct Subject<'a> {
     topic: &'a [u8],
     source: &'a [u8],
     tags: Vec<(&'a [u8], &'a [u8])>,
+    log: Option<Log<'a>>,
     contents: Vec<(&'a [u8], &'a [u8])>,
-    time: u32,
-    time_ns: Option<u32>,
+    /// The contents are those of the log.
+    filled: bool,
+    /// For strings that have to be unescaped.
+    buffer: Vec<u8>,
 }
 
 impl<'a> Subject<'a> {
@@ -24,89 +30,127 @@ impl<'a> Subject<'a> {
             source: group.source,
             // The sender's bookkeeping is nothing a person searches for.
             tags: group.tags().filter(|tag| tag.0 != PACK_ID).collect(),
+            log: None,
             contents: Vec::new(),
-            time: 0,
-            time_ns: None,
+            filled: false,
+            buffer: Vec::new(),
         }
     }
 
     /// Whether this log matches.
     pub fn matches(&mut self, query: &Query, log: &Log<'a>) -> bool {
-        if query.root == Node::All {
-            return true;
-        }
-        self.contents.clear();
-        self.contents.extend(log.contents());
-        (self.time, self.time_ns) = (log.time, log.time_ns);
+        self.log = Some(*log);
+        self.filled = false;
         self.holds(&query.root)
     }
 
-    fn holds(&self, node: &Node) -> bool {
+    fn holds(&mut self, node: &Node) -> bool {
         match node {
             Node::All => true,
             Node::And(nodes) => nodes.iter().all(|node| self.holds(node)),
             Node::Or(nodes) => nodes.iter().any(|node| self.holds(node)),
             Node::Not(node) => !self.holds(node),
-            Node::Words(None, words) => {
-                words.iter().all(|word| self.any_text(|value| tokens(value).any(|token| word.matches(token))))
+            Node::Anywhere(scope, words) if words.phrase => {
+                let in_log = words.words.iter().all(|word| word.may_occur(self.bytes()));
+                self.any_text(scope, in_log, |value| has_phrase(value, words))
             }
-            Node::Words(Some(field), words) => self.any_value(field, |value, whole| match whole {
-                true => words.iter().all(|word| word.matches(value)),
-                false => words.iter().all(|word| tokens(value).any(|token| word.matches(token))),
+            Node::Anywhere(scope, words) => words.words.iter().all(|word| {
+                let in_log = word.may_occur(self.bytes());
+                self.any_text(scope, in_log, |value| word.occurs(value, &words.cutter))
             }),
-            Node::Phrase(None, words) => self.any_text(|value| has_phrase(value, words)),
-            Node::Phrase(Some(field), words) => self.any_value(field, |value, _| has_phrase(value, words)),
-            Node::Exists(field) => self.any_value(field, |_, _| true),
-            Node::Empty(field) => self.any_value(field, |value, _| value.is_empty()),
-            Node::Range(field, range) => self.any_value(field, |value, _| range.holds(value)),
+            Node::Field(place, Test::Words(words)) => {
+                let in_log = !matches!(place, Place::Content(_))
+                    || words.words.iter().all(|word| word.may_occur(self.bytes()));
+                in_log && self.any_value(place, |value| has_words(value, words))
+            }
+            Node::Field(place, Test::Whole(word)) => self.any_value(place, |value| word.is(value)),
+            Node::Field(place, Test::Exists) => self.any_value(place, |_| true),
+            Node::Field(place, Test::Empty) => self.any_value(place, <[u8]>::is_empty),
+            Node::Field(place, Test::Range(range)) => self.any_value(place, |value| range.holds(value)),
         }
     }
 
-    fn any_text(&self, test: impl Fn(&[u8]) -> bool) -> bool {
-        self.contents.iter().chain(&self.tags).any(|(_, value)| test(value))
+    fn bytes(&self) -> &'a [u8] {
+        self.log.map_or(b"", |log| log.bytes())
     }
 
-    /// Tests the values of a field; `true` goes with those that are compared whole.
-    fn any_value(&self, field: &Field, test: impl Fn(&[u8], bool) -> bool) -> bool {
-        match field {
-            Field::Topic => test(self.topic, true),
-            Field::Source { or_content: false } => test(self.source, true),
-            Field::Source { or_content: true } => {
-                let mut own = self.contents.iter().filter(|(key, _)| *key == b"source").peekable();
-                if own.peek().is_none() {
-                    test(self.source, false)
-                } else {
-                    own.any(|(_, value)| test(value, false))
-                }
+    fn fill(&mut self) {
+        if !self.filled {
+            self.contents.clear();
+            self.contents.extend(self.log.iter().flat_map(Log::contents));
+            self.filled = true;
+        }
+    }
+
+    /// Tests the values of a scope; those of the log itself only when it may be `in_log`.
+    fn any_text(&mut self, scope: &Scope, in_log: bool, test: impl Fn(&[u8]) -> bool) -> bool {
+        if in_log {
+            self.fill();
+            let covered = |key: &[u8]| scope.covers(key, |names| &names.contents);
+            if self.contents.iter().any(|(key, value)| covered(key) && test(value)) {
+                return true;
             }
-            Field::Time => test(Decimal::of(self.time).text(), false),
-            Field::TimeNs => self.time_ns.is_some_and(|ns| test(Decimal::of(ns).text(), false)),
-            Field::Tag(name) => {
-                self.tags.iter().any(|(key, value)| *key == name.as_bytes() && test(value, false))
+        }
+        self.tags.iter().any(|(key, value)| scope.covers(key, |names| &names.tags) && test(value))
+    }
+
+    /// Tests the values of a place.
+    fn any_value(&mut self, place: &Place, test: impl Fn(&[u8]) -> bool) -> bool {
+        match place {
+            Place::Topic => test(self.topic),
+            Place::Source => test(self.source),
+            Place::Time => self.log.is_some_and(|log| test(Decimal::of(log.time).text())),
+            Place::TimeNs => {
+                self.log.and_then(|log| log.time_ns).is_some_and(|ns| test(Decimal::of(ns).text()))
             }
-            Field::Content(name) => {
-                self.contents.iter().any(|(key, value)| *key == name.as_bytes() && test(value, false))
+            Place::Tag(name) => self.tags.iter().any(|(key, value)| *key == name.as_bytes() && test(value)),
+            Place::Content(name) => {
+                self.fill();
+                self.contents.iter().any(|(key, value)| *key == name.as_bytes() && test(value))
+            }
+            Place::Json { key: name, path } => {
+                self.fill();
+                let buffer = &mut self.buffer;
+                self.contents.iter().any(|(key, value)| {
+                    *key == name.as_bytes() && any_at(value, path, buffer, &mut |value| test(value))
+                })
             }
         }
     }
 }
 
-/// The words one behind the other.
-fn has_phrase(value: &[u8], words: &[Word]) -> bool {
-    let mut rest = tokens(value);
-    loop {
-        // The tail of a split can be looked at again from every token.
-        let Some(token) = rest.next() else { return false };
-        let Some((first, others)) = words.split_first() else { return true };
-        if !first.matches(token) {
-            continue;
+impl Scope {
+    fn covers(&self, key: &[u8], kind: impl Fn(&Names) -> &Vec<String>) -> bool {
+        let among = |names| kind(names).binary_search_by(|name| name.as_bytes().cmp(key)).is_ok();
+        match self {
+            Scope::All => true,
+            Scope::Only(names) => among(names),
+            Scope::Except(names) => !among(names),
         }
-        let after = token.as_ptr_range().end as usize - value.as_ptr_range().start as usize;
-        let mut following = tokens(value.get(after..).unwrap_or(b""));
-        if others.iter().all(|word| following.next().is_some_and(|token| word.matches(token))) {
+    }
+}
+
+fn has_words(value: &[u8], words: &Words) -> bool {
+    if words.phrase {
+        return has_phrase(value, words);
+    }
+    words.words.iter().all(|word| word.occurs(value, &words.cutter))
+}
+
+/// The words one behind the other.
+fn has_phrase(value: &[u8], words: &Words) -> bool {
+    let Some((first, others)) = words.words.split_first() else { return true };
+    if !words.words.iter().all(|word| word.may_occur(value)) {
+        return false;
+    }
+    let mut tokens = words.cutter.tokens(value);
+    while let Some(token) = tokens.next() {
+        let mut following = tokens.clone();
+        if first.is(token) && others.iter().all(|word| following.next().is_some_and(|token| word.is(token))) {
             return true;
         }
     }
+    false
 }
 
 /// A number as text, without allocating.

@@ -1,59 +1,76 @@
 //! Recursive descent over the characters of a search. Only parentheses recurse, at most [`DEPTH`] deep; `not`s are
 //! counted and `and` / `or` lists are loops, so no text can overflow the stack.
 
-use super::range::{self, Range};
-use super::tokens::Word;
-use super::{DEPTH, Field, Node, QUERY_BYTES, Query, QueryError, WORDS};
+use std::sync::Arc;
 
-/// Parses a search; empty text and `*` are everything.
+use super::bar::bar;
+use super::names::{Meaning, Resolver, Values};
+use super::range::{self, Range};
+use super::word::Word;
+use super::{Cutter, DEPTH, Node, QUERY_BYTES, Query, QueryError, Scope, Test, WORDS, Words};
+use crate::store::Index;
+
+/// Characters of a word with wildcards.
+const WILD: usize = 64;
+
+/// Parses a search alone, for a logstore without index configuration; empty text and `*` are everything.
 pub fn parse(text: &str) -> Result<Query, QueryError> {
-    let mut parser =
-        Parser { text, at: 0, words: 0, depth: 0, negated: false, terms: Vec::new(), scope: None };
     if text.len() > QUERY_BYTES {
-        return Err(parser.error(format!("the query is longer than {QUERY_BYTES} bytes")));
+        return Err(error_at(text, 0, format!("the query is longer than {QUERY_BYTES} bytes")));
     }
-    if let Some(bar) = bar(text) {
-        parser.at = bar;
-        let mut error = parser.error("analysis behind `|` is not supported by this Log Service; search only");
-        error.is_analysis = true;
-        return Err(error);
+    if let Some(at) = bar(text) {
+        return Err(error_at(text, at, "expected a search alone, without `|` and what follows it"));
     }
+    search(text, None).map(|(query, _)| query)
+}
+
+/// A search as the index of its logstore has it, and where its first phrase stands.
+pub(super) fn search(text: &str, index: Option<&Index>) -> Result<(Query, Option<usize>), QueryError> {
+    let names = Resolver::new(index);
+    let anywhere = names.anywhere();
+    let mut parser = Parser {
+        text,
+        at: 0,
+        names,
+        anywhere,
+        words: 0,
+        depth: 0,
+        negated: false,
+        terms: Vec::new(),
+        scope: None,
+        first_phrase: None,
+    };
     parser.skip_space();
     if parser.rest().is_empty() {
-        return Ok(Query::all());
+        return Ok((Query::all(), None));
     }
     let root = parser.or()?;
     if !parser.rest().is_empty() {
         return Err(parser.error("expected a word, `and`, `or` or the end of the query"));
     }
-    Ok(Query { root, terms: parser.terms })
+    Ok((Query { root, terms: parser.terms }, parser.first_phrase))
 }
 
-/// The first bar outside double quotes.
-fn bar(text: &str) -> Option<usize> {
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b'|' if !quoted => return Some(at),
-            _ => {}
-        }
-    }
-    None
+/// An error at a byte of a query.
+pub(super) fn error_at(text: &str, at: usize, reason: impl Into<String>) -> QueryError {
+    let position = text.get(..at).unwrap_or(text).chars().count() + 1;
+    QueryError { position, reason: reason.into() }
 }
 
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    names: Resolver<'a>,
+    /// Where words without a name are looked for.
+    anywhere: Vec<(Arc<Scope>, Arc<Cutter>)>,
     words: usize,
     depth: usize,
     /// Inside an odd number of `not`s: such words are no terms of the answer.
     negated: bool,
     terms: Vec<(String, String)>,
     /// The field in front of the parentheses we are in: `level:(info or error)`.
-    scope: Option<Field>,
+    scope: Option<Meaning>,
+    first_phrase: Option<usize>,
 }
 
 /// What a value or a name was written as.
@@ -63,13 +80,30 @@ enum Piece {
     Phrase(String),
 }
 
+impl Piece {
+    fn text(&self) -> &str {
+        match self {
+            Piece::Bare(text) | Piece::Quoted(text) | Piece::Phrase(text) => text,
+        }
+    }
+
+    fn is_bare(&self) -> bool {
+        matches!(self, Piece::Bare(_))
+    }
+
+    /// A bare run of stars.
+    fn is_star(&self) -> bool {
+        self.is_bare() && self.text().chars().all(|c| c == '*')
+    }
+}
+
 impl<'a> Parser<'a> {
     fn or(&mut self) -> Result<Node, QueryError> {
         let mut nodes = vec![self.and()?];
         while self.keyword("or") {
             nodes.push(self.and()?);
         }
-        Ok(one_or(nodes, Node::Or))
+        Ok(Node::one_or(nodes, Node::Or))
     }
 
     fn and(&mut self) -> Result<Node, QueryError> {
@@ -81,7 +115,7 @@ impl<'a> Parser<'a> {
             }
             // Neighbours without a word between them are joined by `and`.
             if self.rest().is_empty() || self.peek() == Some(')') || self.peek_keyword("or") {
-                return Ok(one_or(nodes, Node::And));
+                return Ok(Node::one_or(nodes, Node::And));
             }
             nodes.push(self.not()?);
         }
@@ -101,24 +135,7 @@ impl<'a> Parser<'a> {
     fn atom(&mut self) -> Result<Node, QueryError> {
         match self.peek() {
             None => return Err(self.error("expected a word, found the end of the query")),
-            Some('(') => {
-                let open = self.at;
-                self.depth += 1;
-                if self.depth > DEPTH {
-                    return Err(self.error(format!("more than {DEPTH} parentheses inside each other")));
-                }
-                self.at += 1;
-                self.skip_space();
-                let node = self.or()?;
-                if self.peek() != Some(')') {
-                    let wanted = format!("expected `)` for the `(` at character {}", self.position_of(open));
-                    return Err(self.error(wanted));
-                }
-                self.at += 1;
-                self.depth -= 1;
-                self.skip_space();
-                return Ok(node);
-            }
+            Some('(') => return self.parentheses(),
             Some(')') => return Err(self.error("expected a word, found `)` without `(`")),
             Some(':') => return Err(self.error("expected a field name before `:`")),
             Some(_) => {}
@@ -129,138 +146,251 @@ impl<'a> Parser<'a> {
         let start = self.at;
         let piece = self.piece()?;
         if let Some(field) = self.scope.clone() {
-            return self.valued(start, field, piece);
+            return self.valued(start, &field, piece);
         }
-        let name = match piece {
-            Piece::Phrase(text) => return self.phrase(start, None, &text),
-            Piece::Quoted(ref text) | Piece::Bare(ref text) => text,
-        };
+        if matches!(piece, Piece::Phrase(_)) {
+            return self.words_anywhere(start, &piece);
+        }
         if self.peek() == Some(':') {
             self.at += 1;
-            let field = self.field_named(name)?;
-            self.skip_space();
-            return self.value(field);
+            if piece.text() == "__tag__" {
+                return self.tag(start);
+            }
+            let field = self.field(start, piece.text())?;
+            return self.value(&field);
         }
-        if let Some(range) = self.range() {
-            self.count(start)?;
-            return Ok(Node::Range(field_of(name), range));
+        if let Some(node) = self.compared(start, &piece)? {
+            return Ok(node);
         }
-        match piece {
-            Piece::Bare(text) if text.chars().all(|c| c == '*') => Ok(Node::All),
-            piece => self.words(start, None, piece),
-        }
+        if piece.is_star() { Ok(Node::All) } else { self.words_anywhere(start, &piece) }
     }
 
-    /// The field a name in front of a colon means; `__tag__:` takes the tag's name with it.
-    fn field_named(&mut self, name: &str) -> Result<Field, QueryError> {
-        if name != "__tag__" {
-            return Ok(field_of(name));
-        }
-        self.skip_space();
-        let start = self.at;
-        let key = match self.piece()? {
-            Piece::Bare(text) | Piece::Quoted(text) => text,
-            Piece::Phrase(_) => {
-                return Err(self.error_at(start, "expected the name of a tag after `__tag__:`"));
-            }
-        };
-        if self.peek() != Some(':') {
-            return Err(self.error("expected `:` and a value after the name of the tag"));
+    fn parentheses(&mut self) -> Result<Node, QueryError> {
+        let open = self.at;
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err(self.error(format!("more than {DEPTH} parentheses inside each other")));
         }
         self.at += 1;
-        Ok(Field::Tag(key))
+        self.skip_space();
+        let node = self.or()?;
+        if self.peek() != Some(')') {
+            let place = error_at(self.text, open, "").position;
+            return Err(self.error(format!("expected `)` for the `(` at character {place}")));
+        }
+        self.at += 1;
+        self.depth -= 1;
+        self.skip_space();
+        Ok(node)
     }
 
-    fn value(&mut self, field: Field) -> Result<Node, QueryError> {
+    fn field(&self, start: usize, name: &str) -> Result<Meaning, QueryError> {
+        self.names.meaning(name).ok_or_else(|| {
+            let name: String = name.chars().take(100).collect();
+            let reason = format!(
+                "no index covers the field {name:?}, so it cannot be searched; add it to the index of the logstore, or \
+                 quote a text that contains `:`"
+            );
+            self.error_at(start, reason)
+        })
+    }
+
+    /// The name of a tag behind `__tag__:`, and what is asked of it. The longest known name wins; it may hold colons.
+    fn tag(&mut self, start: usize) -> Result<Node, QueryError> {
+        self.skip_space();
+        let key = match self.names.known_tag(self.rest()) {
+            Some(length) => {
+                let key = self.rest().get(..length).unwrap_or("").to_owned();
+                self.at += length;
+                self.skip_space();
+                key
+            }
+            None => match self.piece()? {
+                Piece::Bare(text) | Piece::Quoted(text) => text,
+                Piece::Phrase(_) => {
+                    return Err(self.error_at(start, "expected the name of a tag after `__tag__:`"));
+                }
+            },
+        };
+        let name = format!("__tag__:{key}");
+        if self.peek() == Some(':') {
+            self.at += 1;
+            let field = self.field(start, &name)?;
+            return self.value(&field);
+        }
+        match self.compared(start, &Piece::Quoted(name))? {
+            Some(node) => Ok(node),
+            None => Err(self.error("expected `:` and a value after the name of the tag")),
+        }
+    }
+
+    fn value(&mut self, field: &Meaning) -> Result<Node, QueryError> {
+        self.skip_space();
         let start = self.at;
         match self.peek() {
             None | Some(')' | ':') => return Err(self.error("expected a value after `:`")),
             Some('(') => {
-                self.scope = Some(field);
+                self.scope = Some(field.clone());
                 let node = self.atom();
                 self.scope = None;
                 return node;
             }
             Some(_) => {}
         }
+        if ["and", "or", "not"].into_iter().any(|keyword| self.peek_keyword(keyword)) {
+            return Err(self.error("expected a value after `:`, found a keyword; quote it to search for it"));
+        }
         let piece = self.piece()?;
         self.valued(start, field, piece)
     }
 
-    fn valued(&mut self, start: usize, field: Field, piece: Piece) -> Result<Node, QueryError> {
+    /// A value of a field: `level:error`, and each one in `level:(warn or error)`.
+    fn valued(&mut self, start: usize, field: &Meaning, piece: Piece) -> Result<Node, QueryError> {
         if self.peek() == Some(':') {
             return Err(self.error("expected a space or an operator; quote a value that contains `:`"));
         }
-        match piece {
-            Piece::Phrase(text) => self.phrase(start, Some(field), &text),
-            Piece::Bare(text) if text.chars().all(|c| c == '*') => Ok(Node::Exists(field)),
-            Piece::Quoted(text) if text.is_empty() => Ok(Node::Empty(field)),
-            piece => self.words(start, Some(field), piece),
+        if piece.is_star() {
+            return Ok(field.node(|_| Test::Exists));
+        }
+        if matches!(&piece, Piece::Quoted(text) if text.is_empty()) {
+            return Ok(field.node(|_| Test::Empty));
+        }
+        self.remember(&field.name, &piece);
+        if let Values::Number(kind) = field.values {
+            let Some(range) = Range::equal_to(piece.text()).filter(|_| !matches!(piece, Piece::Phrase(_)))
+            else {
+                let reason = format!("expected a number: the field {:?} is of type {kind}", field.name);
+                return Err(self.error_at(start, reason));
+            };
+            self.count(start, 1)?;
+            return Ok(field.node(|_| Test::Range(range)));
+        }
+        let words = self.cut(start, &piece, &field.cutter)?;
+        let whole = match &piece {
+            Piece::Bare(text) => Word::wild(text, false),
+            Piece::Quoted(text) | Piece::Phrase(text) => Word::literal(text, false),
+        };
+        // A value that is compared whole is one word.
+        let whole_only = field.values == Values::Whole && !words.phrase;
+        self.bounded(start, std::slice::from_ref(&whole))?;
+        self.count(start, if whole_only { 1 } else { words.words.len() })?;
+        Ok(field.node(|is_whole| match (is_whole && !words.phrase, words.words.is_empty()) {
+            (true, _) => Test::Whole(whole.clone()),
+            // Only separators: nothing is asked, but that the field is there.
+            (false, true) => Test::Exists,
+            (false, false) => Test::Words(words.clone()),
+        }))
+    }
+
+    /// Words in any field.
+    fn words_anywhere(&mut self, start: usize, piece: &Piece) -> Result<Node, QueryError> {
+        if self.anywhere.is_empty() {
+            return Err(
+                self.error_at(start, "there is no full-text index and no field of type text; name a field")
+            );
+        }
+        self.remember("", piece);
+        let mut nodes = Vec::new();
+        let mut most = 0;
+        for (scope, cutter) in self.anywhere.clone() {
+            let words = self.cut(start, piece, &cutter)?;
+            most = most.max(words.words.len());
+            if words.words.is_empty() {
+                // Only separators: nothing is asked.
+                return Ok(Node::All);
+            }
+            nodes.push(Node::Anywhere(scope, words));
+        }
+        self.count(start, most)?;
+        Ok(Node::one_or(nodes, Node::Or))
+    }
+
+    /// A comparison or an interval behind a name. On what is no number, an operator only separates words.
+    fn compared(&mut self, start: usize, name: &Piece) -> Result<Option<Node>, QueryError> {
+        let comparison = range::comparison(self.rest());
+        if comparison.is_none() && !range::begins_interval(self.rest()) {
+            return Ok(None);
+        }
+        let meaning = self.names.meaning(name.text());
+        let meaning = meaning.filter(|meaning| self.names.may_compare(name.text(), !name.is_bare(), meaning));
+        match (comparison, meaning) {
+            (Some((taken, range)), Some(field)) => {
+                self.count(start, 1)?;
+                self.advance(taken);
+                Ok(Some(field.node(|_| Test::Range(range))))
+            }
+            (Some((taken, _)), None) => {
+                let operator = self.rest().get(..taken).unwrap_or("").to_owned();
+                self.advance(taken);
+                // `a>1` is cut as it stands; `a > 1` is two words and an operator.
+                let mut words = vec![Piece::Quoted(name.text().to_owned())];
+                if name.is_bare() {
+                    let as_written = self.text.get(start..self.at).unwrap_or("").split_whitespace();
+                    words = as_written.map(|word| Piece::Bare(word.to_owned())).collect();
+                } else {
+                    words.extend(operator.split_whitespace().map(|word| Piece::Bare(word.to_owned())));
+                }
+                let nodes =
+                    words.iter().map(|word| self.words_anywhere(start, word)).collect::<Result<_, _>>()?;
+                Ok(Some(Node::one_or(nodes, Node::And)))
+            }
+            (None, Some(field)) => {
+                let Some((taken, range)) = range::interval(self.rest()) else {
+                    let wanted =
+                        "expected two numbers in brackets, as in `in [500 599]`; quote `in` to search for it";
+                    return Err(self.error(wanted));
+                };
+                self.count(start, 1)?;
+                self.advance(taken);
+                Ok(Some(field.node(|_| Test::Range(range))))
+            }
+            (None, None) => {
+                Err(self.error("`in` needs a field of type long or double; quote it to search for it"))
+            }
         }
     }
 
-    fn words(&mut self, start: usize, field: Option<Field>, piece: Piece) -> Result<Node, QueryError> {
-        let (text, wildcards) = match &piece {
-            Piece::Bare(text) => (text, true),
-            Piece::Quoted(text) | Piece::Phrase(text) => (text, false),
+    fn cut(&mut self, start: usize, piece: &Piece, cutter: &Arc<Cutter>) -> Result<Words, QueryError> {
+        let (words, phrase) = match piece {
+            Piece::Phrase(text) => (Word::cut_phrase(text, cutter), true),
+            Piece::Bare(text) => (Word::cut(text, true, cutter), false),
+            Piece::Quoted(text) => (Word::cut(text, false, cutter), false),
         };
-        // Topic and source are compared whole.
-        let whole = matches!(field, Some(Field::Topic | Field::Source { or_content: false }));
-        let words = match (whole, wildcards) {
-            (true, true) => vec![Word::wild(text)],
-            (true, false) => vec![Word::literal(text)],
-            (false, _) => Word::cut(text, wildcards),
-        };
-        for word in &words {
-            if word.starts_wild() {
-                return Err(self.error_at(start, "a word cannot start with `*` or `?`"));
-            }
-            if word.text().contains(['*', '?']) && wildcards && word.text().chars().count() > 64 {
-                return Err(self.error_at(start, "a word with `*` or `?` has at most 64 characters"));
-            }
-            self.count(start)?;
-        }
-        self.remember(field.as_ref(), text);
-        Ok(match (words.is_empty(), field) {
-            // Only separators: nothing is asked, but of a field that it is there.
-            (true, None) => Node::All,
-            (true, Some(field)) => Node::Exists(field),
-            (false, field) => Node::Words(field, words),
-        })
-    }
-
-    fn phrase(&mut self, start: usize, field: Option<Field>, text: &str) -> Result<Node, QueryError> {
-        let words = Word::cut(text, false);
-        if words.is_empty() {
+        if phrase && words.is_empty() {
             return Err(self.error_at(start, "expected a word in the phrase"));
         }
-        for _ in &words {
-            self.count(start)?;
+        if phrase && self.negated {
+            return Err(self.error_at(start, "a phrase cannot stand behind `not`"));
         }
-        self.remember(field.as_ref(), text);
-        Ok(Node::Phrase(field, words))
+        self.bounded(start, &words)?;
+        if phrase {
+            self.first_phrase.get_or_insert(start);
+        }
+        Ok(Words { words, cutter: cutter.clone(), phrase })
     }
 
-    fn remember(&mut self, field: Option<&Field>, text: &str) {
-        if !self.negated {
-            self.terms.push((field.map_or(String::new(), name_of), text.to_owned()));
+    fn bounded(&self, start: usize, words: &[Word]) -> Result<(), QueryError> {
+        if words.iter().any(Word::starts_wild) {
+            return Err(self.error_at(start, "a word cannot start with `*` or `?`"));
         }
-    }
-
-    fn count(&mut self, start: usize) -> Result<(), QueryError> {
-        self.words += 1;
-        if self.words > WORDS {
-            return Err(self.error_at(start, format!("more than {WORDS} words in one search")));
+        if words.iter().any(|word| word.is_wild() && word.text().chars().count() > WILD) {
+            return Err(self.error_at(start, format!("a word with `*` or `?` has at most {WILD} characters")));
         }
         Ok(())
     }
 
-    /// A comparison or an interval behind a name; what does not fit is left to be read as words.
-    fn range(&mut self) -> Option<Range> {
-        let (taken, range) = range::comparison(self.rest()).or_else(|| range::interval(self.rest()))?;
-        self.at += taken;
-        self.skip_space();
-        Some(range)
+    fn remember(&mut self, name: &str, piece: &Piece) {
+        if !self.negated {
+            self.terms.push((name.to_owned(), piece.text().to_owned()));
+        }
+    }
+
+    fn count(&mut self, start: usize, words: usize) -> Result<(), QueryError> {
+        self.words += words;
+        if self.words > WORDS {
+            return Err(self.error_at(start, format!("more than {WORDS} words in one search")));
+        }
+        Ok(())
     }
 
     /// One bare word, quoted text or phrase, and the space behind it.
@@ -276,7 +406,7 @@ impl<'a> Parser<'a> {
         let mut end = rest.len();
         for (at, c) in rest.char_indices() {
             let stops = c.is_whitespace() || matches!(c, '(' | ')' | '"' | '|' | ':');
-            if stops || (at > 0 && range::comparison(&rest[at..]).is_some()) {
+            if stops || (at > 0 && matches!(c, '<' | '>' | '=') && range::comparison(&rest[at..]).is_some()) {
                 end = at;
                 break;
             }
@@ -285,8 +415,7 @@ impl<'a> Parser<'a> {
             return Err(self.error("expected a word"));
         }
         let word = rest[..end].to_owned();
-        self.at += end;
-        self.skip_space();
+        self.advance(end);
         Ok(Piece::Bare(word))
     }
 
@@ -344,6 +473,11 @@ impl<'a> Parser<'a> {
         self.text.get(self.at..).unwrap_or("")
     }
 
+    fn advance(&mut self, taken: usize) {
+        self.at += taken;
+        self.skip_space();
+    }
+
     fn skip_space(&mut self) {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start().len();
@@ -354,46 +488,6 @@ impl<'a> Parser<'a> {
     }
 
     fn error_at(&self, at: usize, reason: impl Into<String>) -> QueryError {
-        QueryError { position: self.position_of(at), reason: reason.into(), is_analysis: false }
-    }
-
-    fn position_of(&self, at: usize) -> usize {
-        self.text.get(..at).unwrap_or(self.text).chars().count() + 1
-    }
-}
-
-fn one_or(mut nodes: Vec<Node>, many: fn(Vec<Node>) -> Node) -> Node {
-    match (nodes.len(), nodes.pop()) {
-        (1, Some(node)) => node,
-        (_, last) => {
-            nodes.extend(last);
-            many(nodes)
-        }
-    }
-}
-
-fn field_of(name: &str) -> Field {
-    match name {
-        "__topic__" => Field::Topic,
-        "__source__" => Field::Source { or_content: false },
-        "source" => Field::Source { or_content: true },
-        "__time__" => Field::Time,
-        "__time_ns_part__" => Field::TimeNs,
-        _ => match name.strip_prefix("__tag__:") {
-            Some(tag) => Field::Tag(tag.to_owned()),
-            None => Field::Content(name.to_owned()),
-        },
-    }
-}
-
-fn name_of(field: &Field) -> String {
-    match field {
-        Field::Topic => "__topic__".into(),
-        Field::Source { or_content: false } => "__source__".into(),
-        Field::Source { or_content: true } => "source".into(),
-        Field::Time => "__time__".into(),
-        Field::TimeNs => "__time_ns_part__".into(),
-        Field::Tag(key) => format!("__tag__:{key}"),
-        Field::Content(name) => name.clone(),
+        error_at(self.text, at, reason)
     }
 }

@@ -14,7 +14,7 @@ pub mod encode;
 pub mod packed;
 pub mod walk;
 
-pub use walk::{Group, Log, WalkError, walk};
+pub use walk::{Group, Log, WalkError, skim, walk};
 
 use super::protobuf::Fields;
 use walk::LOGS;

@@ -76,6 +76,23 @@ pub fn walk(bytes: &[u8]) -> Result<Group<'_>, WalkError> {
     Ok(group)
 }
 
+/// Gives access to a LogGroup that was checked before, as it was stored: goes over its fields without looking into the
+/// logs. Of bytes that were not checked the iterators would end early.
+pub fn skim(bytes: &[u8]) -> Result<Group<'_>, WalkError> {
+    let mut group = Group { bytes, logs: 0, topic: b"", source: b"", machine_uuid: b"" };
+    let mut fields = Fields::new(bytes);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            LOGS => group.logs += 1,
+            TOPIC => group.topic = field.bytes()?,
+            SOURCE => group.source = field.bytes()?,
+            MACHINE_UUID => group.machine_uuid = field.bytes()?,
+            _ => {}
+        }
+    }
+    Ok(group)
+}
+
 impl<'a> Group<'a> {
     pub fn log_count(&self) -> usize {
         self.logs
@@ -104,6 +121,11 @@ impl<'a> Log<'a> {
     /// Keys and values in their order, repeated keys included.
     pub fn contents(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         pairs(self.bytes, CONTENTS)
+    }
+
+    /// The log as it was encoded.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Bytes of the log as it was encoded.

@@ -19,7 +19,7 @@ use rusqlite::types::{Value, ValueRef};
 
 use super::types::Type;
 pub(super) use number::natural;
-pub(super) use time::{timestamp_text, window_seconds};
+pub(super) use time::{format, read, timestamp_text, window_seconds};
 
 /// Bytes of a value that a function makes.
 const VALUE_BYTES: usize = 4 << 20;

@@ -364,7 +364,7 @@ pub(in super::super) fn window_seconds(text: &str) -> Option<i64> {
 }
 
 /// Writes a moment with a pattern of MySQL.
-fn format(moment: i64, pattern: &str) -> String {
+pub(in super::super) fn format(moment: i64, pattern: &str) -> String {
     let civil = Civil::of(moment);
     let half_day_hour = (civil.hour + 11) % 12 + 1;
     let half = if civil.hour < 12 { "AM" } else { "PM" };
@@ -415,7 +415,7 @@ fn format(moment: i64, pattern: &str) -> String {
 }
 
 /// Reads a moment with a pattern of MySQL; `None` when the text is not of that form.
-fn read(text: &str, pattern: &str) -> Option<i64> {
+pub(in super::super) fn read(text: &str, pattern: &str) -> Option<i64> {
     let mut civil = Civil { year: 1970, month: 1, day: 1, hour: 0, minute: 0, second: 0, millisecond: 0 };
     let (mut rest, mut is_afternoon) = (text, None);
     let mut characters = pattern.chars();

@@ -11,7 +11,7 @@ fn faults_have_their_place() {
         ("select count(*); drop table log", "line 1:18: the end of the statement is expected here, not drop"),
         ("select 1 fro log", "line 1:14: the end of the statement is expected here, not log"),
         ("select count(*\nfrom log", "line 1:14: a value is expected here, not *"),
-        ("select cuont(*)", "line 1:8: there is no function cuont"),
+        ("select cuont(*)", "line 1:8: there is no function cuont; perhaps count is meant"),
         ("select counts(*)", "line 1:8: there is no function counts; perhaps count is meant"),
         (
             "select dateformat(__time__, '%Y')",
