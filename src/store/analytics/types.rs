@@ -7,7 +7,7 @@
 
 /// What an expression gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
+pub(super) enum Type {
     /// Known by its values only; a field of the log as text.
     Any,
     /// Known by its values only; numbers are numbers.
