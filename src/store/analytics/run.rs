@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::ast::{Body, Item, Query, RelationSource};
 use super::error::{fault, place};
 use super::functions::{real_text, register};
-use super::load::{Deadline, failed, load};
+use super::load::{Deadline, failed, load, make_table};
 use super::names::Setting;
 use super::parse::parse;
 use super::translate::{DEFAULT_ROWS, Plan, translate};
@@ -87,8 +87,10 @@ pub(super) fn run(
     let database = |error| failed(error, limits);
     let mut connection = open(session.spill, limits).map_err(database)?;
     register(&connection).map_err(database)?;
-    // The statement's own faults come before the work.
     connection.execute_batch("BEGIN").map_err(database)?;
+    make_table(&connection, &plan.loads, plan.is_weighted).map_err(database)?;
+    // The statement's own faults come before the work.
+    connection.prepare(&plan.sql).map(drop).map_err(|error| refused(sql, &plan, error, limits))?;
     load(&connection, &plan.loads, plan.is_weighted, source, limits, &deadline)?;
     fence(&mut connection).map_err(database)?;
     let ended = watch(&mut connection, session.spill, deadline.clone()).map_err(database)?;
