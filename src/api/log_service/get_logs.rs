@@ -11,11 +11,13 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::analysis;
 use super::answer::{Answer, Refusal};
 use super::body::{Incoming, JSON_BYTES};
 use super::request::{Target, short};
+use crate::store::analytics::Limits;
 use crate::store::query::{self, Analysis, Query};
-use crate::store::{Found, Index, OFFSET, Row, Search, Store};
+use crate::store::{Analyse, Found, Index, OFFSET, Row, Search, Store};
 use crate::wire::compress::{Kind, compress};
 
 /// Rows of one answer.
@@ -51,14 +53,28 @@ pub(super) async fn post(
     let ask: Ask = serde_json::from_slice(&body).map_err(|error| {
         Refusal::new("ParameterInvalid", format!("the body is not a GetLogs request: {error}"))
     })?;
+    let mut text = Vec::new();
+    if let Some((where_text, analyse)) = analysis_of(id, logstore, &index, &ask)? {
+        let outcome = analysis::run(store, where_text, analyse).await?;
+        text.extend_from_slice(b"{\"meta\":");
+        write_json(&outcome.meta(), &mut text);
+        text.extend_from_slice(b",\"data\":");
+        outcome.write_rows(&mut text);
+        text.push(b'}');
+        return packed(head, text);
+    }
     let started = Instant::now();
     let (found, query) = search(store, id, index.as_deref(), &ask).await?;
-    let mut text = Vec::new();
     text.extend_from_slice(b"{\"meta\":");
     write_json(&meta(&ask, &found, &query, started), &mut text);
     text.extend_from_slice(b",\"data\":");
     write_rows(&found.rows, &mut text);
     text.push(b'}');
+    packed(head, text)
+}
+
+/// The answer, compressed when the client understands that.
+fn packed(head: &Parts, text: Vec<u8>) -> Result<Answer, Refusal> {
     let accepted = head.headers.get_all("accept-encoding").into_iter();
     let lz4 = accepted.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     if !lz4
@@ -103,6 +119,9 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         },
         topic: target.parameter("topic").map(str::to_owned),
     };
+    if let Some((where_text, analyse)) = analysis_of(id, logstore, &index, &ask)? {
+        return Ok(analysis::run(store, where_text, analyse).await?.old_answer());
+    }
     let started = Instant::now();
     let (found, query) = search(store, id, index.as_deref(), &ask).await?;
     let mut text = Vec::new();
@@ -133,12 +152,8 @@ fn known(store: &Store, target: &Target, logstore: &str) -> Result<(i64, Option<
     Ok((logstore.id, logstore.index.clone()))
 }
 
-async fn search(
-    store: &Store,
-    logstore: i64,
-    index: Option<&Index>,
-    ask: &Ask,
-) -> Result<(Found, Query), Refusal> {
+/// Nanoseconds since 1970; the second is not within.
+fn range(ask: &Ask) -> Result<(i64, i64), Refusal> {
     let from = ask.from.ok_or_else(|| Refusal::missing_parameter("from"))?;
     let to = ask.to.ok_or_else(|| Refusal::missing_parameter("to"))?;
     let at = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
@@ -146,6 +161,41 @@ async fn search(
     if from >= to {
         return Err(Refusal::new("InvalidTimeRange", "from must be before to"));
     }
+    Ok((from, to))
+}
+
+/// What stands before the bar, and the analysis when a statement stands behind it. Lines and offset do not count then.
+fn analysis_of(
+    logstore: i64,
+    name: &str,
+    index: &Option<Arc<Index>>,
+    ask: &Ask,
+) -> Result<Option<(String, Analyse)>, Refusal> {
+    let parsed = query::read(ask.query.as_deref().unwrap_or(""), index.as_deref())
+        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))?;
+    let Some(Analysis::Sql(sql, _)) = parsed.analysis else { return Ok(None) };
+    let (from, to) = range(ask)?;
+    let analyse = Analyse {
+        logstore,
+        name: name.to_owned(),
+        index: index.clone(),
+        from,
+        to,
+        topic: ask.topic.clone().filter(|topic| !topic.is_empty()),
+        query: parsed.search,
+        sql,
+        limits: Limits::default(),
+    };
+    Ok(Some((parsed.where_text, analyse)))
+}
+
+async fn search(
+    store: &Store,
+    logstore: i64,
+    index: Option<&Index>,
+    ask: &Ask,
+) -> Result<(Found, Query), Refusal> {
+    let (from, to) = range(ask)?;
     let line = ask.line.unwrap_or(LINES);
     if !(0..=LINES).contains(&line) {
         return Err(Refusal::new("InvalidLine", format!("line {line} must be within range [0, {LINES}]")));
