@@ -15,31 +15,37 @@
 
 mod access_key;
 mod catalog;
+mod consumers;
 mod error;
 mod files;
 mod pack;
 mod partition;
+mod pull;
 pub mod query;
 pub mod scan;
 mod schema;
 mod search;
+pub mod shards;
 mod threads;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE};
-pub use catalog::{Catalog, Logstore, Project, Settings};
+pub use catalog::{Catalog, Checkpoint, ConsumerGroup, GroupPlace, Logstore, Project, Settings};
 pub use error::{Refused, StoreError};
 pub use files::{PackFile, Reader};
 pub use pack::Pack;
 pub use partition::Slice;
+pub use pull::{From, PULL_BYTES, Pull, Pulled, cursor_of, cursor_text, hash_key};
+
 pub use search::{ANSWER_BYTES, Found, OFFSET, Row, Search};
 
 use crate::base::clock::Clock;
@@ -47,10 +53,11 @@ use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use crate::base::{disk, file as private};
 use catalog::ChangeError;
+use consumers::Members;
 use files::Files;
 use scan::Scan;
 use threads::{SCANS, Threads};
-use writer::{Answer, Job, Writer};
+use writer::{Committed, Job, Writer};
 
 /// How often a crowded file system is worth a line.
 const CROWDED_LOG: Duration = Duration::from_secs(60);
@@ -69,6 +76,10 @@ pub struct Store {
     threads: Threads,
     permits: Arc<Semaphore>,
     clock: Clock,
+    committed: Committed,
+    /// Who reads in which consumer group; lost at a stop, and consumers come again.
+    members: Mutex<HashMap<(i64, String), Members>>,
+    started: Instant,
     metrics: Metrics,
     space: disk::Watch,
     crowded: LogLimit,
@@ -181,7 +192,15 @@ impl Store {
         let files = Arc::new(Files::open(dir.join(schema::PACKS))?);
         let (jobs, waiting) = mpsc::channel(WAITING);
         let metrics = Metrics::new();
-        let writer = Writer::new(files.clone(), connection, catalog.clone(), metrics.clone(), options.clock)?;
+        let committed = Committed::default();
+        let writer = Writer::new(
+            files.clone(),
+            connection,
+            catalog.clone(),
+            metrics.clone(),
+            options.clock,
+            committed.clone(),
+        )?;
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run(waiting))
@@ -197,6 +216,9 @@ impl Store {
             threads: Threads::start().map_err(at(dir))?,
             permits: Arc::new(Semaphore::new(SCANS)),
             clock: options.clock,
+            committed,
+            members: Mutex::default(),
+            started: Instant::now(),
             metrics,
             space,
             crowded: LogLimit::new(CROWDED_LOG),
@@ -323,11 +345,11 @@ impl Store {
         self.change(move |catalog, db| catalog.delete_logstore(db, &project, &name)).await
     }
 
-    async fn change(
+    async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Catalog, &Connection) -> Result<(), ChangeError> + Send + 'static,
-    ) -> Result<(), StoreError> {
-        let (answer, done): (Answer, _) = oneshot::channel();
+        change: impl FnOnce(&mut Catalog, &Connection) -> Result<T, ChangeError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, done) = oneshot::channel();
         let (catalog, file) = (self.catalog.clone(), self.catalog_file.clone());
         let job = Job::Change(Box::new(move |connection| {
             let mut catalog = catalog.write().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -339,6 +361,10 @@ impl Store {
         }));
         self.send(job).await?;
         done.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    fn members(&self) -> MutexGuard<'_, HashMap<(i64, String), Members>> {
+        self.members.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn admit(&self, bytes: u64) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@
 //! transactions the thread erases, some at a time, the packs of logstores that were deleted, so that a large deletion
 //! never holds up a write.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -64,11 +65,30 @@ pub(super) struct Writer {
     open: Vec<Open>,
     /// The id given last.
     last: i64,
+    /// Counts packs, for the turns of shards.
+    turn: usize,
+    /// See [`Committed`].
+    committed: Committed,
     /// The file to erase from next, while there is something to erase.
     erasing: Option<Slice>,
     /// Deletions of logstores that were looked after.
     deletions: u64,
     measured: Option<Instant>,
+}
+
+/// The highest id of which all packs up to it are on the disk or failed: a reader of several files who goes no further
+/// misses none, whichever file is committed first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Committed(Arc<AtomicI64>);
+
+impl Committed {
+    fn set(&self, id: i64) {
+        self.0.store(id, Ordering::Release);
+    }
+
+    pub(super) fn get(&self) -> i64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// A file open for writing.
@@ -96,8 +116,10 @@ impl Writer {
         catalog: Arc<RwLock<Catalog>>,
         metrics: Metrics,
         clock: Clock,
+        committed: Committed,
     ) -> Result<Writer, StoreError> {
-        let mut last = 0;
+        // So that ids of this run are above every cursor that was handed out.
+        let mut last = clock.nanoseconds();
         // Ids of a slice are above those of the slices before it; classes lie side by side.
         for file in files.all().iter().rev() {
             if file.slice.end() <= last {
@@ -108,6 +130,7 @@ impl Writer {
                 .with(|connection| connection.query_row("SELECT max(id) FROM packs", [], |row| row.get(0)))?;
             last = last.max(highest.unwrap_or(0));
         }
+        committed.set(last);
         Ok(Writer {
             files,
             catalog_file,
@@ -116,6 +139,8 @@ impl Writer {
             clock,
             open: Vec::new(),
             last,
+            turn: 0,
+            committed,
             erasing: Some(Slice { start: i64::MIN, ttl: 0 }),
             deletions: 0,
             measured: None,
@@ -192,7 +217,13 @@ impl Writer {
             let (logs, raw, packed) = (pack.logs, pack.raw_size, pack.body.len());
             let odd_times = pack.odd_times;
             let outcome = match catalog.ttl(logstore) {
-                Some(ttl) => self.insert(ttl, logstore, &pack),
+                Some(ttl) => {
+                    self.turn = self.turn.wrapping_add(1);
+                    catalog
+                        .shard_for(logstore, pack.route, self.turn)
+                        .map_err(StoreError::Refused)
+                        .and_then(|shard| self.insert(ttl, logstore, shard, &pack))
+                }
                 // Deleted while the pack was on its way.
                 None => Err(Refused::NoLogstore(String::new()).into()),
             };
@@ -219,6 +250,7 @@ impl Writer {
                 }
             }
         }
+        self.committed.set(self.last);
         let took = started.elapsed().as_secs_f64();
         for one in waiting {
             let outcome = one.outcome.and_then(|slice| self.outcome_of(slice));
@@ -236,12 +268,12 @@ impl Writer {
     }
 
     /// Writes a pack into the transaction of its file.
-    fn insert(&mut self, ttl: i64, logstore: i64, pack: &Pack) -> Result<Slice, StoreError> {
+    fn insert(&mut self, ttl: i64, logstore: i64, shard: u32, pack: &Pack) -> Result<Slice, StoreError> {
         let id = self.clock.nanoseconds().max(self.last + 1);
         let slice = Slice::of(ttl, id);
         let open = self.begin(slice)?;
         if let Some(Ok(())) = open.state
-            && let Err(cause) = insert(&open.connection, id, logstore, pack)
+            && let Err(cause) = insert(&open.connection, id, logstore, shard, pack)
         {
             open.state = Some(Err(StoreError::database(open.file.path(), cause)));
         }
@@ -390,16 +422,16 @@ fn give_back(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn insert(connection: &Connection, id: i64, logstore: i64, pack: &Pack) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, id: i64, logstore: i64, shard: u32, pack: &Pack) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO packs (id, logstore, shard, first_time, last_time, logs, raw_size, compression, series, \
-             sequence, topic, source, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             sequence, topic, source, client, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             id,
             logstore,
-            pack.shard,
+            shard,
             pack.first_time,
             pack.last_time,
             pack.logs as i64,
@@ -409,6 +441,7 @@ fn insert(connection: &Connection, id: i64, logstore: i64, pack: &Pack) -> rusql
             pack.sequence,
             pack.topic,
             pack.source,
+            pack.client,
             pack.body.as_ref(),
         ])?;
     Ok(())
