@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod keeping;
+mod pulls;
 mod scans;
 
 use std::time::{Duration, Instant};

@@ -18,7 +18,6 @@ use super::request::{Target, short};
 use crate::store::analytics::Limits;
 use crate::store::query::{self, Analysis, Query};
 use crate::store::{Analyse, Found, Index, OFFSET, Row, Search, Store};
-use crate::wire::compress::{Kind, compress};
 
 /// Rows of one answer.
 const LINES: i64 = 100;
@@ -61,7 +60,7 @@ pub(super) async fn post(
         text.extend_from_slice(b",\"data\":");
         outcome.write_rows(&mut text);
         text.push(b'}');
-        return packed(head, text);
+        return Answer::packed(text, head);
     }
     let started = Instant::now();
     let (found, query) = search(store, id, index.as_deref(), &ask).await?;
@@ -70,23 +69,7 @@ pub(super) async fn post(
     text.extend_from_slice(b",\"data\":");
     write_rows(&found.rows, &mut text);
     text.push(b'}');
-    packed(head, text)
-}
-
-/// The answer, compressed when the client understands that.
-fn packed(head: &Parts, text: Vec<u8>) -> Result<Answer, Refusal> {
-    let accepted = head.headers.get_all("accept-encoding").into_iter();
-    let lz4 = accepted.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    if !lz4
-        .map(|name| name.split(';').next().unwrap_or("").trim())
-        .any(|name| name.eq_ignore_ascii_case("lz4"))
-    {
-        return Ok(Answer::bytes(text));
-    }
-    let mut packed = Vec::new();
-    compress(Kind::Lz4, &text, &mut packed)
-        .map_err(|error| Refusal::new("InternalServerError", error.to_string()))?;
-    Ok(Answer::bytes(packed).with("x-log-compresstype", "lz4").with("x-log-bodyrawsize", text.len()))
+    Answer::packed(text, head)
 }
 
 pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Result<Answer, Refusal> {

@@ -2,6 +2,7 @@
 
 mod auth;
 mod harness;
+mod pulls;
 
 use serde_json::{Value, json};
 
