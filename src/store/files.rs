@@ -40,6 +40,8 @@ pub struct PackFile {
     /// Off the list; once it is erased, its bytes leave this count.
     retired: AtomicBool,
     leaving: Arc<AtomicU64>,
+    /// What it added to that count.
+    counted: AtomicU64,
     /// Of a sealed file, once asked: by logstore.
     bounds: Mutex<HashMap<i64, Bounds>>,
 }
@@ -63,6 +65,7 @@ impl PackFile {
             aside: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             leaving: leaving.clone(),
+            counted: AtomicU64::new(0),
             bounds: Mutex::default(),
         }
     }
@@ -92,7 +95,9 @@ impl PackFile {
 
     /// Takes it away for good: nobody is offered it any more.
     fn retire(&self) {
-        self.leaving.fetch_add(self.bytes(), Relaxed);
+        let bytes = self.bytes();
+        self.counted.store(bytes, Relaxed);
+        self.leaving.fetch_add(bytes, Relaxed);
         self.retired.store(true, Relaxed);
     }
 }
@@ -102,7 +107,6 @@ impl Drop for PackFile {
         if !*self.retired.get_mut() {
             return;
         }
-        self.leaving.fetch_sub(self.bytes().min(self.leaving.load(Relaxed)), Relaxed);
         for path in [self.path.clone(), beside(&self.path, "-wal"), beside(&self.path, "-shm")] {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -111,6 +115,8 @@ impl Drop for PackFile {
                 _ => {}
             }
         }
+        // Its size may have changed since, with its WAL.
+        self.leaving.fetch_sub(*self.counted.get_mut(), Relaxed);
     }
 }
 
