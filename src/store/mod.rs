@@ -67,6 +67,9 @@ use writer::{Answer, Job, Writer};
 
 /// How often a crowded file system is worth a line.
 const CROWDED_LOG: Duration = Duration::from_secs(60);
+/// How often, and after which pause, room is asked for again while dropped files are still being read.
+const MAKE_ROOM: usize = 100;
+const LEAVING: Duration = Duration::from_millis(50);
 /// Packs that wait for the writer; the bytes they hold are bounded by who hands them over.
 const WAITING: usize = 256;
 
@@ -340,12 +343,18 @@ impl Store {
     async fn admit(&self, bytes: u64) -> Result<(), StoreError> {
         let Err(mut error) = self.bounds.admit(bytes) else { return Ok(()) };
         if self.bounds.on_full == OnFull::DropOldest {
-            let (done, made) = oneshot::channel();
-            self.send(Job::MakeRoom(bytes, done)).await?;
-            let _ = made.await;
-            match self.bounds.admit(bytes) {
-                Ok(()) => return Ok(()),
-                Err(again) => error = again,
+            for _ in 0..MAKE_ROOM {
+                let (done, made) = oneshot::channel();
+                self.send(Job::MakeRoom(bytes, done)).await?;
+                let _ = made.await;
+                match self.bounds.admit(bytes) {
+                    Ok(()) => return Ok(()),
+                    Err(again) => error = again,
+                }
+                if self.files.leaving() == 0 {
+                    break;
+                }
+                tokio::time::sleep(LEAVING).await;
             }
         }
         if let Some(suppressed) = self.crowded.allow() {

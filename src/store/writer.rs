@@ -336,10 +336,14 @@ impl Writer {
     /// Commits what is under way in each file, or takes it back.
     fn end_transactions(&mut self) {
         for open in &mut self.open {
-            if let Some(Ok(())) = open.state
-                && let Err(cause) = open.connection.execute_batch("COMMIT")
-            {
-                open.failed(cause);
+            if let Some(Ok(())) = open.state {
+                if let Err(cause) = open.connection.execute_batch("COMMIT") {
+                    open.failed(cause);
+                } else if open.file.is_aside() {
+                    // A reader found it damaged meanwhile. Who sent these packs sends them again, to another file.
+                    let (file, reason) = (open.file.path().to_owned(), "it was set aside".into());
+                    open.state = Some(Err(StoreError::Damaged { file, reason }));
+                }
             }
             if let Some(Err(error)) = &open.state {
                 let _ = open.connection.execute_batch("ROLLBACK");

@@ -258,5 +258,7 @@ const REST: &[Row] = &[
     ("LOG_SERVICE__LISTEN", "127.0.0.1:0", "listen: \"127.0.0.1:0\""),
     ("LOG_SERVICE__PROJECT", "my-own", "project: \"my-own\""),
     ("LOG_SERVICE__LOGSTORE", "mine", "logstore: \"mine\""),
+    ("LOG_SERVICE__MAX_BYTES", "13GiB", "max_bytes: 13GiB"),
+    ("LOG_SERVICE__ON_FULL", "drop_oldest", "on_full: drop_oldest"),
     ("OPERATIONS__LISTEN", "localhost:0", "listen: \"localhost:0\""),
 ];
