@@ -107,6 +107,7 @@ impl Target {
             (["logstores", name, "index"], "GET") if self.parameter("type").is_none() => {
                 Call::GetIndex(own(name))
             }
+            (["logstores", _, "index"], "GET") => return Err(self.not_implemented()),
             (["logstores", name, "index"], "POST") => Call::CreateIndex(own(name)),
             (["logstores", name, "index"], "PUT") => Call::UpdateIndex(own(name)),
             (["logstores", name, "index"], "DELETE") => Call::DeleteIndex(own(name)),
