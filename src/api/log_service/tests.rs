@@ -434,12 +434,32 @@ async fn a_statement_behind_the_bar_answers_rows_of_columns() {
     let message = reply.json()["errorMessage"].as_str().unwrap().to_owned();
     assert_eq!(message, "line 1:18: there is no function coutn; perhaps count is meant");
 
-    let path = "/logstores/app-log?type=log&from=1700000000&to=1700000060&query=*%20%7C%20select%20count(1)%20as%20c";
-    let reply = service.call(Call::new("GET", path)).await;
+    let mut call = Call::new("GET", "/logstores/app-log");
+    call.query = vec![
+        ("from", "1700000000"),
+        ("query", "* | select count(1) as c"),
+        ("to", "1700000060"),
+        ("type", "log"),
+    ];
+    let reply = service.call(call).await;
     assert_eq!(reply.json(), json!([{"c": "3"}]));
     assert_eq!(reply.header("x-log-has-sql"), "true");
     assert_eq!(reply.header("x-log-agg-query"), "select count(1) as c");
     assert_eq!(reply.header("x-log-where-query"), "*");
     assert_eq!(reply.header("x-log-count"), "1");
+
+    // An index says which fields there are.
+    let token = json!([" "]);
+    let index = json!({
+        "line": { "token": token, "caseSensitive": false },
+        "keys": { "level": { "type": "text", "token": token, "caseSensitive": false, "doc_value": true, "alias": "severity" } },
+    });
+    assert_eq!(service.outcome(Call::new("POST", "/logstores/app-log/index").json(index)).await, "200");
+    let found =
+        service.get_logs(ask("* | select severity, count(1) c from log group by severity order by c")).await;
+    assert_eq!(rows(found), json!([{"severity": "error", "c": "1"}, {"severity": "info", "c": "2"}]));
+    let reply = service.get_logs(ask("* | select levle from log")).await;
+    let message = reply.json()["errorMessage"].as_str().unwrap().to_owned();
+    assert_eq!(message, "line 1:8: there is no column levle; perhaps level is meant");
     service.stop().await;
 }

@@ -21,6 +21,7 @@ mod error;
 mod expression;
 mod from;
 mod functions;
+mod grouping;
 mod lex;
 mod load;
 mod names;

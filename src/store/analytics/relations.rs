@@ -12,11 +12,11 @@ impl Parser {
     pub(super) fn alias(&mut self) -> Result<Option<String>, Fault> {
         if self.take_word("as") {
             // 'text' as an alias is not SQL, but people write it.
-            if let Token::Text(text) = self.peek().clone() {
-                if !text.is_empty() {
-                    self.advance();
-                    return Ok(Some(text));
-                }
+            if let Token::Text(text) = self.peek().clone()
+                && !text.is_empty()
+            {
+                self.advance();
+                return Ok(Some(text));
             }
             return self.name("a name").map(Some);
         }

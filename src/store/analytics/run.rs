@@ -200,9 +200,7 @@ fn fence(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA query_only = ON")?;
     connection.authorizer(Some(|context: rusqlite::hooks::AuthContext<'_>| match context.action {
         AuthAction::Select => Authorization::Allow,
-        AuthAction::Read { table_name, .. } if matches!(table_name, "log" | "json_each" | "") => {
-            Authorization::Allow
-        }
+        AuthAction::Read { table_name: "log" | "json_each" | "", .. } => Authorization::Allow,
         AuthAction::Function { function_name }
             if function_name.starts_with("p_") || NATIVE.contains(&function_name) =>
         {

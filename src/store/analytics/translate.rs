@@ -185,11 +185,13 @@ impl<'a> Translator<'a> {
             None => String::new(),
         };
         let (items, outputs) = self.items(select, names)?;
-        let mut group = Vec::new();
+        let (mut group, mut positions) = (Vec::new(), Vec::new());
         for expr in &select.group {
             no_aggregate(expr, "GROUP BY")?;
+            positions.extend(position(expr, outputs.len())?);
             group.push(self.grouping(select, expr, outputs.len())?);
         }
+        self.check_grouping(select, &group, &positions)?;
         let group = if group.is_empty() { String::new() } else { format!(" GROUP BY {}", group.join(", ")) };
         let having = match &select.having {
             Some(having) => {

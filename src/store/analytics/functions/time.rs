@@ -14,6 +14,8 @@ use crate::record::calendar::days_in_month;
 const FIRST: i64 = -62_135_596_800_000;
 const LAST: i64 = 253_402_300_799_999;
 
+type Part = fn(&Civil) -> i64;
+
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     scalar(connection, "p_timestamp", |context| Ok(moment(context, 0).map_or(Value::Null, timestamp)))?;
     scalar(connection, "p_from_unixtime", from_unixtime)?;
@@ -78,7 +80,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
             .ok_or_else(|| user_error("time_series: a window is a number with s, m, h or d, as 5m"))?;
         Ok(format(moment - moment.rem_euclid(window * 1000), &pattern).into())
     })?;
-    let parts: [(&'static str, fn(&Civil) -> i64); 10] = [
+    let parts: [(&'static str, Part); 10] = [
         ("p_second", |civil| civil.second),
         ("p_minute", |civil| civil.minute),
         ("p_hour", |civil| civil.hour),
