@@ -24,8 +24,10 @@ mod gateway {
     mod join;
     mod json;
     mod letters;
+    mod lists;
     mod one_shape;
     mod options;
+    mod resend;
     mod restarts;
     mod routes;
     mod running;

@@ -19,7 +19,7 @@ use crate::input::{duplicates, positions};
 use crate::journal::Journal;
 use crate::output::concurrency::{Concurrency, Share};
 use crate::output::credentials::{AccessKey, Credentials};
-use crate::output::deliver::{Delivery, DeliveryMetrics, Lists};
+use crate::output::deliver::{Delivery, DeliveryMetrics, Lists, Waits};
 use crate::output::ensure::Ensure;
 use crate::output::rate::Rate;
 use crate::output::refused::DeadLetters;
@@ -165,6 +165,7 @@ impl Shipping {
                 Compression::None => Kind::None,
             },
             letters: self.letters.clone(),
+            waits: Waits::default(),
             trouble: Mutex::default(),
             metrics: DeliveryMetrics::new(&label),
             complaint: LogLimit::new(Duration::from_secs(10)),

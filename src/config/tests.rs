@@ -7,6 +7,7 @@ mod locks;
 mod logtail;
 mod native;
 mod processors;
+mod sending;
 mod signals;
 mod variables;
 

@@ -44,6 +44,12 @@ impl Group {
         self.records += entry.records as usize;
         self.entries.push(entry);
     }
+
+    /// Whether it is small enough to share a request. One that is packed is not, however well it was.
+    pub fn is_small(&self) -> bool {
+        let is_packed = |entry: &Entry| packed::raw_len(&entry.mark).is_some();
+        self.bytes < limits::LISTED_BYTES && !self.entries.first().is_some_and(is_packed)
+    }
 }
 
 pub struct Coalescer {

@@ -214,14 +214,12 @@ impl Sender {
             return Some((vec![self.ready.remove(at)?], Some(bucket)));
         }
         let mut groups = vec![self.ready.pop_front()?];
-        if !self.makes_lists() || groups[0].bytes >= limits::LISTED_BYTES {
+        if !self.makes_lists() || !groups[0].is_small() {
             return Some((groups, None));
         }
         let mut bytes = groups[0].bytes;
         while groups.len() < limits::LIST_GROUPS {
-            let follows = |group: &mut Group| {
-                group.bytes < limits::LISTED_BYTES && bytes + group.bytes <= limits::LIST_BYTES
-            };
+            let follows = |group: &mut Group| group.is_small() && bytes + group.bytes <= limits::LIST_BYTES;
             let Some(group) = self.ready.pop_front_if(follows) else { break };
             bytes += group.bytes;
             groups.push(group);

@@ -125,8 +125,8 @@ impl Metrics {
         }
     }
 
-    fn stored(&self, logs: usize, raw: usize, packed: usize) {
-        self.packs.increment(1);
+    fn stored(&self, packs: usize, logs: usize, raw: usize, packed: usize) {
+        self.packs.increment(packs as u64);
         self.logs.increment(logs as u64);
         self.raw_bytes.increment(raw as u64);
         self.packed_bytes.increment(packed as u64);
@@ -194,9 +194,14 @@ impl Store {
     /// Stores a pack; `Ok` when it is on the disk. [`StoreError::Crowded`] in the last tenth of the file system: what is
     /// left there is needed to delete something.
     pub async fn put(&self, logstore: i64, pack: Pack) -> Result<(), StoreError> {
-        self.admit(pack.body.len() as u64)?;
+        self.put_all(logstore, vec![pack]).await
+    }
+
+    /// Stores packs, all of them or none, in their order.
+    pub async fn put_all(&self, logstore: i64, packs: Vec<Pack>) -> Result<(), StoreError> {
+        self.admit(packs.iter().map(|pack| pack.body.len() as u64).sum())?;
         let (answer, stored) = oneshot::channel();
-        self.send(Job::Put { logstore, pack: Box::new(pack), answer }).await?;
+        self.send(Job::Put { logstore, packs, answer }).await?;
         stored.await.unwrap_or(Err(StoreError::Stopped))
     }
 

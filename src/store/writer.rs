@@ -31,7 +31,7 @@ pub(super) type Answer = oneshot::Sender<Result<(), StoreError>>;
 pub(super) type Change = Box<dyn FnOnce(&mut Connection) + Send>;
 
 pub(super) enum Job {
-    Put { logstore: i64, pack: Box<Pack>, answer: Answer },
+    Put { logstore: i64, packs: Vec<Pack>, answer: Answer },
     Change(Change),
 }
 
@@ -45,6 +45,7 @@ pub(super) struct Writer {
 struct Waiting {
     answer: Answer,
     outcome: Result<(), StoreError>,
+    packs: usize,
     logs: usize,
     raw: usize,
     packed: usize,
@@ -80,8 +81,8 @@ impl Writer {
                     change(&mut self.connection);
                     erasing = true;
                 }
-                Some(Job::Put { logstore, pack, answer }) => {
-                    let change = self.write(logstore, pack, answer, &mut jobs);
+                Some(Job::Put { logstore, packs, answer }) => {
+                    let change = self.write(logstore, packs, answer, &mut jobs);
                     if let Some(change) = change {
                         change(&mut self.connection);
                         erasing = true;
@@ -91,11 +92,11 @@ impl Writer {
         }
     }
 
-    /// Writes this pack and all that wait behind it; a change found among them is handed back, to be made next.
+    /// Writes these packs and all that wait behind them; a change found among them is handed back, to be made next.
     fn write(
         &mut self,
         logstore: i64,
-        pack: Box<Pack>,
+        packs: Vec<Pack>,
         answer: Answer,
         jobs: &mut mpsc::Receiver<Job>,
     ) -> Option<Change> {
@@ -105,21 +106,31 @@ impl Writer {
         let written = (|| {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let catalog = self.catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let (mut next, mut bytes) = (Some((logstore, pack, answer)), 0);
-            while let Some((logstore, pack, answer)) = next.take() {
-                bytes += pack.body.len();
-                let (logs, raw, packed) = (pack.logs, pack.raw_size, pack.body.len());
-                let odd_times = pack.odd_times;
-                waiting.push(Waiting { answer, outcome: Ok(()), logs, raw, packed, odd_times });
+            let (mut next, mut bytes) = (Some((logstore, packs, answer)), 0);
+            while let Some((logstore, packs, answer)) = next.take() {
+                let sum = |of: fn(&Pack) -> usize| packs.iter().map(of).sum::<usize>();
+                let packed = sum(|pack| pack.body.len());
+                bytes += packed;
+                waiting.push(Waiting {
+                    answer,
+                    outcome: Ok(()),
+                    packs: packs.len(),
+                    logs: sum(|pack| pack.logs),
+                    raw: sum(|pack| pack.raw_size),
+                    packed,
+                    odd_times: packs.iter().map(|pack| pack.odd_times).sum(),
+                });
                 if catalog.is_live(logstore) {
-                    insert(&transaction, logstore, &pack)?;
+                    for pack in &packs {
+                        insert(&transaction, logstore, pack)?;
+                    }
                 } else if let Some(last) = waiting.last_mut() {
                     // Deleted while the pack was on its way.
                     last.outcome = Err(Refused::NoLogstore(String::new()).into());
                 }
                 if waiting.len() < GATHER_JOBS && bytes < GATHER_BYTES {
                     match jobs.try_recv() {
-                        Ok(Job::Put { logstore, pack, answer }) => next = Some((logstore, pack, answer)),
+                        Ok(Job::Put { logstore, packs, answer }) => next = Some((logstore, packs, answer)),
                         Ok(Job::Change(found)) => change = Some(found),
                         Err(_) => {}
                     }
@@ -142,7 +153,7 @@ impl Writer {
                 one.outcome = Err(StoreError::database(&self.file, copy_of(error)));
             }
             if one.outcome.is_ok() {
-                self.metrics.stored(one.logs, one.raw, one.packed);
+                self.metrics.stored(one.packs, one.logs, one.raw, one.packed);
                 self.metrics.odd_times.increment(one.odd_times);
                 self.metrics.put_seconds.record(took);
             }

@@ -1,6 +1,7 @@
 //! The API over a real socket: what works, and every way to be refused.
 
 mod harness;
+mod lists;
 
 use serde_json::{Value, json};
 

@@ -35,6 +35,22 @@ const REQUESTS: usize = 32;
 /// Tries of an answer nobody knows, before it counts as a refusal.
 const FEW: u32 = 5;
 
+/// First waiting times between tries; each is doubled up to a minute, `slow` to ten.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    pub soon: Duration,
+    /// After a quota.
+    pub long: Duration,
+    /// For somebody to mend the configuration.
+    pub slow: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Waits {
+        Waits { soon: Duration::from_secs(1), long: Duration::from_secs(3), slow: Duration::from_secs(2) }
+    }
+}
+
 pub struct Delivery {
     pub client: Client,
     pub label: String,
@@ -50,6 +66,7 @@ pub struct Delivery {
     pub ensure: Option<Ensure>,
     /// What becomes of logs whose time the service does not take.
     pub out_of_range: OutOfRange,
+    pub waits: Waits,
     /// What is wrong right now, for `status`.
     pub trouble: std::sync::Mutex<Option<String>>,
     pub metrics: DeliveryMetrics,
@@ -217,9 +234,9 @@ impl Delivery {
 
     /// Sends the same bytes until the service says something final about them.
     async fn send(&self, post: &Post) -> Outcome {
-        let mut soon = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
-        let mut long = Backoff::new(Duration::from_secs(3), Duration::from_secs(60));
-        let mut slow = Backoff::new(Duration::from_secs(2), Duration::from_secs(600));
+        let mut soon = Backoff::new(self.waits.soon, Duration::from_secs(60));
+        let mut long = Backoff::new(self.waits.long, Duration::from_secs(60));
+        let mut slow = Backoff::new(self.waits.slow, Duration::from_secs(600));
         let (mut corrected, mut unknown) = (false, 0);
         loop {
             if let Some(rate) = &self.rate {
@@ -285,3 +302,6 @@ impl Delivery {
 fn count_logs(group: &[u8]) -> usize {
     loggroup::walk(group).map_or(0, |group| group.log_count())
 }
+
+#[cfg(test)]
+mod tests;
