@@ -257,9 +257,9 @@ async fn fly(journal: &Journal, delivery: &Delivery, sealed: Vec<Sealed>, bucket
             None => journal.settle_seal(&seal),
         }
     }
-    if loads.len() > 1 && delivery.deliver_list(&loads).await {
-        seals.iter().for_each(|seal| journal.settle_seal(seal));
-        return;
+    if loads.len() > 1 {
+        let settle = |at: usize| seals.get(at).into_iter().for_each(|seal| journal.settle_seal(seal));
+        return delivery.deliver_list(loads, settle).await;
     }
     for ((load, records), seal) in loads.into_iter().zip(seals) {
         delivery.deliver(load, records, bucket).await;

@@ -1,7 +1,8 @@
 //! Several small LogGroups in one request (`x-log-mode: batch_group`), each with its own pack id.
 //!
 //! A list is accepted or refused as a whole; a refused one is sent again as single LogGroups, which are judged alone. A
-//! service that says it knows no lists, or that has refused three in a row, gets none until the next start.
+//! service that says it knows no lists, or that has refused three in a row of which it then took every LogGroup, gets
+//! none until the next start.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -55,29 +56,54 @@ impl Delivery {
         self.lists.are_taken()
     }
 
-    /// Sends LogGroups, with their numbers of records, in one request; false when each has to be delivered by itself.
-    pub async fn deliver_list(&self, loads: &[(Load, usize)]) -> bool {
+    /// Sends LogGroups, with their numbers of records, in one request; where that is refused, one by one. Says of each,
+    /// by its place, when it is accepted or a dead letter.
+    pub async fn deliver_list(&self, loads: Vec<(Load, usize)>, mut done: impl FnMut(usize)) {
+        let unknown = match self.send_list(&loads).await {
+            Ok(()) => {
+                self.lists.accept();
+                for (at, (load, records)) in loads.iter().enumerate() {
+                    self.count(*records, load.raw_len());
+                    done(at);
+                }
+                return;
+            }
+            Err(fault) => UNKNOWN.contains(&fault.code.as_str()),
+        };
+        if unknown {
+            self.refuse_lists(true);
+        }
+        let mut all_taken = true;
+        for (at, (load, records)) in loads.into_iter().enumerate() {
+            all_taken &= self.deliver(load, records, None).await;
+            done(at);
+        }
+        // Otherwise it was refused for what is in it.
+        if all_taken && !unknown {
+            self.refuse_lists(false);
+        }
+    }
+
+    async fn send_list(&self, loads: &[(Load, usize)]) -> Result<(), Fault> {
         let (mut body, mut raw_len) = (Vec::new(), 0);
         for (load, _) in loads {
-            let Ok(data) = load.compressed(self.compression) else { return false };
+            let data = load
+                .compressed(self.compression)
+                .map_err(|error| Fault::new(Verdict::Refuse, Strain::Unsent, error.to_string()))?;
             list::put(&mut body, &Package { data: &data, raw_size: load.raw_len(), kind: self.compression });
             raw_len += load.raw_len();
         }
         let post =
             Post { declared: body.len(), body: Bytes::from(body), raw_len, bucket: None, is_list: true };
         match self.send(&post).await {
-            Outcome::Accepted => {
-                self.lists.accept();
-                loads.iter().for_each(|(load, records)| self.count(*records, load.raw_len()));
-                true
-            }
-            Outcome::Halve(fault) | Outcome::Refused(fault) => {
-                if self.lists.refuse(UNKNOWN.contains(&fault.code.as_str())) {
-                    tracing::info!(destination = %self.label,
-                        "LogGroups are sent one by one from now on, as lists of them are refused: {}", fault.reason);
-                }
-                false
-            }
+            Outcome::Accepted => Ok(()),
+            Outcome::Halve(fault) | Outcome::Refused(fault) => Err(fault),
+        }
+    }
+
+    fn refuse_lists(&self, for_good: bool) {
+        if self.lists.refuse(for_good) {
+            tracing::info!(destination = %self.label, "LogGroups are sent one by one from now on: the service takes no lists of them");
         }
     }
 }

@@ -118,12 +118,17 @@ enum Outcome {
 }
 
 impl Delivery {
-    /// Sends a LogGroup until every record of it is accepted or a dead letter. `bucket` is that of its shard key.
-    pub async fn deliver(&self, mut load: Load, records: usize, bucket: Option<Bucket>) {
+    /// Sends a LogGroup until every record of it is accepted or a dead letter; true when it was accepted whole. `bucket`
+    /// is that of its shard key.
+    pub async fn deliver(&self, mut load: Load, records: usize, bucket: Option<Bucket>) -> bool {
         match self.offer(&mut load, bucket).await {
-            Outcome::Accepted => self.count(records, load.raw_len()),
+            Outcome::Accepted => {
+                self.count(records, load.raw_len());
+                true
+            }
             Outcome::Halve(fault) | Outcome::Refused(fault) => {
-                self.deliver_halves(load.unpack().into_owned(), fault, bucket).await
+                self.deliver_halves(load.unpack().into_owned(), fault, bucket).await;
+                false
             }
         }
     }

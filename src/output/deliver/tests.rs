@@ -40,7 +40,9 @@ async fn groups_of_a_list_are_accepted_together() {
     let delivery = service.delivery();
     let groups: Vec<_> = (0..5).map(|n| group(3, now(), n)).collect();
     let loads: Vec<_> = groups.iter().map(|group| (Load::Raw(group.clone()), 3)).collect();
-    assert!(delivery.deliver_list(&loads).await);
+    let mut done = Vec::new();
+    delivery.deliver_list(loads, |at| done.push(at)).await;
+    assert_eq!(done, [0, 1, 2, 3, 4]);
     let seen = service.seen();
     assert_eq!(seen.len(), 1);
     assert_eq!((seen[0].header("x-log-mode"), seen[0].header("x-log-compresstype")), ("batch_group", "lz4"));
@@ -49,20 +51,56 @@ async fn groups_of_a_list_are_accepted_together() {
     assert_eq!(accepted(&service), groups, "each as it is, with its own pack id");
 }
 
+/// Delivers a list of two groups of two records each; the number of requests it took.
+async fn deliver_two(service: &Service, delivery: &Delivery) -> usize {
+    let before = service.seen().len();
+    let loads = (0..2).map(|n| (Load::Raw(group(2, now(), n)), 2)).collect();
+    let mut done = Vec::new();
+    delivery.deliver_list(loads, |at| done.push(at)).await;
+    assert_eq!(done, [0, 1]);
+    service.seen().len() - before
+}
+
 #[tokio::test]
 async fn a_refused_list_is_sent_group_by_group_and_the_third_is_the_last() {
     let service = Service::start(|seen| {
-        if seen.is_list() { Answer::error(400, "PostBodyInvalid", "one of them is bad") } else { Answer::OK }
+        if seen.is_list() { Answer::error(400, "PostBodyInvalid", "no LogGroup") } else { Answer::OK }
     })
     .await;
     let delivery = service.delivery();
-    let loads = [(Load::Raw(group(1, now(), 0)), 1), (Load::Raw(group(1, now(), 1)), 1)];
     for list in 0..3 {
         assert!(delivery.takes_lists(), "list {list}");
-        assert!(!delivery.deliver_list(&loads).await);
+        assert_eq!(deliver_two(&service, &delivery).await, 3, "the list, then each");
     }
     assert!(!delivery.takes_lists());
-    assert_eq!((service.seen().len(), service.letters().len()), (3, 0));
+    assert_eq!((accepted(&service).len(), service.letters().len()), (6, 0));
+}
+
+#[tokio::test]
+async fn a_list_that_is_refused_for_one_of_its_groups_is_not_the_last() {
+    // The first log of group 0 is bad.
+    let service = Service::start(|seen| {
+        let bad = |group: &Vec<u8>| {
+            let walked = loggroup::walk(group).unwrap();
+            walked.tag(b"__pack_id__") == Some(&b"0000000000000007-0"[..])
+                && walked.logs().any(|log| log.contents().any(|pair| pair == (&b"n"[..], &b"0"[..])))
+        };
+        if seen.groups().iter().any(bad) {
+            Answer::error(400, "PostBodyInvalid", "one of them")
+        } else {
+            Answer::OK
+        }
+    })
+    .await;
+    let delivery = service.delivery();
+    for list in 1..=4 {
+        assert_eq!(
+            deliver_two(&service, &delivery).await,
+            5,
+            "the list, the bad one, its halves, the good one"
+        );
+        assert_eq!((service.letters().len(), delivery.takes_lists()), (list, true));
+    }
 }
 
 #[tokio::test]
@@ -73,8 +111,7 @@ async fn a_service_that_knows_no_lists_is_asked_once() {
         })
         .await;
         let delivery = service.delivery();
-        let loads = [(Load::Raw(group(1, now(), 0)), 1), (Load::Raw(group(1, now(), 1)), 1)];
-        assert!(!delivery.deliver_list(&loads).await);
+        assert_eq!(deliver_two(&service, &delivery).await, 3);
         assert!(!delivery.takes_lists(), "{code}");
     }
 }
@@ -89,10 +126,10 @@ async fn trouble_keeps_a_list_a_list() {
     })
     .await;
     let delivery = service.delivery();
-    let loads = [(Load::Raw(group(1, now(), 0)), 1), (Load::Raw(group(1, now(), 1)), 1)];
-    assert!(delivery.deliver_list(&loads).await);
+    assert_eq!(deliver_two(&service, &delivery).await, 4);
     let seen = service.seen();
-    assert!(seen.len() == 4 && seen.iter().all(|request| request.body == seen[0].body), "the same bytes");
+    assert!(seen.iter().all(|request| request.body == seen[0].body), "the same bytes");
+    assert!(delivery.takes_lists());
 }
 
 #[tokio::test]

@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(of(b"\x0a\x03\x0a\x05x"), [Err(ListError::Field(FieldError::Truncated(1)))]);
         assert_eq!(of(b"\x0a\x00\x0a\x00"), [Err(ListError::NoData)]);
         assert_eq!(of(b"\x0a\x04\x0a\x00\x18\x09"), [Err(ListError::Compression(9))]);
-        assert!(of(b"\x08\x01").is_empty(), "an unknown field");
+        assert!(of(b"\x10\x01").is_empty(), "an unknown field");
         assert!(matches!(of(b"\x0d\0\0\0\0")[..], [Err(ListError::Field(_))]), "another wire type");
     }
 
