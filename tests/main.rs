@@ -25,6 +25,7 @@ mod gateway {
     mod json;
     mod letters;
     mod lists;
+    mod neighbours;
     mod one_shape;
     mod options;
     mod resend;

@@ -17,8 +17,9 @@
 //! requests are allowed, or at the first result more than 3 s after it was opened. The shares are Logtail's; where it
 //! keeps half of a region's concurrency however dead the region is, this goes down to one probe.
 //!
-//! In fallback, who has not failed yet need not wait for the next probe, only for the one under way: what is wrong may
-//! be wrong for the others alone.
+//! What is wrong may be wrong for one of those who share the limiter alone. So in fallback, who has not failed yet may
+//! try once whatever the probes say; and where requests fail by hanging, everybody may have one under way whatever the
+//! others have.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -47,7 +48,7 @@ pub(super) enum Result {
 /// Why a request has to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// For one that is under way to end.
+    /// For a request that is under way to end.
     Ended,
     /// For the next probe, or for somebody else's success.
     Probe(Instant),
@@ -59,6 +60,8 @@ pub(super) struct Limiter {
     most: usize,
     limit: usize,
     busy: usize,
+    /// Who has none under way may have one.
+    one_each: bool,
     opened: Option<Instant>,
     good: usize,
     bad: usize,
@@ -77,8 +80,9 @@ struct Fallback {
 }
 
 impl Limiter {
-    pub(super) fn new() -> Limiter {
+    pub(super) fn new(one_each: bool) -> Limiter {
         Limiter {
+            one_each,
             most: 0,
             limit: 0,
             busy: 0,
@@ -107,23 +111,34 @@ impl Limiter {
         self.fallback.is_some()
     }
 
-    /// Whether a request may go now.
-    pub(super) fn may_enter(&self, who: Who, now: Instant) -> std::result::Result<(), Turn> {
+    /// Whether a request may go now, of somebody who has so many under way.
+    pub(super) fn may_enter(&self, who: Who, own: usize, now: Instant) -> std::result::Result<(), Turn> {
         match &self.fallback {
-            Some(fallback) if fallback.probing => Err(Turn::Ended),
-            Some(fallback) if now < fallback.next && fallback.failed.contains(&who) => {
-                Err(Turn::Probe(fallback.next))
+            None if self.busy < self.limit || self.one_each && own == 0 => Ok(()),
+            None => Err(Turn::Ended),
+            Some(fallback) if !fallback.failed.contains(&who) => {
+                if own == 0 {
+                    Ok(())
+                } else {
+                    Err(Turn::Ended)
+                }
             }
+            Some(fallback) if fallback.probing => Err(Turn::Ended),
+            Some(fallback) if now < fallback.next => Err(Turn::Probe(fallback.next)),
             Some(_) => Ok(()),
-            None if self.busy >= self.limit => Err(Turn::Ended),
-            None => Ok(()),
         }
     }
 
     /// Lets a request go that [`Limiter::may_enter`] has let; says whether it is a probe.
-    pub(super) fn enter(&mut self) -> bool {
+    pub(super) fn enter(&mut self, who: Who) -> bool {
         self.busy += 1;
-        self.fallback.as_mut().is_some_and(|fallback| !std::mem::replace(&mut fallback.probing, true))
+        match &mut self.fallback {
+            Some(fallback) if fallback.failed.contains(&who) => {
+                fallback.probing = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// A request has ended. `probe` is what [`Limiter::enter`] said of it.
@@ -141,8 +156,7 @@ impl Limiter {
                 }
                 Result::Bad => {
                     fallback.failed.insert(who);
-                    // Who tried early postpones nobody's probe.
-                    if probe && now >= fallback.next {
+                    if probe {
                         fallback.next = now + fallback.pauses.next_wait();
                     }
                 }
@@ -211,15 +225,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn of(most: usize) -> Limiter {
-        let mut limiter = Limiter::new();
+        let mut limiter = Limiter::new(false);
         limiter.raise(most);
         limiter
     }
 
     /// One request of `who` from its start to its end.
     fn request(limiter: &mut Limiter, who: Who, result: Result, now: Instant) {
-        limiter.may_enter(who, now).unwrap();
-        let probe = limiter.enter();
+        limiter.may_enter(who, 0, now).unwrap();
+        let probe = limiter.enter(who);
         limiter.leave(who, probe, result, now);
     }
 
@@ -239,13 +253,13 @@ mod tests {
         assert_eq!(failures, 10 + 8 + 4 + 2 + 1, "16, 8, 4, 2, 1: the first window has ten");
         // Each probe waits twice as long as the one before, up to a minute; jitter takes up to half.
         for pause in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-            let Err(Turn::Probe(next)) = limiter.may_enter(1, now) else { panic!("not paused") };
+            let Err(Turn::Probe(next)) = limiter.may_enter(1, 0, now) else { panic!("not paused") };
             let wait = next - now;
             assert!(wait <= seconds(pause) && wait >= seconds(pause) / 2, "{wait:?} of {pause}");
             now = next;
-            limiter.may_enter(1, now).unwrap();
-            assert!(limiter.enter());
-            assert_eq!(limiter.may_enter(1, now + seconds(100)), Err(Turn::Ended), "one at a time");
+            limiter.may_enter(1, 0, now).unwrap();
+            assert!(limiter.enter(1));
+            assert_eq!(limiter.may_enter(1, 0, now + seconds(100)), Err(Turn::Ended), "one at a time");
             limiter.leave(1, true, Result::Bad, now);
         }
         now += seconds(60);
@@ -291,15 +305,36 @@ mod tests {
         let now = Instant::now();
         request(&mut limiter, 1, Result::Bad, now);
         assert!(limiter.is_in_fallback());
-        assert!(matches!(limiter.may_enter(1, now), Err(Turn::Probe(_))));
+        assert!(matches!(limiter.may_enter(1, 0, now), Err(Turn::Probe(_))));
         // Another one tries at once; its failure does not postpone the probe.
-        let Err(Turn::Probe(next)) = limiter.may_enter(1, now) else { panic!() };
+        let Err(Turn::Probe(next)) = limiter.may_enter(1, 0, now) else { panic!() };
         request(&mut limiter, 2, Result::Bad, now);
-        assert_eq!(limiter.may_enter(1, now), Err(Turn::Probe(next)));
-        assert_eq!(limiter.may_enter(2, now), Err(Turn::Probe(next)));
+        assert_eq!(limiter.may_enter(1, 0, now), Err(Turn::Probe(next)));
+        assert_eq!(limiter.may_enter(2, 0, now), Err(Turn::Probe(next)));
         request(&mut limiter, 3, Result::Good, now);
         assert!(!limiter.is_in_fallback());
-        limiter.may_enter(1, now).unwrap();
+        limiter.may_enter(1, 0, now).unwrap();
+    }
+
+    #[test]
+    fn who_hangs_leaves_the_others_a_place() {
+        let now = Instant::now();
+        for (one_each, others) in [(true, Ok(())), (false, Err(Turn::Ended))] {
+            let mut limiter = Limiter::new(one_each);
+            limiter.raise(2);
+            limiter.enter(1);
+            limiter.enter(1);
+            assert_eq!(limiter.may_enter(1, 2, now), Err(Turn::Ended));
+            assert_eq!(limiter.may_enter(2, 0, now), others);
+            assert_eq!(limiter.may_enter(2, 1, now), Err(Turn::Ended));
+        }
+        // Nor does a probe that hangs.
+        let mut limiter = of(1);
+        request(&mut limiter, 1, Result::Bad, now);
+        assert!(limiter.enter(1) && limiter.may_enter(1, 1, now).is_err());
+        limiter.may_enter(2, 0, now).unwrap();
+        assert!(!limiter.enter(2));
+        assert_eq!(limiter.may_enter(2, 1, now), Err(Turn::Ended), "once");
     }
 
     #[test]
@@ -309,7 +344,7 @@ mod tests {
         request(&mut limiter, 1, Result::Bad, now);
         request(&mut limiter, 2, Result::Nothing, now);
         assert!(limiter.is_in_fallback());
-        limiter.may_enter(2, now).unwrap();
+        limiter.may_enter(2, 0, now).unwrap();
     }
 
     #[test]
@@ -317,16 +352,16 @@ mod tests {
         let mut limiter = of(2);
         let now = Instant::now();
         for _ in 0..2 {
-            limiter.may_enter(1, now).unwrap();
-            assert!(!limiter.enter());
+            limiter.may_enter(1, 0, now).unwrap();
+            assert!(!limiter.enter(1));
         }
         for _ in 0..2 {
             limiter.leave(1, false, Result::Bad, now);
         }
         request(&mut limiter, 1, Result::Bad, now);
-        let Err(Turn::Probe(next)) = limiter.may_enter(1, now) else { panic!() };
+        let Err(Turn::Probe(next)) = limiter.may_enter(1, 0, now) else { panic!() };
         limiter.leave(2, false, Result::Bad, next + seconds(9));
-        limiter.may_enter(1, next).unwrap();
+        limiter.may_enter(1, 0, next).unwrap();
     }
 
     proptest! {
@@ -334,20 +369,23 @@ mod tests {
         #[test]
         fn keeps_its_bounds(
             most in 1usize..40,
+            one_each: bool,
             steps in prop::collection::vec((0u64..4, 0u8..4, 0u64..4_000), 1..300),
         ) {
-            let mut limiter = of(most);
+            let mut limiter = Limiter::new(one_each);
+            limiter.raise(most);
             let mut now = Instant::now();
             let mut flying: Vec<(Who, bool)> = Vec::new();
             for (who, what, wait) in steps {
                 now += Duration::from_millis(wait);
                 if what == 3 || flying.is_empty() {
-                    let before = flying.len();
-                    if limiter.may_enter(who, now).is_ok() {
-                        let in_fallback = limiter.is_in_fallback();
-                        prop_assert!(in_fallback || before < limiter.limit());
-                        let probe = limiter.enter();
-                        prop_assert_eq!(probe, in_fallback);
+                    let own = flying.iter().filter(|(other, _)| *other == who).count();
+                    if limiter.may_enter(who, own, now).is_ok() {
+                        let allowed = flying.len() < limiter.limit() || one_each && own == 0;
+                        prop_assert!(allowed || limiter.is_in_fallback());
+                        let probe = limiter.enter(who);
+                        prop_assert!(!probe || limiter.is_in_fallback());
+                        prop_assert!(probe || !limiter.is_in_fallback() || own == 0);
                         flying.push((who, probe));
                     }
                 } else {
@@ -357,14 +395,13 @@ mod tests {
                     prop_assert!(result != Result::Good || !limiter.is_in_fallback());
                 }
                 prop_assert!((1..=most).contains(&limiter.limit()));
-                prop_assert!(flying.iter().filter(|(_, probe)| *probe).count() <= 1);
                 prop_assert_eq!(limiter.busy, flying.len());
             }
             // Who waits is let in within a minute once nothing is under way any more.
             for (who, probe) in flying.drain(..) {
                 limiter.leave(who, probe, Result::Nothing, now);
             }
-            limiter.may_enter(1, now + LONGEST_PAUSE).unwrap();
+            limiter.may_enter(1, 0, now + LONGEST_PAUSE).unwrap();
         }
     }
 }

@@ -59,7 +59,7 @@ impl Strain {
     /// The limiter that paces a retry, where one does.
     fn scope(self) -> Option<usize> {
         match self {
-            Strain::Endpoint => Some(0),
+            Strain::Endpoint => Some(ENDPOINT),
             Strain::Project => Some(1),
             Strain::Logstore => Some(2),
             Strain::None | Strain::Other | Strain::Unsent => None,
@@ -69,6 +69,8 @@ impl Strain {
 
 /// Endpoint, project, logstore.
 const SCOPES: usize = 3;
+/// The scope whose requests fail by hanging.
+const ENDPOINT: usize = 0;
 const SCOPE_NAMES: [&str; SCOPES] = ["endpoint", "project", "logstore"];
 
 /// The limiters of a gateway.
@@ -82,7 +84,8 @@ struct Table {
     limiters: Vec<Guarded>,
     /// By scope and name.
     by_name: HashMap<(usize, String), usize>,
-    shares: Who,
+    /// Requests under way, by destination.
+    own: Vec<usize>,
 }
 
 struct Guarded {
@@ -112,8 +115,8 @@ impl Concurrency {
         let project = format!("{endpoint}/{project}");
         let logstore = format!("{project}/{logstore}");
         let mut table = self.lock();
-        table.shares += 1;
-        let who = table.shares;
+        let who = table.own.len() as Who;
+        table.own.push(0);
         let mut scope = 0;
         let at = [endpoint.to_owned(), project, logstore].map(|name| {
             let at = table.find_or_make(scope, name);
@@ -133,6 +136,12 @@ impl Concurrency {
 }
 
 impl Table {
+    fn count(&mut self, who: Who, change: isize) {
+        if let Some(own) = self.own.get_mut(who as usize) {
+            *own = own.saturating_add_signed(change);
+        }
+    }
+
     fn find_or_make(&mut self, scope: usize, name: String) -> usize {
         if let Some(at) = self.by_name.get(&(scope, name.clone())) {
             return *at;
@@ -142,7 +151,11 @@ impl Table {
             "Requests that may be under way at once; 0 while only probes are sent.",
             &[("scope", SCOPE_NAMES[scope]), ("name", &name)],
         );
-        self.limiters.push(Guarded { limiter: Limiter::new(), changed: Arc::default(), gauge });
+        self.limiters.push(Guarded {
+            limiter: Limiter::new(scope == ENDPOINT),
+            changed: Arc::default(),
+            gauge,
+        });
         self.by_name.insert((scope, name), self.limiters.len() - 1);
         self.limiters.len() - 1
     }
@@ -170,14 +183,16 @@ impl Share {
     fn try_enter(&self) -> std::result::Result<Permit<'_>, (Turn, tokio::sync::futures::OwnedNotified)> {
         let now = Instant::now();
         let mut table = self.concurrency.lock();
+        let own = table.own.get(self.who as usize).copied().unwrap_or(0);
         for at in self.at {
             let Some(guarded) = table.limiters.get(at) else { continue };
-            if let Err(turn) = guarded.limiter.may_enter(self.who, now) {
+            if let Err(turn) = guarded.limiter.may_enter(self.who, own, now) {
                 return Err((turn, guarded.changed.clone().notified_owned()));
             }
         }
-        let probes =
-            self.at.map(|at| table.limiters.get_mut(at).is_some_and(|guarded| guarded.limiter.enter()));
+        let probes = self
+            .at
+            .map(|at| table.limiters.get_mut(at).is_some_and(|guarded| guarded.limiter.enter(self.who)));
         Ok(Permit { share: self, probes, ended: false })
     }
 
@@ -201,6 +216,7 @@ impl Permit<'_> {
         }
         let now = Instant::now();
         let mut table = self.share.concurrency.lock();
+        table.count(self.share.who, -1);
         let each = self.share.at.into_iter().zip(self.probes).zip(strain.results());
         for ((at, probe), result) in each {
             let Some(Guarded { limiter, changed, gauge }) = table.limiters.get_mut(at) else { continue };

@@ -1,5 +1,6 @@
 //! Deliveries to a scripted service: what each answer leads to, and what that costs in requests.
 
+mod cut;
 mod service;
 mod table;
 

@@ -149,17 +149,22 @@ impl Service {
 
     /// To its logstore `web`, with waiting times that a test does not feel.
     pub(super) fn delivery(&self) -> Delivery {
+        self.delivery_to(&self.base)
+    }
+
+    /// The same to another place; dead letters are kept here.
+    pub(super) fn delivery_to(&self, base: &str) -> Delivery {
         let key = AccessKey { id: "id".into(), secret: Secret::new("secret".into()), security_token: None };
         let timeout = Duration::from_secs(30);
         let credentials = Credentials::Static(Arc::new(key));
         let brief = Duration::from_millis(2);
         Delivery {
-            client: Client::new(&self.base, "demo", None, credentials, timeout).unwrap(),
+            client: Client::new(base, "demo", None, credentials, timeout).unwrap(),
             label: "cloud/web".into(),
             logstore: "web".into(),
             compression: Kind::Lz4,
             letters: Arc::new(DeadLetters::open(self.dir.path(), 1 << 20).unwrap()),
-            share: Arc::new(Concurrency::default()).join(&self.base, "demo", "web", 16),
+            share: Arc::new(Concurrency::default()).join(base, "demo", "web", 16),
             rate: None,
             lists: Lists::new(true),
             ensure: None,
