@@ -64,8 +64,10 @@ impl Delivery {
         let mut headers = vec![("Content-Type", "application/x-protobuf")];
         headers.extend(self.compression.header().map(|name| ("x-log-compresstype", name)));
         headers.extend(post.is_list.then_some(("x-log-mode", "batch_group")));
-        let query = query.as_ref().map(std::slice::from_ref).unwrap_or_default();
-        let answer = self.client.call("POST", &path, query, &headers, post.body.clone(), post.declared).await;
+        let answer = self
+            .client
+            .call("POST", &path, query.as_slice(), &headers, post.body.clone(), post.declared)
+            .await;
         let on_the_way = |reason| Fault::new(Verdict::RetrySoon, Strain::Endpoint, reason);
         let answer = answer.map_err(|error| match error {
             ClientError::Call { .. } => on_the_way(error.to_string()),
