@@ -178,17 +178,23 @@ impl Sender {
         self.outbox.shard_key.is_none() && self.delivery.takes_lists()
     }
 
-    /// Seals and sends ready groups while there are slots.
+    /// Seals what is ready with one commit and sends it, while there are slots.
     fn take_off(&mut self) {
-        while !self.ready.is_empty() {
-            let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
-            let Some((groups, bucket)) = self.next_flight() else { return };
-            let mut commit = Commit::new();
-            let sealed: Vec<Sealed> = groups.into_iter().map(|group| self.seal(group, &mut commit)).collect();
-            let receipt = (!commit.is_empty()).then(|| self.outbox.journal.submit(commit).receipt);
+        let (mut leaving, mut seals) = (Vec::new(), Commit::new());
+        while !self.ready.is_empty()
+            && let Ok(slot) = self.slots.clone().try_acquire_owned()
+            && let Some((groups, bucket)) = self.next_flight()
+        {
+            self.busy.extend(bucket);
+            let is_new = groups.iter().any(|group| group.sealed.is_none());
+            let sealed: Vec<Sealed> = groups.into_iter().map(|group| self.seal(group, &mut seals)).collect();
+            leaving.push((slot, sealed, bucket, is_new));
+        }
+        let receipt = (!seals.is_empty()).then(|| self.outbox.journal.submit(seals).receipt);
+        for (slot, sealed, bucket, is_new) in leaving {
+            let receipt = receipt.clone().filter(|_| is_new);
             let (journal, delivery, flying) =
                 (self.outbox.journal.clone(), self.delivery.clone(), self.flying.clone());
-            self.busy.extend(bucket);
             self.flights.spawn(async move {
                 let (count, bytes) = (sealed.len() as f64, sealed.iter().map(|one| one.group.bytes).sum());
                 flying.increment(count);
