@@ -1,4 +1,7 @@
-//! PutLogs: one LogGroup, compressed or not, all or nothing. 200 is sent after the commit that holds it.
+//! PutLogs: one LogGroup, compressed or not, or a package list of several (`x-log-mode: batch_group`), all or nothing. 200
+//! is sent after the commit that holds it.
+//!
+//! The LogGroups of a list are as many as fit, together, into what one may be; each is kept as a pack of its own.
 
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -10,9 +13,13 @@ use super::request::{Target, short};
 use crate::base::limits::{KIB, LOG_GROUP_BYTES};
 use crate::store::{Pack, Refused, StoreError};
 use crate::wire::compress::{BodyError, Kind, decompress};
+use crate::wire::loggroup::list;
 
 /// Bodies that inflate to less are checked on the spot; larger ones would hold up the other connections of a worker.
 const ON_THE_SPOT: usize = 256 * KIB;
+
+/// LogGroups of one list: each becomes a row.
+const PACKAGES: usize = 4_096;
 
 pub(super) async fn put(
     service: &Service,
@@ -28,10 +35,14 @@ pub(super) async fn put(
     if routed {
         check_hash_key(target)?;
     }
-    if !header("x-log-mode").is_empty() {
-        let message = format!("x-log-mode {} is not known to this Log Service", short(header("x-log-mode")));
-        return Err(Refusal::new("NotImplemented", message));
-    }
+    let is_list = match header("x-log-mode") {
+        "" => false,
+        "batch_group" => true,
+        mode => {
+            let message = format!("x-log-mode {} is not known to this Log Service", short(mode));
+            return Err(Refusal::new("NotImplemented", message));
+        }
+    };
     let content_type = header("content-type");
     if !content_type.starts_with("application/x-protobuf") {
         let message = format!("Content-Type {} is not application/x-protobuf", short(content_type));
@@ -41,6 +52,15 @@ pub(super) async fn put(
         let message = format!("x-log-compresstype {} is unknown", short(header("x-log-compresstype")));
         Refusal::new("InvalidCompressType", message)
     })?;
+    if is_list {
+        // What its packages inflate to is known when it is read.
+        let _room = service.budget.take(incoming.expected(POST_BYTES) + LOG_GROUP_BYTES).await;
+        let body = incoming.read(POST_BYTES).await?;
+        let packs = tokio::task::spawn_blocking(move || packs_of(&body))
+            .await
+            .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??;
+        return store(service, id, logstore, packs).await;
+    }
     // Without compression the header is not binding: some clients send 0 with a body.
     let declared = match (kind, header("x-log-bodyrawsize")) {
         (Kind::None, _) => None,
@@ -66,14 +86,42 @@ pub(super) async fn put(
             .await
             .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??
     };
-    if !pack.is_empty() {
-        service.store.put(id, pack).await.map_err(|error| match error {
+    store(service, id, logstore, vec![pack]).await
+}
+
+/// Stores what is not empty.
+async fn store(service: &Service, id: i64, logstore: &str, mut packs: Vec<Pack>) -> Result<Answer, Refusal> {
+    packs.retain(|pack| !pack.is_empty());
+    if !packs.is_empty() {
+        service.store.put_all(id, packs).await.map_err(|error| match error {
             // Deleted while the request was on its way; the store knows it by number only.
             StoreError::Refused(Refused::NoLogstore(_)) => Refused::NoLogstore(logstore.to_owned()).into(),
             other => Refusal::from(other),
         })?;
     }
     Ok(Answer::empty())
+}
+
+/// The packs of a package list.
+fn packs_of(body: &Bytes) -> Result<Vec<Pack>, Refusal> {
+    let (mut packs, mut raw_size) = (Vec::new(), 0usize);
+    for package in list::packages(body) {
+        let package = package.map_err(|error| {
+            Refusal::new("PostBodyInvalid", format!("Protobuffer content cannot be parsed. ({error})"))
+        })?;
+        // Some write no size where nothing is compressed.
+        let size = if package.kind == Kind::None { package.data.len() } else { package.raw_size };
+        raw_size = raw_size.saturating_add(size);
+        if raw_size > LOG_GROUP_BYTES {
+            return Err(too_large(raw_size));
+        }
+        if packs.len() == PACKAGES {
+            let message = format!("a package list holds at most {PACKAGES} packages");
+            return Err(Refusal::new("ParameterInvalid", message));
+        }
+        packs.push(pack_of(body.slice_ref(package.data), package.kind, size)?);
+    }
+    Ok(packs)
 }
 
 fn pack_of(body: Bytes, kind: Kind, raw_size: usize) -> Result<Pack, Refusal> {
