@@ -217,7 +217,13 @@ async fn wire(
         embedded = Some((store.clone(), bound.address));
         service_listener = Some((bound.listen()?, store));
     }
-    let shipping = Arc::new(Shipping::new(journal.clone(), letters.clone(), embedded, status.clone()));
+    let shipping = Arc::new(Shipping::new(
+        journal.clone(),
+        letters.clone(),
+        embedded,
+        status.clone(),
+        plan.time.out_of_range,
+    ));
 
     let (destinations, mut announced) = Destinations::new(&plan, journal.clone());
     let joining = plan.inputs.iter().any(|input| input.kind.join().partial);

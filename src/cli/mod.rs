@@ -5,6 +5,7 @@ mod check;
 mod demo_log;
 mod ilogtaild;
 mod query;
+mod refused;
 mod reload;
 mod run;
 mod send;
@@ -42,6 +43,8 @@ enum Command {
     DemoLog(demo_log::DemoLog),
     /// Search a logstore.
     Query(query::Query),
+    /// Dead letters: list them, show them, send them again or drop them.
+    Refused(refused::Refused),
     /// Send records to a forward input and wait for their acks.
     Send(send::Send),
     /// Say how the running gateway does; exit 1 when it is not healthy.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(check)) => check.execute(),
         Some(Command::DemoLog(demo)) => demo.execute(),
         Some(Command::Query(query)) => query.execute(),
+        Some(Command::Refused(refused)) => refused.execute(),
         Some(Command::Send(send)) => send.execute(),
         Some(Command::Status(status)) => status.execute(),
     };

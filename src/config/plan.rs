@@ -9,6 +9,7 @@ mod connections;
 mod file;
 mod forward;
 mod native;
+mod sending;
 mod steps;
 
 pub use agent::*;
@@ -17,6 +18,7 @@ pub use connections::*;
 pub use file::*;
 pub use forward::*;
 pub use native::*;
+pub use sending::*;
 pub use steps::*;
 
 use std::path::PathBuf;
@@ -114,8 +116,15 @@ pub struct DestinationPlan {
     pub signal_logstores: SignalLogstores,
     pub topic: Template,
     pub compression: Compression,
-    /// Requests at once.
+    /// Requests at once, at most.
     pub in_flight: usize,
+    /// Bytes per second before compression, over all logstores of the destination.
+    pub max_rate: Option<u64>,
+    /// What chooses the shard of a LogGroup; empty when the service does.
+    pub shard_key: Vec<ShardKeyPart>,
+    pub batch_group: BatchGroup,
+    /// What is made when it is missing; never for the embedded Log Service, which makes its own.
+    pub auto_create: Option<AutoCreate>,
     pub request_timeout: Duration,
     /// A LogGroup is closed at this size before compression.
     pub batch_bytes: usize,

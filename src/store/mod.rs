@@ -216,9 +216,17 @@ impl Store {
     /// Stores a pack; `Ok` when it is on the disk. Where there is no room it is refused, or the oldest logs go, by
     /// [`Options::on_full`].
     pub async fn put(&self, logstore: i64, pack: Pack) -> Result<(), StoreError> {
-        self.admit(pack.body.len() as u64).await?;
+        self.put_all(logstore, vec![pack]).await
+    }
+
+    /// Stores packs, all of them or none, in their order.
+    pub async fn put_all(&self, logstore: i64, packs: Vec<Pack>) -> Result<(), StoreError> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        self.admit(packs.iter().map(|pack| pack.body.len() as u64).sum()).await?;
         let (answer, stored) = oneshot::channel();
-        self.send(Job::Put { logstore, pack: Box::new(pack), answer }).await?;
+        self.send(Job::Put { logstore, packs, answer }).await?;
         stored.await.unwrap_or(Err(StoreError::Stopped))
     }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod harness;
+mod lists;
 mod pulls;
 
 use serde_json::{Value, json};
