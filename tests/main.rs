@@ -23,6 +23,7 @@ mod gateway {
     mod handover;
     mod join;
     mod json;
+    mod keys;
     mod letters;
     mod one_shape;
     mod options;

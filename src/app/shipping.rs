@@ -16,7 +16,7 @@ use crate::base::metrics::gauge;
 use crate::config::plan::{Compression, Target};
 use crate::input::{duplicates, positions};
 use crate::journal::Journal;
-use crate::output::credentials::{AccessKey, Credentials};
+use crate::output::credentials::{AccessKey, Credentials, Keyring};
 use crate::output::deliver::{Delivery, DeliveryMetrics};
 use crate::output::refused::DeadLetters;
 use crate::output::{Client, Outbox, Sender};
@@ -32,6 +32,7 @@ pub(super) struct Shipping {
     journal: Journal,
     letters: Arc<DeadLetters>,
     store: Option<(Arc<Store>, std::net::SocketAddr)>,
+    keyring: Keyring,
     status: Arc<Status>,
     stop: CancellationToken,
     /// The deadline has passed: senders end where they are.
@@ -50,6 +51,7 @@ impl Shipping {
             journal,
             letters,
             store,
+            keyring: Keyring::default(),
             status,
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
@@ -133,7 +135,7 @@ impl Shipping {
             letters: self.letters.clone(),
             trouble: Mutex::default(),
             metrics: DeliveryMetrics::new(&label),
-            complaint: LogLimit::new(Duration::from_secs(10)),
+            complaint: LogLimit::new(Duration::from_secs(60)),
             label,
         }
     }
@@ -142,20 +144,19 @@ impl Shipping {
         let plan = &destination.plan;
         let timeout = plan.request_timeout;
         match (&plan.target, &self.store) {
-            (Target::Cloud(cloud), _) if cloud.connect.is_some() => {
+            (Target::Cloud(cloud), _) => {
+                let credentials = self.keyring.of(&plan.name, &cloud.credentials, &cloud.transport);
                 let (cloud, project) = (cloud.clone(), plan.project.clone());
-                // Looking up a name may take long.
-                let made =
-                    tokio::task::spawn_blocking(move || Client::for_cloud(&cloud, &project, timeout)).await;
-                Ok(made??)
+                // Looking up a name and reading certificates may take long.
+                let make = move || Client::with_credentials(&cloud, &project, credentials, timeout);
+                Ok(tokio::task::spawn_blocking(make).await??)
             }
-            (Target::Cloud(cloud), _) => Ok(Client::for_cloud(cloud, &plan.project, timeout)?),
             (Target::Embedded, Some((store, address))) => {
                 store.ensure(&plan.project, &destination.logstore).await?;
                 let own = store.access_key();
                 let key = AccessKey { id: own.id.clone(), secret: own.secret.clone(), security_token: None };
                 let credentials = Credentials::Static(Arc::new(key));
-                Ok(Client::new(&format!("http://{address}"), &plan.project, None, credentials, timeout)?)
+                Ok(Client::new(&format!("http://{address}"), &plan.project, credentials, timeout)?)
             }
             (Target::Embedded, None) => anyhow::bail!("the embedded Log Service is off"),
         }

@@ -1,4 +1,4 @@
-//! The leaves of a configuration: sizes, durations, addresses, endpoints, secrets, each with its one way to be written.
+//! The leaves of a configuration: sizes, durations, addresses, secrets, each with its one way to be written.
 //!
 //! Every parser answers with what would be right, so that a message needs no manual. None of them is lenient: `64M`,
 //! `5` for five seconds or `::1:80` are refused, since a wrong guess would only show under load.
@@ -173,7 +173,7 @@ impl fmt::Display for Address {
 }
 
 /// Splits `host`, `host:port`, `[v6]` or `[v6]:port`, and checks both parts.
-fn split_host(text: &str) -> Result<(String, Option<u16>), String> {
+pub(super) fn split_host(text: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or("has an opening [ and no ]; write [::1]:24224")?;
         host.parse::<Ipv6Addr>().map_err(|_| "has no IPv6 address in its brackets; write [::1]:24224")?;
@@ -222,53 +222,6 @@ pub(super) fn check_host_name(host: &str) -> Result<(), String> {
         );
     }
     Ok(())
-}
-
-/// Where a Log Service answers: `scheme://host[:port]`, without the project in its host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    pub tls: bool,
-    /// As in [`Address::host`].
-    pub host: String,
-    /// The scheme's own port when none was typed.
-    pub port: u16,
-}
-
-impl Endpoint {
-    pub fn parse(text: &str) -> Result<Endpoint, String> {
-        let (tls, rest) = match text.split_once("://") {
-            Some(("https", rest)) => (true, rest),
-            Some(("http", rest)) => (false, rest),
-            _ => return Err("is not an endpoint; write https://cn-hangzhou.log.aliyuncs.com".to_owned()),
-        };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.contains(['/', '?', '#', '@']) {
-            return Err(
-                "has more than scheme, host and port; write https://cn-hangzhou.log.aliyuncs.com".to_owned()
-            );
-        }
-        let (host, port) = split_host(rest)?;
-        if port == Some(0) {
-            return Err("has port 0, which nobody can reach".to_owned());
-        }
-        Ok(Endpoint { tls, host, port: port.unwrap_or(if tls { 443 } else { 80 }) })
-    }
-
-    pub fn address(&self) -> Address {
-        Address { host: self.host.clone(), port: self.port }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, usual) = if self.tls { ("https", 443) } else { ("http", 80) };
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        write!(f, "{scheme}://{host}")?;
-        if self.port != usual {
-            write!(f, ":{}", self.port)?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -347,26 +300,6 @@ mod tests {
         assert!(!collide("127.0.0.1:1", "127.0.0.1:2"));
         assert!(!collide("127.0.0.1:1", "127.0.0.2:1"));
         assert!(!collide("0.0.0.0:1", "[::1]:1"));
-    }
-
-    #[test]
-    fn endpoints_know_their_scheme() {
-        let cloud = Endpoint::parse("https://cn-hangzhou.log.aliyuncs.com/").unwrap();
-        assert_eq!((cloud.tls, cloud.port), (true, 443));
-        assert_eq!(cloud.to_string(), "https://cn-hangzhou.log.aliyuncs.com");
-        for text in ["http://127.0.0.1:24280", "http://[::1]:9", "http://[::1]", "https://a.b:80"] {
-            assert_eq!(Endpoint::parse(text).unwrap().to_string(), text);
-        }
-        for wrong in [
-            "cn-hangzhou.log.aliyuncs.com",
-            "ftp://a",
-            "https://",
-            "http://a/b",
-            "http://u:p@a",
-            "http://a:0",
-        ] {
-            assert!(Endpoint::parse(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

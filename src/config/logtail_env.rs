@@ -16,7 +16,7 @@
 //! it had been typed, and a fault names its variable.
 //!
 //! What a sidecar has to know and nobody says is a fault: it never delivers into the embedded Log Service because keys are
-//! missing. The file of tags is read once, at the start; Logtail reads it again each minute.
+//! missing. Without keys it looks for them as the vendor's clients do (`credentials: chain`). The file of tags is read once, at the start; Logtail reads it again each minute.
 
 mod collect;
 
@@ -27,6 +27,7 @@ use std::path::Path;
 use config::{Value, ValueKind};
 use serde_json::Value as Json;
 
+use super::endpoint::{Endpoint, Network, parse_region};
 use super::errors::Faults;
 use super::placeholder::escape;
 use super::source::{Tree, join};
@@ -51,7 +52,7 @@ const NO_EFFECT: [(&str, &str); 4] = [
     ("process_thread_count", "there is a thread for each processor"),
 ];
 /// Key, its secret, and a token where the keys are temporary. The first that is set counts.
-const KEYS: [(&str, &str, Option<&str>); 3] = [
+pub(super) const KEYS: [(&str, &str, Option<&str>); 3] = [
     ("default_access_key_id", "default_access_key", None),
     ("ALICLOUD_LOG_ACCESS_KEY_ID", "ALICLOUD_LOG_ACCESS_KEY_SECRET", Some("ALICLOUD_LOG_STS_TOKEN")),
     ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", Some("ALIBABA_CLOUD_SECURITY_TOKEN")),
@@ -97,6 +98,8 @@ struct Layer<'a> {
 #[derive(Default)]
 struct Settings {
     endpoint: Option<String>,
+    /// Where the endpoint's name does not tell.
+    region: Option<String>,
     /// Keys of the file.
     file: serde_json::Map<String, Json>,
 }
@@ -231,7 +234,13 @@ impl Layer<'_> {
             }
             Ok(file) => settings.file = file.unwrap_or_default(),
         }
-        settings.endpoint = endpoint_of_file(&settings.file).or_else(|| endpoint_of_path(&path));
+        settings.endpoint = endpoint_of_file(&settings.file);
+        if settings.endpoint.is_none()
+            && let Some((endpoint, region)) = place_of_path(&path)
+        {
+            settings.endpoint = Some(endpoint);
+            settings.region = Some(region);
+        }
         if settings.endpoint.is_none() {
             let what =
                 format!("names {path}, which is not there and whose directory is no region; write {EXAMPLE}");
@@ -301,23 +310,14 @@ fn endpoint_of_file(file: &serde_json::Map<String, Json>) -> Option<String> {
 }
 
 /// `.../<region>[-internet|-acceleration]/ilogtail_config.json`: a bare region is its network inside the cloud.
-fn endpoint_of_path(path: &str) -> Option<String> {
+fn place_of_path(path: &str) -> Option<(String, String)> {
     let path = Path::new(path);
     let directory = path.parent().filter(|_| path.is_absolute())?.file_name()?.to_str()?;
-    let is_region = |text: &str| {
-        let parts: Vec<&str> = text.split('-').collect();
-        parts.len() > 1
-            && parts.iter().all(|part| {
-                !part.is_empty()
-                    && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-            })
-    };
-    let host = if let Some(region) = directory.strip_suffix("-internet") {
-        is_region(region).then(|| format!("{region}.log.aliyuncs.com"))
-    } else if let Some(region) = directory.strip_suffix("-acceleration") {
-        is_region(region).then(|| "log-global.aliyuncs.com".to_owned())
-    } else {
-        is_region(directory).then(|| format!("{directory}-intranet.log.aliyuncs.com"))
-    };
-    host.map(|host| format!("https://{host}"))
+    let networks = [("-internet", Network::Public), ("-acceleration", Network::Acceleration)];
+    let (region, network) = networks
+        .into_iter()
+        .find_map(|(suffix, network)| Some((directory.strip_suffix(suffix)?, network)))
+        .unwrap_or((directory, Network::Internal));
+    let is_region = region.contains('-') && !region.contains("--") && parse_region(region).is_ok();
+    is_region.then(|| (Endpoint::of_region(region, network).to_string(), region.to_owned()))
 }

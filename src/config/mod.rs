@@ -13,6 +13,7 @@
 
 pub mod data_dir;
 pub mod docker_tag;
+pub mod endpoint;
 pub mod leaf;
 pub mod linear_regex;
 pub mod log_format;

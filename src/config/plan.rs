@@ -4,6 +4,7 @@
 //! that only shows at run time, save what a template renders. `Debug` shows no secret.
 
 mod agent;
+mod cloud;
 mod connections;
 mod file;
 mod forward;
@@ -11,6 +12,7 @@ mod native;
 mod steps;
 
 pub use agent::*;
+pub use cloud::*;
 pub use connections::*;
 pub use file::*;
 pub use forward::*;
@@ -20,11 +22,10 @@ pub use steps::*;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::leaf::{Address, Endpoint};
+use super::leaf::Address;
 use super::linear_regex::LinearRegex;
 use super::pattern::Pattern;
 use super::template::Template;
-use crate::base::secret::Secret;
 use crate::base::signal::Signal;
 
 /// The destination that stands for the embedded Log Service.
@@ -142,16 +143,6 @@ pub enum Target {
     /// The embedded Log Service: its address is known once it listens, its key once it has made one.
     Embedded,
     Cloud(CloudPlan),
-}
-
-#[derive(Clone, Debug)]
-pub struct CloudPlan {
-    pub endpoint: Endpoint,
-    /// Connect here instead of resolving the endpoint's host.
-    pub connect: Option<Address>,
-    pub access_key_id: String,
-    pub access_key_secret: Secret,
-    pub security_token: Option<Secret>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

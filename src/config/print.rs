@@ -2,6 +2,7 @@
 //!
 //! With the secrets put back it is a configuration that gives the same plan; with `***` it is none.
 
+mod cloud;
 mod connections;
 mod file;
 mod forward;
@@ -173,17 +174,10 @@ impl Page {
 
     fn destination(&mut self, destination: &DestinationPlan, plan: &Plan) {
         if let Target::Cloud(cloud) = &destination.target {
-            self.line(2, "endpoint", quoted(&cloud.endpoint.to_string()));
-            if let Some(connect) = &cloud.connect {
-                self.line(2, "connect", address(connect));
-            }
+            self.place(cloud);
             self.line(2, "project", quoted(&destination.project));
             self.line(2, "logstore", quoted(&destination.logstore));
-            self.line(2, "access_key_id", typed(&cloud.access_key_id));
-            self.line(2, "access_key_secret", quoted(&cloud.access_key_secret.to_string()));
-            if let Some(token) = &cloud.security_token {
-                self.line(2, "security_token", quoted(&token.to_string()));
-            }
+            self.keys(&cloud.credentials);
         }
         let stores = &destination.signal_logstores;
         self.line(2, "metrics_logstore", quoted(&stores.metrics));

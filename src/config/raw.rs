@@ -6,6 +6,7 @@
 
 mod agent;
 mod connections;
+mod credentials;
 mod destination;
 mod docker;
 mod file;

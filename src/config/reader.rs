@@ -57,6 +57,11 @@ impl<'c> Table<'c> {
         self.context.env.get(name).map(String::as_str)
     }
 
+    /// All of the environment, for what is set up there.
+    pub(super) fn env(&self) -> &'c BTreeMap<String, String> {
+        &self.context.env
+    }
+
     /// Whether a key that was not taken yet was typed.
     pub(super) fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
@@ -65,6 +70,11 @@ impl<'c> Table<'c> {
     /// A fault of a key that shows only beside another.
     pub(super) fn fault(&self, key: &str, what: impl Into<String>) {
         self.context.faults.key(&join(&self.path, key), what);
+    }
+
+    /// A fault of the table itself.
+    pub(super) fn fault_here(&self, what: impl Into<String>) {
+        self.context.faults.key(&self.path, what);
     }
 
     /// Takes a table out; nothing below it is the same as an empty one.
@@ -112,6 +122,14 @@ impl<'c> Leaf<'c> {
 
     pub(super) fn is_present(&self) -> bool {
         self.value.is_some()
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.value.as_ref().map(|value| &value.kind), Some(ValueKind::Array(_)))
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.value.as_ref().map(|value| &value.kind), Some(ValueKind::String(_)))
     }
 
     /// Whether it is a map with this key.

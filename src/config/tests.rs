@@ -1,5 +1,6 @@
 //! The configuration as a whole: its defaults, its files, its faults, its variables.
 
+mod cloud;
 mod faults;
 mod file;
 mod forward;
@@ -126,8 +127,8 @@ fn every_example_of_the_full_file_loads() {
     let [cloud, local] = plan.destinations.as_slice() else { panic!() };
     assert_eq!((cloud.name.as_str(), local.name.as_str(), plan.default_destination), ("cloud", "local", 1));
     let Target::Cloud(target) = &cloud.target else { panic!() };
-    assert_eq!(target.access_key_secret.expose(), "hunter2");
-    assert_eq!(target.access_key_id, "id");
+    let key = target.credentials.fixed().unwrap();
+    assert_eq!((key.id.as_str(), key.secret.expose()), ("id", "hunter2"));
     let [route] = plan.routes.as_slice() else { panic!() };
     assert!(route.pattern.matches(b"app.web") && !route.pattern.matches(b"app.db"));
     let [(level_key, level), (path_key, path)] = route.conditions.as_slice() else { panic!() };

@@ -14,6 +14,8 @@ pub mod credentials;
 pub mod deliver;
 pub mod refused;
 pub mod sender;
+#[cfg(test)]
+mod testing;
 
 pub use client::Client;
 pub use sender::{Outbox, Sender};

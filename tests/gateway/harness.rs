@@ -107,7 +107,7 @@ impl TestGateway {
         let key =
             AccessKey { id: id.to_owned(), secret: Secret::new(secret.to_owned()), security_token: None };
         let endpoint = format!("http://{}", self.address("log service"));
-        Client::new(&endpoint, "sluicegate", None, Credentials::Static(Arc::new(key)), PATIENCE).unwrap()
+        Client::new(&endpoint, "sluicegate", Credentials::Static(Arc::new(key)), PATIENCE).unwrap()
     }
 
     /// All records of a logstore that match, oldest first.

@@ -1,6 +1,6 @@
 //! Request bodies: capped before they are read, under one byte budget for all requests, with a time-out for silence.
 //!
-//! A body is read only after the signature was checked. Its size is taken from the budget first, in full, so that any
+//! A body is read only after the signature was checked. What the signature covers is its MD5 or, in version 4, its SHA-256. Its size is taken from the budget first, in full, so that any
 //! number of clients holds no more than the budget; who finds it spent waits.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Refusal;
 use crate::base::limits::{KIB, LOG_GROUP_BYTES, MIB};
-use crate::wire::sign::content_md5;
+use crate::wire::sign::{V4_SCHEME, content_md5, content_sha256};
 
 /// A compressed body may be a little larger than what it holds.
 pub(super) const POST_BYTES: usize = LOG_GROUP_BYTES + 128 * KIB;
@@ -46,14 +46,26 @@ impl Budget {
 pub(super) struct Incoming {
     body: Body,
     declared: Option<usize>,
-    md5: String,
+    /// What was signed of it.
+    signed: Digest,
+}
+
+/// A digest of the body as the head of the request gives it; empty where it gives none.
+enum Digest {
+    Md5(String),
+    Sha256(String),
 }
 
 impl Incoming {
     pub(super) fn new(headers: &HeaderMap, body: Body) -> Incoming {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         let declared = text("content-length").and_then(|length| length.parse().ok());
-        Incoming { body, declared, md5: text("content-md5").unwrap_or("").to_owned() }
+        let digest = |name| text(name).unwrap_or("").to_owned();
+        let signed = match text("authorization").is_some_and(|text| text.starts_with(V4_SCHEME)) {
+            true => Digest::Sha256(digest("x-log-content-sha256")),
+            false => Digest::Md5(digest("content-md5")),
+        };
+        Incoming { body, declared, signed }
     }
 
     /// What it may take to hold this body: its length, or the cap where none is declared.
@@ -61,7 +73,7 @@ impl Incoming {
         self.declared.unwrap_or(cap).min(cap)
     }
 
-    /// The whole body, when it is at most `cap` long and has the MD5 that was signed.
+    /// The whole body, when it is at most `cap` long and the one that was signed.
     pub(super) async fn read(&mut self, cap: usize) -> Result<Bytes, Refusal> {
         if let Some(declared) = self.declared.filter(|declared| *declared > cap) {
             return Err(too_large(declared));
@@ -85,18 +97,7 @@ impl Incoming {
             }
         }
         let body = only.unwrap_or_else(|| whole.freeze());
-        if body.is_empty() {
-            return Ok(body);
-        }
-        if self.md5.is_empty() {
-            return Err(Refusal::missing_header("content-md5"));
-        }
-        let found = content_md5(&body);
-        if !found.eq_ignore_ascii_case(&self.md5) {
-            let message =
-                format!("The Content-MD5 is {} but the body has {found}.", super::request::short(&self.md5));
-            return Err(Refusal::new("PostBodyInvalid", message));
-        }
+        self.signed.check(&body)?;
         Ok(body)
     }
 
@@ -133,6 +134,23 @@ impl Incoming {
                 }
             }
         }
+    }
+}
+
+impl Digest {
+    fn check(&self, body: &[u8]) -> Result<(), Refusal> {
+        let (name, claimed, found) = match self {
+            // Who sends nothing need not say so.
+            Digest::Md5(claimed) if claimed.is_empty() && body.is_empty() => return Ok(()),
+            Digest::Md5(claimed) if claimed.is_empty() => return Err(Refusal::missing_header("content-md5")),
+            Digest::Md5(claimed) => ("Content-MD5", claimed, content_md5(body)),
+            Digest::Sha256(claimed) => ("x-log-content-sha256", claimed, content_sha256(body)),
+        };
+        if found.eq_ignore_ascii_case(claimed) {
+            return Ok(());
+        }
+        let claimed = super::request::short(claimed);
+        Err(Refusal::new("PostBodyInvalid", format!("The {name} is {claimed} but the body has {found}.")))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The API over a real socket: what works, and every way to be refused.
 
+mod auth;
 mod harness;
 
 use serde_json::{Value, json};

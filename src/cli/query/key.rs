@@ -101,7 +101,7 @@ mod tests {
         std::fs::write(&file, "id\n").unwrap();
         assert!(text(read(&file).unwrap_err()).contains("is no access key: the second line is empty"));
         std::fs::write(&file, "id\nsecret\n").unwrap();
-        let Credentials::Static(key) = read(&file).unwrap();
+        let Credentials::Static(key) = read(&file).unwrap() else { panic!() };
         assert_eq!((key.id.as_str(), key.secret.expose()), ("id", "secret"));
     }
 }

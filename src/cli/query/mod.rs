@@ -177,7 +177,7 @@ impl Query {
             );
         };
         let key = key::read(Path::new(&file))?;
-        let client = Client::new(&format!("http://{address}"), &project, None, key, TIMEOUT)?;
+        let client = Client::new(&format!("http://{address}"), &project, key, TIMEOUT)?;
         Ok(Service { client, logstore })
     }
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Inputs of type file in the configuration win over all of these. Where the configuration names no place in the cloud, the
-//! keys of the environment make one, called `sls`; with log_service.enabled: true it is the embedded Log Service instead.
+//! environment makes one, called `sls`, with its keys or the chain's; with log_service.enabled: true it is the embedded Log Service instead.
 //! Lines are in the field `content`, as Logtail has them.
 //!
 //! It refuses a container's standard output, which a sidecar cannot see.
@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 
 use config::{Value, ValueKind};
 
-use super::{CONCURRENCY, CONFIG, EXAMPLE, Env, KEYS, Layer, MOST_REQUESTS, Settings, USER_DEFINED_ID};
+use super::{
+    CONCURRENCY, CONFIG, EXAMPLE, Env, KEYS, Layer, MOST_REQUESTS, Settings, USER_DEFINED_ID, USER_ID,
+};
 use crate::config::names::{is_logstore_name, is_project_name};
 use crate::config::plan::LOCAL;
 use crate::config::source::Tree;
@@ -67,21 +69,11 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
     for name in &clouds {
         complete(layer, name, settings, keys.as_ref());
     }
-    let nowhere = clouds.is_empty() && !embedded && keys.is_none();
-    if nowhere && !half(layer.env) {
-        let ways: Vec<String> = KEYS.iter().map(|(id, secret, _)| format!("{id} and {secret}")).collect();
-        layer.faults.at_variable(
-            KEYS[2].0,
-            format!(
-                "is not set, so there are no keys to deliver with; set {}, or destinations in the configuration, or \
-                 log_service.enabled: true to keep records in the embedded Log Service",
-                ways.join(", or ")
-            ),
-        );
-    }
+    // Half a key is a fault that was told; looking elsewhere would hide it.
+    let reachable = keys.is_some() || !half(layer.env);
     let to_cloud = clouds.is_empty() && !embedded;
     if has_files(layer) {
-        if to_cloud && keys.is_some() {
+        if to_cloud && reachable {
             destination(layer, "sls", None, None, settings, keys.as_ref());
         }
         return;
@@ -107,7 +99,7 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
             }
             let name =
                 if projects.is_empty() { "sls".to_owned() } else { format!("sls-{}", projects.len() + 1) };
-            if keys.is_some() {
+            if reachable {
                 destination(
                     layer,
                     &name,
@@ -120,10 +112,10 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
             projects.push((project, name.clone()));
             name
         });
-        let to = to.filter(|_| keys.is_some());
+        let to = to.filter(|_| reachable);
         route(layer, &key, &collected, to.as_deref(), &logstore);
     }
-    if to_cloud && projects.len() > 1 && keys.is_some() {
+    if to_cloud && projects.len() > 1 && reachable {
         layer.put_text(&["default_destination"], "sls", DEFAULT_PROJECT);
     }
 }
@@ -179,8 +171,13 @@ fn keys(layer: &mut Layer<'_>) -> Option<Keys> {
 /// What a destination lacks of place and keys.
 fn complete(layer: &mut Layer<'_>, name: &str, settings: &Settings, keys: Option<&Keys>) {
     let path = |key| ["destinations", name, key];
-    if let Some(endpoint) = &settings.endpoint {
+    // A region that was typed is a place of its own.
+    if let Some(endpoint) = settings.endpoint.as_ref().filter(|_| !layer.has(&path("region"))) {
+        let own = layer.has(&path("endpoint"));
         layer.put_text(&path("endpoint"), endpoint, CONFIG);
+        if let Some(region) = settings.region.as_ref().filter(|_| !own) {
+            layer.put_text(&path("region"), region, CONFIG);
+        }
     }
     if let Some((text, variable)) = layer.limit(CONCURRENCY, settings).map(|(place, text)| (text, place)) {
         match text.parse::<u64>() {
@@ -194,13 +191,17 @@ fn complete(layer: &mut Layer<'_>, name: &str, settings: &Settings, keys: Option
         }
     }
     // Half of a key of its own is a fault that the reader names.
-    let own = layer.has(&path("access_key_id")) || layer.has(&path("access_key_secret"));
-    if let Some(keys) = keys.filter(|_| !own) {
-        layer.put_secret(&path("access_key_id"), keys.id);
-        layer.put_secret(&path("access_key_secret"), keys.secret);
-        if let Some(token) = keys.token {
-            layer.put_secret(&path("security_token"), token);
+    let own = ["access_key_id", "access_key_secret", "credentials"].iter().any(|key| layer.has(&path(key)));
+    match keys.filter(|_| !own) {
+        Some(keys) => {
+            layer.put_secret(&path("access_key_id"), keys.id);
+            layer.put_secret(&path("access_key_secret"), keys.secret);
+            if let Some(token) = keys.token {
+                layer.put_secret(&path("security_token"), token);
+            }
         }
+        None if !own && !half(layer.env) => layer.put_text(&path("credentials"), "chain", USER_ID),
+        None => {}
     }
 }
 

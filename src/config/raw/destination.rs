@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use super::{HOUR, MOMENT, field_key, logstore_name, not_empty, project_name};
+use super::{HOUR, MOMENT, absolute, credentials, field_key, logstore_name, project_name};
 use crate::base::limits::{KIB, LOG_GROUP_BYTES};
-use crate::config::plan::{CloudPlan, Compression, LOCAL, SourceAddress};
+use crate::base::secret::Secret;
+use crate::config::endpoint::{Endpoint, Network, parse_region};
+use crate::config::leaf::Address;
+use crate::config::plan::{
+    CloudPlan, Compression, LOCAL, ProxyPlan, SignatureChoice, SourceAddress, TransportPlan,
+};
 use crate::config::reader::{Leaf, Table};
 use crate::config::template::Template;
 
@@ -76,36 +81,118 @@ fn tags(leaf: Leaf<'_>) -> Vec<(String, String)> {
 }
 
 fn cloud(table: &mut Table<'_>) -> Option<RawCloud> {
-    let endpoint = table.take("endpoint").required("write https://cn-hangzhou.log.aliyuncs.com").endpoint();
-    let connect = table.take("connect").address();
+    let place = place(table);
     let project =
         table.take("project").required("write the Log Service project").parsed("text", project_name);
     let logstore =
         table.take("logstore").required("write the logstore in that project").parsed("text", logstore_name);
-    let id = table
-        .take("access_key_id")
-        .required("write access_key_id: ${env:ALIBABA_CLOUD_ACCESS_KEY_ID}")
-        .parsed("text", not_empty);
-    let secret = table
-        .take("access_key_secret")
-        .required("write access_key_secret: ${env:ALIBABA_CLOUD_ACCESS_KEY_SECRET}")
-        .secret();
-    let security_token = table.take("security_token").secret();
-    let place = CloudPlan {
-        endpoint: endpoint?,
-        connect,
-        access_key_id: id?,
-        access_key_secret: secret?,
-        security_token,
-    };
+    let credentials = credentials::keys(table);
+    let (connect, transport) = transport(table, place.as_ref().map(|(endpoint, _)| endpoint));
+    let signature = signature(table, place.as_ref().is_none_or(|(_, region)| region.is_some()));
+    let (endpoint, region) = place?;
+    let place =
+        CloudPlan { endpoint, connect, region, signature: signature?, transport, credentials: credentials? };
     Some(RawCloud { place, project: project?, logstore: logstore? })
+}
+
+/// The endpoint, typed or that of a region, and the region, typed or that of the endpoint.
+fn place(table: &mut Table<'_>) -> Option<(Endpoint, Option<String>)> {
+    let has_region = table.has("region");
+    let typed_region = table.take("region").parsed("text", parse_region);
+    let networks = [
+        ("public", Network::Public),
+        ("internal", Network::Internal),
+        ("acceleration", Network::Acceleration),
+    ];
+    if has_region && !table.has("endpoint") {
+        table.take("endpoint");
+        let network = table.take("network").choice(&networks);
+        let region = typed_region?;
+        return Some((Endpoint::of_region(&region, network.unwrap_or(Network::Public)), Some(region)));
+    }
+    table.refuse(
+        "network",
+        "says how a region is reached, and the endpoint says that too; leave one of them out",
+    );
+    let hint = "write https://cn-hangzhou.log.aliyuncs.com, or region: cn-hangzhou";
+    let endpoint = table.take("endpoint").required(hint).endpoint()?;
+    let region = typed_region.or_else(|| endpoint.region().map(str::to_owned));
+    Some((endpoint, region))
+}
+
+fn signature(table: &mut Table<'_>, has_region: bool) -> Option<SignatureChoice> {
+    if !table.has("signature") {
+        table.take("signature");
+        return Some(SignatureChoice::Auto);
+    }
+    let choices = [("auto", SignatureChoice::Auto), ("v1", SignatureChoice::V1), ("v4", SignatureChoice::V4)];
+    let signature = table.take("signature").choice(&choices)?;
+    if signature == SignatureChoice::V4 && !has_region {
+        table.fault(
+            "signature",
+            "v4 signs for a region, and this endpoint names none; set region: cn-hangzhou",
+        );
+        return None;
+    }
+    Some(signature)
+}
+
+/// How the endpoint is reached: an address instead of its name, through a proxy, and who signed its certificate.
+fn transport(table: &mut Table<'_>, endpoint: Option<&Endpoint>) -> (Option<Address>, TransportPlan) {
+    let connect = table.take("connect").address();
+    if connect.is_some() && endpoint.is_some_and(Endpoint::is_address) {
+        table.fault(
+            "connect",
+            "stands for looking up a name, and the endpoint is an address already; leave it out",
+        );
+    }
+    let proxy = table.take("proxy").parsed_secretly(proxy).unwrap_or_default();
+    if connect.is_some() && matches!(proxy, ProxyPlan::Url(_)) {
+        table.fault("proxy", "and `connect` both say where to connect; leave one of them out");
+    }
+    let mut tls = table.take_table("tls");
+    let ca_file = tls.take("ca_file").parsed("a path", absolute);
+    tls.finish();
+    (connect, TransportPlan { proxy, ca_file })
+}
+
+/// `environment`, `none`, or a URL that may hold a password.
+fn proxy(text: &str) -> Result<ProxyPlan, String> {
+    let wrong = || {
+        "is no proxy; write http://host:port, http://user:password@host:port, none or environment".to_owned()
+    };
+    match text {
+        "environment" => return Ok(ProxyPlan::Environment),
+        "none" => return Ok(ProxyPlan::None),
+        _ => {}
+    }
+    let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let has_password = host.len() < rest.len();
+    if has_password && !rest[..rest.len() - host.len()].contains(':') {
+        return Err(wrong());
+    }
+    Endpoint::parse(&format!("{scheme}://{host}")).map_err(|_| wrong())?;
+    Ok(ProxyPlan::Url(Secret::new(text.to_owned())))
 }
 
 /// `local` has its place and its key from the embedded Log Service.
 fn embedded(table: &mut Table<'_>) -> Option<RawCloud> {
     let own =
         "`local` is the embedded Log Service, which knows its own; give another destination another name";
-    for key in ["endpoint", "connect", "access_key_id", "access_key_secret", "security_token"] {
+    for key in [
+        "endpoint",
+        "region",
+        "network",
+        "connect",
+        "signature",
+        "proxy",
+        "tls",
+        "credentials",
+        "access_key_id",
+        "access_key_secret",
+        "security_token",
+    ] {
         table.refuse(key, own);
     }
     table.refuse("project", "`local` is the embedded Log Service; set log_service.project");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{HOUR, not_empty};
-use crate::config::leaf::Endpoint;
+use crate::config::endpoint::Endpoint;
 use crate::config::linear_regex::LinearRegex;
 use crate::config::plan::{KubernetesApiPlan, KubernetesPlan, NameFilter};
 use crate::config::reader::{Leaf, Table};

@@ -11,7 +11,8 @@ use config::ValueKind;
 
 use super::Leaf;
 use crate::base::secret::Secret;
-use crate::config::leaf::{Address, Endpoint, duration_text, parse_duration, parse_size, size_text};
+use crate::config::endpoint::Endpoint;
+use crate::config::leaf::{Address, duration_text, parse_duration, parse_size, size_text};
 use crate::config::placeholder::{Piece, cut, fill};
 use crate::config::template::Template;
 
@@ -108,6 +109,15 @@ impl Leaf<'_> {
             return None;
         }
         Some(secret)
+    }
+
+    /// Text that may hold a secret: neither a fault nor `check` shows it.
+    pub(in crate::config) fn parsed_secretly<T>(
+        &self,
+        check: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let secret = self.secret_or_empty()?;
+        check(secret.expose()).map_err(|what| self.fault(what)).ok()
     }
 
     /// One secret or a list of any number; in one text, and so in an environment variable or a file, commas separate them.

@@ -18,7 +18,7 @@ routes:
   - when: { path: "/(/", level: 3 }
 destinations:
   cloud:
-    endpoint: cn-hangzhou.log.aliyuncs.com
+    endpoint: cn-hangzhou.log.example
     project: my_project
     logstore: app-log
     access_key_secret: 0123
@@ -47,7 +47,7 @@ limit: {}
         "routes[0].processors[1].add.x: `${recrd.a}` has ${recrd.a}, which is no placeholder; there are ${tag}, ${tag[1]}, ${record.key}, ${record.key:-default}, ${env:NAME} and ${file:/path}",
         "routes[1].when.level: is a number to YAML where text belongs; put it in quotes",
         "routes[1].when.path: `/(/` is not a regular expression: unclosed group",
-        "destinations.cloud.endpoint: `cn-hangzhou.log.aliyuncs.com` is not an endpoint; write https://cn-hangzhou.log.aliyuncs.com",
+        "destinations.cloud.endpoint: `cn-hangzhou.log.example` is not an endpoint; write https://cn-hangzhou.log.aliyuncs.com",
         "destinations.cloud.project: `my_project` is no project name; Log Service takes 3 to 63 of a-z, 0-9 and -, a letter or digit at both ends",
         "destinations.cloud.access_key_id: is missing; write access_key_id: ${env:ALIBABA_CLOUD_ACCESS_KEY_ID}",
         "destinations.cloud.access_key_secret: is a number to YAML where text belongs; put it in quotes",
@@ -55,7 +55,7 @@ limit: {}
         "destinations.cloud.tags.env: has ${tag}, which this key does not take; here are ${env:NAME} and ${file:/path}, and $${ stands for ${",
         "destinations.cloud.buffer: there is no buffer `fast`; did you mean Fast?",
         "destinations.cloud.compression: `gzip` is not one of lz4, zstd, none",
-        "destinations.other.endpoint: is missing; write https://cn-hangzhou.log.aliyuncs.com",
+        "destinations.other.endpoint: is missing; write https://cn-hangzhou.log.aliyuncs.com, or region: cn-hangzhou",
         "buffers.Fast: is not a name; use a-z, 0-9, - and single _, a letter first",
         "journal.max_bytes: has no value; give it one or leave the key out",
         "operations.listen: is a number to YAML where text belongs; put it in quotes",

@@ -37,7 +37,8 @@ fn cloud(plan: &Plan, name: &str) -> (String, String, String, String) {
     let destination = plan.destinations.iter().find(|destination| destination.name == name).unwrap();
     let Target::Cloud(cloud) = &destination.target else { panic!() };
     let (project, logstore) = (destination.project.clone(), destination.logstore.clone());
-    (cloud.endpoint.to_string(), project, logstore, cloud.access_key_id.clone())
+    let id = cloud.credentials.fixed().map_or("chain", |key| key.id.as_str()).to_owned();
+    (cloud.endpoint.to_string(), project, logstore, id)
 }
 
 #[test]
@@ -173,9 +174,30 @@ fn the_embedded_service_is_a_setting_and_no_fallback() {
     let [local] = embedded.destinations.as_slice() else { panic!() };
     assert!(matches!(local.target, Target::Embedded));
     assert_eq!(embedded.routes[0].logstore.as_ref().unwrap().as_constant(), Some("web"));
-    let found = faults("", &none);
-    let expected = "ALIBABA_CLOUD_ACCESS_KEY_ID: is not set, so there are no keys to deliver with; set default_access_key_id";
-    assert!(found.contains(expected), "{found}");
+}
+
+#[test]
+fn without_keys_they_are_looked_for() {
+    let none = [(KEY.0, "-"), (SECRET.0, "-"), ("aliyun_logs_web", "/a"), ("aliyun_logs_web_project", "ppp")];
+    let of = |text: &str, more: &[(&str, &str)]| {
+        let plan = plan(text, more);
+        let [destination] = plan.destinations.as_slice() else { panic!() };
+        let Target::Cloud(cloud) = &destination.target else { panic!() };
+        cloud.clone()
+    };
+    let found = of("", &none);
+    assert!(matches!(found.credentials, CredentialsPlan::Chain(_)));
+    assert_eq!(found.region.as_deref(), Some("cn-hangzhou"));
+    let typed = of(&FILES.replace("project", "credentials: ecs_ram_role, project"), &[]);
+    assert!(matches!(typed.credentials, CredentialsPlan::EcsRole(_)), "the configuration wins");
+    let path = (CONFIG.0, "/nowhere/eu-central-1-acceleration/ilogtail_config.json");
+    let global = of(FILES, &[path]);
+    assert_eq!(
+        (global.endpoint.host.as_str(), global.region.as_deref()),
+        ("log-global.aliyuncs.com", Some("eu-central-1"))
+    );
+    let own = of(&FILES.replace("project", "region: us-west-1, project"), &[]);
+    assert_eq!(own.endpoint.host, "us-west-1.log.aliyuncs.com");
 }
 
 #[test]

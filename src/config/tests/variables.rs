@@ -140,7 +140,7 @@ fn a_variable_means_the_key_that_is_there() {
     let env = [HOME, ("SLUICEGATE__DESTINATIONS__MY_CLOUD__ACCESS_KEY_SECRET", "0123")];
     let plan = from_text(text, &env).unwrap();
     let Target::Cloud(cloud) = &plan.destinations[0].target else { panic!() };
-    assert_eq!(cloud.access_key_secret.expose(), "0123");
+    assert_eq!(cloud.credentials.fixed().unwrap().secret.expose(), "0123");
     assert_eq!((plan.destinations.len(), plan.log_service), (1, None));
 }
 

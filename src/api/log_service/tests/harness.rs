@@ -12,10 +12,14 @@ use crate::store::{AccessKey, Store};
 use crate::wire::compress::{Kind, compress};
 use crate::wire::loggroup::encode::put_trailer;
 use crate::wire::query::encode;
-use crate::wire::sign::{authorization_v1, content_md5};
+use crate::wire::sign::{
+    Request, SigningKey, authorization_v1, authorization_v4, content_md5, content_sha256,
+};
 
 pub(super) const NOW: i64 = 1_700_000_100;
 pub(super) const DATE: &str = "Tue, 14 Nov 2023 22:15:00 GMT";
+/// The same moment for version 4.
+pub(super) const V4_DATE: &str = "20231114T221500Z";
 
 pub(super) struct Service {
     pub(super) _dir: tempfile::TempDir,
@@ -66,6 +70,8 @@ pub(super) struct Call<'a> {
     pub(super) host: &'a str,
     pub(super) key_id: Option<&'a str>,
     pub(super) secret: Option<&'a str>,
+    /// Signed by version 4, for this day and region.
+    pub(super) scope: Option<(&'a str, &'a str)>,
     /// Changes the headers after signing.
     pub(super) after: fn(&mut Vec<(&'a str, String)>),
 }
@@ -85,6 +91,7 @@ impl<'a> Call<'a> {
             host: "demo-project.sls.local",
             key_id: None,
             secret: None,
+            scope: None,
             after: |_| {},
         }
     }
@@ -113,6 +120,17 @@ impl<'a> Call<'a> {
             call.headers.push(("x-log-compresstype", name.into()));
         }
         call
+    }
+
+    /// The same request for version 4.
+    pub(super) fn v4(mut self) -> Call<'a> {
+        let hash = content_sha256(&self.body);
+        self.scope = Some(("20231114", "local"));
+        self.without("date")
+            .without("content-md5")
+            .without("x-log-signaturemethod")
+            .set("x-log-date", V4_DATE)
+            .set("x-log-content-sha256", &hash)
     }
 
     pub(super) fn set(mut self, name: &'a str, value: &str) -> Call<'a> {
@@ -144,14 +162,23 @@ impl Service {
     pub(super) async fn call(&self, call: Call<'_>) -> Reply {
         let plain: Vec<(&str, &str)> =
             call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let authorization = authorization_v1(
-            call.key_id.unwrap_or(&self.key.id),
-            call.secret.unwrap_or(self.key.secret.expose()),
-            call.method,
-            call.path,
-            &call.query,
-            &plain,
-        );
+        let key_id = call.key_id.unwrap_or(&self.key.id);
+        let secret = call.secret.unwrap_or(self.key.secret.expose());
+        let authorization = match call.scope {
+            None => authorization_v1(key_id, secret, call.method, call.path, &call.query, &plain),
+            Some((day, region)) => {
+                let query: Vec<_> = call.query.iter().map(|(name, value)| (*name, Some(*value))).collect();
+                let headers: Vec<_> = plain.iter().copied().chain([("host", call.host)]).collect();
+                let request = Request {
+                    method: call.method,
+                    raw_path: call.path,
+                    path: call.path,
+                    query: &query,
+                    headers: &headers,
+                };
+                authorization_v4(key_id, &SigningKey::new(secret, day, region), &request)
+            }
+        };
         let mut headers = call.headers.clone();
         headers.push(("authorization", authorization));
         (call.after)(&mut headers);

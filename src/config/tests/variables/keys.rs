@@ -215,6 +215,10 @@ const FILE: &[Row] = &[
 const REST: &[Row] = &[
     ("DATA_DIR", "/else", "data_dir: \"/else\""),
     ("DESTINATIONS__CLOUD__ENDPOINT", "http://h:9", "endpoint: \"http://h:9\""),
+    ("DESTINATIONS__CLOUD__REGION", "cn-beijing", "region: \"cn-beijing\""),
+    ("DESTINATIONS__CLOUD__SIGNATURE", "v4", "signature: v4"),
+    ("DESTINATIONS__CLOUD__PROXY", "environment", "proxy: environment"),
+    ("DESTINATIONS__CLOUD__TLS__CA_FILE", "/ca.pem", "ca_file: \"/ca.pem\""),
     ("DESTINATIONS__CLOUD__CONNECT", "127.0.0.1:8", "connect: \"127.0.0.1:8\""),
     ("DESTINATIONS__CLOUD__PROJECT", "another", "project: \"another\""),
     ("DESTINATIONS__CLOUD__LOGSTORE", "the_store", "logstore: \"the_store\""),
