@@ -5,10 +5,11 @@
 //! closes all connections at once: that is the deadline of a stop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -23,6 +24,10 @@ const CONNECTIONS: usize = 512;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Request line and headers, and the buffer a connection reads into.
 const BUFFER_BYTES: usize = 128 * 1024;
+
+/// Who a request came from; among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 /// Serves the routes until `shutdown`, then ends keep-alive and returns when the running requests are answered.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
@@ -70,6 +75,11 @@ async fn accept(
 async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
     // Answers are small and written at once: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
+    let router = match stream.peer_addr() {
+        Ok(peer) => router.layer(Extension(Peer(peer))),
+        // It is gone already.
+        Err(_) => router,
+    };
     let settings = http::Settings { header_timeout: Some(HEADER_TIMEOUT), buffer_bytes: BUFFER_BYTES };
     let ended = http::serve(stream, TowerToHyperService::new(router), settings, &shutdown).await;
     if let Err(error) = ended {

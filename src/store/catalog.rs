@@ -3,12 +3,18 @@
 //! Changes are made by the writer thread alone, in the database first, so that the copy never promises what a crash
 //! could take back.
 
+mod consumers;
+mod shards;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
+pub use consumers::{Checkpoint, ConsumerGroup, GroupPlace};
+
+use super::shards::{Shard, cut};
 use super::{Index, Refused};
 
 /// Bounds of the embedded service: the copy is held in memory.
@@ -86,6 +92,10 @@ pub struct Logstore {
     /// Seconds since 1970, as in [`Project`].
     pub created: i64,
     pub modified: i64,
+    /// In the order of their numbers.
+    pub shards: Arc<Vec<Shard>>,
+    /// Consumer groups by name.
+    pub groups: BTreeMap<String, ConsumerGroup>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,10 +112,17 @@ pub struct Project {
 #[derive(Debug, Default)]
 pub struct Catalog {
     projects: BTreeMap<String, Project>,
-    /// Days of keeping of each logstore there is, by id.
-    live: HashMap<i64, i64>,
+    /// What the writer asks about each logstore there is, by id.
+    live: HashMap<i64, Live>,
     /// Changes by which logstores went, since the start.
     deletions: u64,
+}
+
+#[derive(Debug)]
+struct Live {
+    /// Days its packs are kept.
+    ttl: i64,
+    shards: Arc<Vec<Shard>>,
 }
 
 /// What went wrong in a change: the request, or the database.
@@ -137,22 +154,27 @@ impl Catalog {
             catalog.projects.insert(project.name.clone(), project);
         }
         let mut indexes = load_indexes(connection)?;
+        let (mut shards, mut groups) = (shards::load(connection)?, consumers::load(connection)?);
         let mut query =
             connection.prepare("SELECT id, project, name, settings, created, modified FROM logstores")?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
             let settings: String = row.get(3)?;
+            let id = row.get(0)?;
             let logstore = Logstore {
-                id: row.get(0)?,
+                id,
+                shards: Arc::new(shards.remove(&id).unwrap_or_default()),
+                groups: groups.remove(&id).unwrap_or_default(),
                 name: row.get(2)?,
                 settings: serde_json::from_str(&settings).unwrap_or_default(),
-                index: indexes.remove(&row.get(0)?),
+                index: indexes.remove(&id),
                 created: row.get(4)?,
                 modified: row.get(5)?,
             };
             let project = names.get(&row.get(1)?).and_then(|name| catalog.projects.get_mut(name));
             if let Some(project) = project {
-                catalog.live.insert(logstore.id, logstore.settings.ttl);
+                let live = Live { ttl: logstore.settings.ttl, shards: logstore.shards.clone() };
+                catalog.live.insert(logstore.id, live);
                 project.logstores.insert(logstore.name.clone(), logstore);
             }
         }
@@ -172,6 +194,11 @@ impl Catalog {
         project.logstores.get(name).ok_or_else(|| Refused::NoLogstore(name.into()))
     }
 
+    fn logstore_mut(&mut self, project: &str, name: &str) -> Result<&mut Logstore, Refused> {
+        let project = self.projects.get_mut(project).ok_or_else(|| Refused::NoProject(project.into()))?;
+        project.logstores.get_mut(name).ok_or_else(|| Refused::NoLogstore(name.into()))
+    }
+
     pub(super) fn is_live(&self, logstore: i64) -> bool {
         self.live.contains_key(&logstore)
     }
@@ -183,7 +210,7 @@ impl Catalog {
 
     /// Days its packs are kept; `None` when there is no such logstore.
     pub(super) fn ttl(&self, logstore: i64) -> Option<i64> {
-        self.live.get(&logstore).copied()
+        self.live.get(&logstore).map(|live| live.ttl)
     }
 
     pub(super) fn create_project(
@@ -242,6 +269,7 @@ impl Catalog {
         )?;
         transaction.execute("DELETE FROM logstores WHERE project = ?1", [id])?;
         transaction.execute("DELETE FROM projects WHERE id = ?1", [id])?;
+        forget_orphans(&transaction)?;
         transaction.commit()?;
         self.deletions += 1;
         if let Some(project) = self.projects.remove(name) {
@@ -269,13 +297,26 @@ impl Catalog {
         if project.logstores.len() >= LOGSTORES {
             return Err(Refused::TooManyLogstores(LOGSTORES).into());
         }
-        connection.execute(
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute(
             "INSERT INTO logstores (project, name, settings, created, modified) VALUES (?1, ?2, ?3, ?4, ?4)",
             params![project.id, name, to_json(&settings)?, now],
         )?;
-        let id = connection.last_insert_rowid();
-        self.live.insert(id, settings.ttl);
-        let logstore = Logstore { id, name: name.into(), settings, index: None, created: now, modified: now };
+        let id = transaction.last_insert_rowid();
+        let shards = Arc::new(cut(settings.shard_count as u32, now));
+        shards::insert(&transaction, id, &shards)?;
+        transaction.commit()?;
+        self.live.insert(id, Live { ttl: settings.ttl, shards: shards.clone() });
+        let logstore = Logstore {
+            id,
+            name: name.into(),
+            settings,
+            index: None,
+            created: now,
+            modified: now,
+            shards,
+            groups: BTreeMap::new(),
+        };
         project.logstores.insert(name.into(), logstore);
         Ok(())
     }
@@ -301,7 +342,7 @@ impl Catalog {
             "UPDATE logstores SET settings = ?2, modified = ?3 WHERE id = ?1",
             params![logstore.id, to_json(&settings)?, now],
         )?;
-        self.live.insert(logstore.id, settings.ttl);
+        self.live.insert(logstore.id, Live { ttl: settings.ttl, shards: logstore.shards.clone() });
         logstore.settings = settings;
         logstore.modified = now;
         Ok(())
@@ -317,6 +358,7 @@ impl Catalog {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute("DELETE FROM indexes WHERE logstore = ?1", [id])?;
         transaction.execute("DELETE FROM logstores WHERE id = ?1", [id])?;
+        forget_orphans(&transaction)?;
         transaction.commit()?;
         self.live.remove(&id);
         self.deletions += 1;
@@ -387,6 +429,15 @@ fn load_indexes(connection: &Connection) -> rusqlite::Result<HashMap<i64, Arc<In
         }
     }
     Ok(indexes)
+}
+
+/// Removes what belonged to logstores that are no more.
+fn forget_orphans(connection: &Connection) -> rusqlite::Result<()> {
+    for table in ["shards", "consumer_groups", "checkpoints"] {
+        let text = format!("DELETE FROM {table} WHERE logstore NOT IN (SELECT id FROM logstores)");
+        connection.execute(&text, [])?;
+    }
+    Ok(())
 }
 
 fn to_json(settings: &Settings) -> rusqlite::Result<String> {

@@ -12,11 +12,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rusqlite::{OptionalExtension, params};
 
 use super::pack;
+use super::pull::cursor_of;
 use super::rows::{self, Extras, Row};
 use super::scan::Scan;
 use super::{ANSWER_BYTES, Store, StoreError};
@@ -44,14 +43,14 @@ impl Anchor {
     pub fn read(pack_id: &str, pack_meta: &str) -> Option<Anchor> {
         let mut parts = pack_meta.split('|');
         let _shard: u32 = parts.next()?.parse().ok()?;
-        let cursor = String::from_utf8(STANDARD.decode(parts.next()?).ok()?).ok()?;
+        let pack = cursor_of(parts.next()?)?;
         let _logs: u64 = parts.next()?.parse().ok()?;
         let position = parts.next()?.parse().ok()?;
         if parts.next().is_some() {
             return None;
         }
         let (series, sequence) = pack::series_of(pack_id.as_bytes());
-        Some(Anchor { series: series.to_vec(), sequence, pack: cursor.parse().ok()?, position })
+        Some(Anchor { series: series.to_vec(), sequence, pack, position })
     }
 }
 
@@ -246,9 +245,8 @@ mod tests {
 
     #[test]
     fn anchors_are_read_as_they_are_written() {
-        let meta = format!("1|{}|437|426", STANDARD.encode("1693596841208556809"));
-        assert_eq!(meta, "1|MTY5MzU5Njg0MTIwODU1NjgwOQ==|437|426");
-        let anchor = Anchor::read("85C897C740352DC6-808", &meta).unwrap();
+        let meta = "1|MTY5MzU5Njg0MTIwODU1NjgwOQ==|437|426";
+        let anchor = Anchor::read("85C897C740352DC6-808", meta).unwrap();
         assert_eq!((anchor.sequence, anchor.pack, anchor.position), (0x808, 1_693_596_841_208_556_809, 426));
         assert_eq!(anchor.series, b"85C897C740352DC6");
         for wrong in ["", "1", "1|MTY=", "1|MTY=|2", "x|MTY=|2|1", "1|!|2|1", "1|MTY=|2|1|0", "1|MTY=|2|-1", "1|eA==|2|1"] {

@@ -80,6 +80,29 @@ pub enum Refused {
     IndexExists(String),
     #[error("logstore without index config")]
     NoIndex,
+    /// A parameter of the call; the text says which.
+    #[error("{0}")]
+    Parameter(String),
+    #[error("the cursor is invalid: {0}")]
+    Cursor(&'static str),
+    #[error("shard {0} does not exist")]
+    NoShard(u32),
+    #[error("the logstore would have more than {0} readwrite shards")]
+    TooManyShards(usize),
+    #[error("consumer group {0} does not exist")]
+    NoConsumerGroup(String),
+    #[error("consumer group {0} already exists")]
+    ConsumerGroupExists(String),
+    #[error(
+        "consumer group name {0} is invalid: 3 to 63 characters of a-z 0-9 _ -, the first and last a letter or digit"
+    )]
+    ConsumerGroupName(String),
+    #[error("the logstore has {0} consumer groups already")]
+    TooManyConsumerGroups(usize),
+    #[error("consumer {0} is not known to the group, or was silent for too long")]
+    NoConsumer(String),
+    #[error("shard {0} is not held by this consumer")]
+    NotHeld(u32),
     #[error("there are {0} projects already")]
     TooManyProjects(usize),
     #[error("the project has {0} logstores already")]

@@ -18,6 +18,7 @@ mod access_key;
 mod bounds;
 mod catalog;
 mod context;
+mod consumers;
 mod error;
 mod files;
 mod histogram;
@@ -26,11 +27,13 @@ mod keeper;
 mod metrics;
 mod pack;
 mod partition;
+mod pull;
 pub mod query;
 mod rows;
 pub mod scan;
 mod schema;
 mod search;
+pub mod shards;
 mod threads;
 mod topics;
 mod writer;
@@ -38,7 +41,7 @@ mod writer;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -46,7 +49,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE};
 pub use bounds::OnFull;
-pub use catalog::{Catalog, Logstore, Project, Settings};
+pub use catalog::{Catalog, Checkpoint, ConsumerGroup, GroupPlace, Logstore, Project, Settings};
 pub use context::{Anchor, Context, LINES as CONTEXT_LINES};
 pub use error::{Refused, StoreError};
 pub use files::{PackFile, Reader};
@@ -54,6 +57,7 @@ pub use histogram::{Count, PIECES, Piece, width};
 pub use index::{Index, Indexed, JsonKeys, Key, Kind, Line};
 pub use pack::Pack;
 pub use partition::Slice;
+pub use pull::{From, PULL_BYTES, Pull, Pulled, cursor_of, cursor_text, hash_key};
 pub use rows::{Extras, Row};
 pub use search::{ANSWER_BYTES, Found, OFFSET, Search};
 
@@ -62,12 +66,13 @@ use crate::base::file as private;
 use crate::base::log_limit::LogLimit;
 use bounds::Bounds;
 use catalog::ChangeError;
+use consumers::Members;
 use files::Files;
 use keeper::{Keeper, Stop};
 use metrics::Metrics;
 use scan::Scan;
 use threads::{SCANS, Threads};
-use writer::{Answer, Job, Writer};
+use writer::{Committed, Job, Writer};
 
 /// How often a crowded file system is worth a line.
 const CROWDED_LOG: Duration = Duration::from_secs(60);
@@ -88,6 +93,10 @@ pub struct Store {
     threads: Threads,
     permits: Arc<Semaphore>,
     clock: Clock,
+    committed: Committed,
+    /// Who reads in which consumer group; lost at a stop, and consumers come again.
+    members: Mutex<HashMap<(i64, String), Members>>,
+    started: Instant,
     metrics: Metrics,
     bounds: Arc<Bounds>,
     crowded: LogLimit,
@@ -138,6 +147,7 @@ impl Store {
         let files = Arc::new(Files::open(dir.join(schema::PACKS))?);
         let (jobs, waiting) = mpsc::channel(WAITING);
         let metrics = Metrics::new();
+        let committed = Committed::default();
         let writer = Writer::new(
             files.clone(),
             connection,
@@ -145,6 +155,7 @@ impl Store {
             metrics.clone(),
             options.clock,
             bounds.clone(),
+            committed.clone(),
         )?;
         let threads = Threads::start().map_err(at(dir))?;
         let stop = Arc::new(Stop::default());
@@ -173,6 +184,9 @@ impl Store {
             threads,
             permits: Arc::new(Semaphore::new(SCANS)),
             clock: options.clock,
+            committed,
+            members: Mutex::default(),
+            started: Instant::now(),
             metrics,
             bounds,
             crowded: LogLimit::new(CROWDED_LOG),
@@ -323,11 +337,11 @@ impl Store {
         self.change(move |catalog, db| catalog.delete_index(db, &project, &logstore)).await
     }
 
-    async fn change(
+    async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Catalog, &Connection) -> Result<(), ChangeError> + Send + 'static,
-    ) -> Result<(), StoreError> {
-        let (answer, done): (Answer, _) = oneshot::channel();
+        change: impl FnOnce(&mut Catalog, &Connection) -> Result<T, ChangeError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, done) = oneshot::channel();
         let (catalog, file) = (self.catalog.clone(), self.catalog_file.clone());
         let job = Job::Change(Box::new(move |connection| {
             let mut catalog = catalog.write().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -339,6 +353,10 @@ impl Store {
         }));
         self.send(job).await?;
         done.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    fn members(&self) -> MutexGuard<'_, HashMap<(i64, String), Members>> {
+        self.members.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     async fn admit(&self, bytes: u64) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use super::shards::Route;
 use crate::record::Timestamp;
 use crate::wire::compress::Kind;
 use crate::wire::loggroup::{Group, WalkError, walk};
@@ -25,7 +26,10 @@ pub struct Pack {
     /// Nanoseconds since 1970 of the oldest and the newest log.
     pub(super) first_time: i64,
     pub(super) last_time: i64,
-    pub(super) shard: u32,
+    /// Which shard it asks for; the writer chooses.
+    pub(super) route: Route,
+    /// The sender's address, where it is to be kept.
+    pub(super) client: String,
     pub(super) series: Vec<u8>,
     pub(super) sequence: i64,
     pub(super) topic: Vec<u8>,
@@ -56,13 +60,24 @@ impl Pack {
             logs: group.log_count(),
             first_time,
             last_time,
-            shard: 0,
+            route: Route::Balanced,
+            client: String::new(),
             series: series.to_vec(),
             sequence,
             topic: group.topic.to_vec(),
             source: group.source.to_vec(),
             odd_times,
         })
+    }
+
+    /// For the shard of a hash key.
+    pub fn routed(self, route: Route) -> Pack {
+        Pack { route, ..self }
+    }
+
+    /// With the address it came from, for a logstore that keeps it.
+    pub fn from_client(self, client: String) -> Pack {
+        Pack { client, ..self }
     }
 
     pub fn is_empty(&self) -> bool {

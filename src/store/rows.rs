@@ -3,12 +3,11 @@
 //! `__pack_meta__` says where a log lies: `SHARD|CURSOR|LOGS|POSITION`, the cursor in base64 as PullLogs has it. With the
 //! pack_id of its sender it is what a context starts from.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rusqlite::OptionalExtension;
 
 use super::StoreError;
 use super::pack::PACK_ID;
+use super::pull::cursor_text;
 use super::scan::Scan;
 
 const SECOND: i64 = 1_000_000_000;
@@ -68,7 +67,7 @@ pub(super) fn read(
                     tags.push(("__client_ip__".into(), client));
                 }
             }
-            let cursor = STANDARD.encode(pack.to_string());
+            let cursor = cursor_text(pack);
             meta = extras.pack.then(|| format!("{shard}|{cursor}|{}|", group.log_count()));
         }
         let mut wanted = positions.enumerate().peekable();

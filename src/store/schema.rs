@@ -4,9 +4,12 @@
 //! catalog.db           projects   id, name, description, created, modified
 //!                      logstores  id (never used again), project, name, settings (JSON), created, modified
 //!                      indexes    logstore, config (JSON, as it was sent), modified
+//!                      shards     logstore, shard, begin, end (hash keys), created, closed (id), parents
+//!                      consumer_groups, checkpoints  by logstore and name: how far each shard was read
 //! packs/TTLd-START.db  packs      id (nanosecond of arrival, unique in the store), logstore, shard, first_time,
 //!                                 last_time (ns), logs, raw_size, compression, series, sequence (of the pack_id),
-//!                                 topic, source, digest (XXH3 of the body), body (the LogGroup as it came)
+//!                                 topic, source, client (the sender's address, where the logstore keeps it),
+//!                                 digest (XXH3 of the body), body (the LogGroup as it came)
 //!                      filters    pack, filter (which words occur in it; comes some time after the pack)
 //! ```
 //!
@@ -70,6 +73,32 @@ CREATE TABLE indexes (
     config TEXT NOT NULL,
     modified INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE shards (
+    logstore INTEGER NOT NULL,
+    shard INTEGER NOT NULL,
+    begin TEXT NOT NULL,
+    end TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    closed INTEGER,
+    parents TEXT NOT NULL,
+    PRIMARY KEY (logstore, shard)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE consumer_groups (
+    logstore INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    timeout INTEGER NOT NULL,
+    in_order INTEGER NOT NULL,
+    PRIMARY KEY (logstore, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoints (
+    logstore INTEGER NOT NULL,
+    consumer_group TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    cursor TEXT NOT NULL,
+    updated INTEGER NOT NULL,
+    consumer TEXT NOT NULL,
+    PRIMARY KEY (logstore, consumer_group, shard)
+) STRICT, WITHOUT ROWID;
 ";
 
 const PACK_TABLES: &str = "
@@ -86,6 +115,7 @@ CREATE TABLE packs (
     sequence INTEGER NOT NULL,
     topic BLOB NOT NULL,
     source BLOB NOT NULL,
+    client TEXT NOT NULL,
     digest INTEGER NOT NULL,
     body BLOB NOT NULL
 ) STRICT;

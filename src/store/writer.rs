@@ -16,6 +16,7 @@ mod upkeep;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -77,12 +78,31 @@ pub(super) struct Writer {
     starts: HashMap<i64, i64>,
     /// The id given last.
     last: i64,
+    /// Counts packs, for the turns of shards.
+    turn: usize,
+    /// See [`Committed`].
+    committed: Committed,
     /// The file to erase from next, while there is something to erase.
     erasing: Option<Slice>,
     /// Deletions of logstores that were looked after.
     deletions: u64,
     /// When the files were measured.
     measured: Option<Instant>,
+}
+
+/// The highest id of which all packs up to it are on the disk or failed: a reader of several files who goes no further
+/// misses none, whichever file is committed first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Committed(Arc<AtomicI64>);
+
+impl Committed {
+    fn set(&self, id: i64) {
+        self.0.store(id, Ordering::Release);
+    }
+
+    pub(super) fn get(&self) -> i64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// A file open for writing.
@@ -124,8 +144,10 @@ impl Writer {
         metrics: Metrics,
         clock: Clock,
         bounds: Arc<Bounds>,
+        committed: Committed,
     ) -> Result<Writer, StoreError> {
-        let (mut last, mut starts) = (0, HashMap::new());
+        // So that ids of this run are above every cursor that was handed out.
+        let (mut last, mut starts) = (clock.nanoseconds(), HashMap::new());
         for file in files.all() {
             let highest = files.open_writer(file.slice).and_then(|(_, connection)| {
                 connection
@@ -146,6 +168,7 @@ impl Writer {
                 file.seal();
             }
         }
+        committed.set(last);
         let mut writer = Writer {
             files,
             catalog_file,
@@ -157,6 +180,8 @@ impl Writer {
             open: Vec::new(),
             starts,
             last,
+            turn: 0,
+            committed,
             erasing: Some(FIRST),
             deletions: 0,
             measured: None,
@@ -237,7 +262,13 @@ impl Writer {
             let (logs, raw, packed) = (pack.logs, pack.raw_size, pack.body.len());
             let odd_times = pack.odd_times;
             let outcome = match catalog.ttl(logstore) {
-                Some(ttl) => self.insert(ttl, logstore, &pack),
+                Some(ttl) => {
+                    self.turn = self.turn.wrapping_add(1);
+                    catalog
+                        .shard_for(logstore, pack.route, self.turn)
+                        .map_err(StoreError::Refused)
+                        .and_then(|shard| self.insert(ttl, logstore, shard, &pack))
+                }
                 // Deleted while the pack was on its way.
                 None => Err(Refused::NoLogstore(String::new()).into()),
             };
@@ -252,6 +283,7 @@ impl Writer {
         }
         drop(catalog);
         self.end_transactions();
+        self.committed.set(self.last);
         let took = started.elapsed().as_secs_f64();
         for one in waiting {
             let outcome = one.outcome.and_then(|slice| self.outcome_of(slice));
@@ -269,7 +301,7 @@ impl Writer {
     }
 
     /// Writes a pack into the transaction of its file.
-    fn insert(&mut self, ttl: i64, logstore: i64, pack: &Pack) -> Result<Slice, StoreError> {
+    fn insert(&mut self, ttl: i64, logstore: i64, shard: u32, pack: &Pack) -> Result<Slice, StoreError> {
         let arrived = self.clock.nanoseconds().max(self.last + 1);
         let slice = self.slice_for(ttl, arrived);
         // A file may have to begin in the second after.
@@ -277,7 +309,7 @@ impl Writer {
         let open = self.begin(slice)?;
         open.bytes += pack.body.len() as u64;
         if let Some(Ok(())) = open.state
-            && let Err(cause) = insert(&open.connection, id, logstore, pack)
+            && let Err(cause) = insert(&open.connection, id, logstore, shard, pack)
         {
             open.failed(cause);
         }
@@ -384,17 +416,17 @@ impl Writer {
     }
 }
 
-fn insert(connection: &Connection, id: i64, logstore: i64, pack: &Pack) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, id: i64, logstore: i64, shard: u32, pack: &Pack) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO packs (id, logstore, shard, first_time, last_time, logs, raw_size, compression, series, \
-             sequence, topic, source, digest, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             sequence, topic, source, client, digest, body) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?
         .execute(params![
             id,
             logstore,
-            pack.shard,
+            shard,
             pack.first_time,
             pack.last_time,
             pack.logs as i64,
@@ -404,6 +436,7 @@ fn insert(connection: &Connection, id: i64, logstore: i64, pack: &Pack) -> rusql
             pack.sequence,
             pack.topic,
             pack.source,
+            pack.client,
             pack.digest,
             pack.body.as_ref(),
         ])?;

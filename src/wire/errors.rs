@@ -103,6 +103,8 @@ pub const TABLE: &[Known] = &[
     known(404, "MachineGroupNotExist", Refuse),
     known(404, "ConfigNotExist", Refuse),
     known(404, "ConsumerGroupNotExist", Refuse),
+    known(404, "ConsumerNotExsit", Refuse),
+    known(400, "ConsumerNotMatch", Refuse),
     known(405, "InvalidMethod", Refuse),
     known(411, "MissingContentLength", Refuse),
     known(500, "InternalServerError", RetrySoon),

@@ -147,7 +147,7 @@ fn page_of<'a, T>(target: &Target, all: &'a [T]) -> Result<&'a [T], Refusal> {
     Ok(&all[from..from.saturating_add(size).min(all.len())])
 }
 
-async fn json_of<T: serde::de::DeserializeOwned>(incoming: &mut Incoming) -> Result<T, Refusal> {
+pub(super) async fn json_of<T: serde::de::DeserializeOwned>(incoming: &mut Incoming) -> Result<T, Refusal> {
     let body = incoming.read(JSON_BYTES).await?;
     serde_json::from_slice(&body).map_err(|error| {
         Refusal::new("PostBodyInvalid", format!("the body is not the JSON of this call: {error}"))

@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::base::log_limit::LogLimit;
 use crate::store::{Refused, StoreError};
+use crate::wire::compress::{Kind, compress};
 use crate::wire::errors;
 
 /// A store in trouble fails every request in the same way.
@@ -36,6 +38,30 @@ impl Answer {
 
     pub(super) fn json(value: &serde_json::Value) -> Answer {
         Answer::bytes(value.to_string().into_bytes())
+    }
+
+    /// A body as one of the compressions the client accepts, with the headers that say so; of several the one that
+    /// costs least.
+    pub(super) fn packed(body: Vec<u8>, head: &Parts) -> Result<Answer, Refusal> {
+        let accepted: Vec<&str> = head
+            .headers
+            .get_all(header::ACCEPT_ENCODING)
+            .into_iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(|name| name.split(';').next().unwrap_or("").trim())
+            .collect();
+        let name = ["lz4", "zstd", "deflate", "gzip"]
+            .into_iter()
+            .find(|name| accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(name)));
+        let size = body.len();
+        let Some((name, kind)) = name.and_then(|name| Some((name, Kind::from_header(name)?))) else {
+            return Ok(Answer::bytes(body).with("x-log-bodyrawsize", size));
+        };
+        let mut packed = Vec::new();
+        compress(kind, &body, &mut packed)
+            .map_err(|error| Refusal::new("InternalServerError", error.to_string()))?;
+        Ok(Answer::bytes(packed).with("x-log-compresstype", name).with("x-log-bodyrawsize", size))
     }
 
     /// A body that is JSON already.
@@ -113,7 +139,17 @@ impl From<Refused> for Refusal {
             Refused::IndexExists(_) => "IndexAlreadyExist",
             Refused::NoIndex => "IndexConfigNotExist",
             Refused::TooManyProjects(_) => "ProjectQuotaExceed",
-            Refused::TooManyLogstores(_) => "ExceedQuota",
+            Refused::TooManyLogstores(_) | Refused::TooManyConsumerGroups(_) | Refused::TooManyShards(_) => {
+                "ExceedQuota"
+            }
+            Refused::Parameter(_) | Refused::ConsumerGroupName(_) => "ParameterInvalid",
+            Refused::Cursor(_) => "InvalidCursor",
+            Refused::NoShard(_) => "ShardNotExist",
+            Refused::NoConsumerGroup(_) => "ConsumerGroupNotExist",
+            Refused::ConsumerGroupExists(_) => "ConsumerGroupAlreadyExist",
+            // The spelling is the service's: consumer libraries compare it.
+            Refused::NoConsumer(_) => "ConsumerNotExsit",
+            Refused::NotHeld(_) => "ConsumerNotMatch",
         };
         Refusal::new(code, refused.to_string())
     }

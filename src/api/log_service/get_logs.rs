@@ -16,7 +16,6 @@ use super::body::{Incoming, JSON_BYTES};
 use super::request::{Target, short};
 use crate::store::query::{self, Analysis, Query};
 use crate::store::{Found, Index, OFFSET, Row, Search, Store};
-use crate::wire::compress::{Kind, compress};
 
 /// Rows of one answer.
 const LINES: i64 = 100;
@@ -59,18 +58,7 @@ pub(super) async fn post(
     text.extend_from_slice(b",\"data\":");
     write_rows(&found.rows, &mut text);
     text.push(b'}');
-    let accepted = head.headers.get_all("accept-encoding").into_iter();
-    let lz4 = accepted.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    if !lz4
-        .map(|name| name.split(';').next().unwrap_or("").trim())
-        .any(|name| name.eq_ignore_ascii_case("lz4"))
-    {
-        return Ok(Answer::bytes(text));
-    }
-    let mut packed = Vec::new();
-    compress(Kind::Lz4, &text, &mut packed)
-        .map_err(|error| Refusal::new("InternalServerError", error.to_string()))?;
-    Ok(Answer::bytes(packed).with("x-log-compresstype", "lz4").with("x-log-bodyrawsize", text.len()))
+    Answer::packed(text, head)
 }
 
 pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Result<Answer, Refusal> {

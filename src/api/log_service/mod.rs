@@ -13,10 +13,13 @@ mod admin;
 mod answer;
 mod auth;
 mod body;
+mod consumer_groups;
 mod get_logs;
 mod index;
+mod pull;
 mod put_logs;
 mod request;
+mod shards;
 
 use std::sync::Arc;
 
@@ -99,6 +102,27 @@ async fn dispatch(
         }
         Call::GetLogs(name) => get_logs::post(store, head, target, &name, incoming).await,
         Call::GetLogsOld(name) => get_logs::get(store, target, &name).await,
+        Call::ListShards(name) => shards::list(store, target, &name),
+        Call::ChangeShard(name, shard) => shards::change(store, target, &name, shard).await,
+        Call::DeleteShard(name, shard) => shards::delete(store, target, &name, shard).await,
+        Call::GetCursor(name, shard) => pull::cursor(store, target, &name, shard).await,
+        Call::GetCursorTime(name, shard) => pull::cursor_time(store, target, &name, shard),
+        Call::PullLogs(name, shard) => pull::pull(store, head, target, &name, shard).await,
+        Call::CreateConsumerGroup(name) => consumer_groups::create(store, target, &name, incoming).await,
+        Call::ListConsumerGroups(name) => consumer_groups::list(store, target, &name),
+        Call::UpdateConsumerGroup(name, group) => {
+            consumer_groups::update(store, target, (&name, &group), incoming).await
+        }
+        Call::DeleteConsumerGroup(name, group) => {
+            consumer_groups::delete(store, target, (&name, &group)).await
+        }
+        Call::Heartbeat(name, group) => {
+            consumer_groups::heartbeat(store, target, (&name, &group), incoming).await
+        }
+        Call::UpdateCheckpoint(name, group) => {
+            consumer_groups::update_checkpoint(store, target, (&name, &group), incoming).await
+        }
+        Call::GetCheckpoints(name, group) => consumer_groups::checkpoints(store, target, (&name, &group)),
     }
 }
 

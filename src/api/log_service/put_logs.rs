@@ -7,8 +7,10 @@ use super::Service;
 use super::answer::{Answer, Refusal};
 use super::body::{Incoming, POST_BYTES, too_large};
 use super::request::{Target, short};
+use crate::api::server::Peer;
 use crate::base::limits::{KIB, LOG_GROUP_BYTES};
-use crate::store::{Pack, Refused, StoreError};
+use crate::store::shards::Route;
+use crate::store::{self, Pack, Refused, StoreError};
 use crate::wire::compress::{BodyError, Kind, decompress};
 
 /// Bodies that inflate to less are checked on the spot; larger ones would hold up the other connections of a worker.
@@ -24,10 +26,12 @@ pub(super) async fn put(
 ) -> Result<Answer, Refusal> {
     let header =
         |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).unwrap_or("");
-    let id = service.store.catalog().logstore(target.project()?, logstore)?.id;
-    if routed {
-        check_hash_key(target)?;
-    }
+    let (id, keeps_client) = {
+        let catalog = service.store.catalog();
+        let logstore = catalog.logstore(target.project()?, logstore)?;
+        (logstore.id, logstore.settings.append_meta)
+    };
+    let route = if routed { hash_key_of(target)? } else { Route::Balanced };
     if !header("x-log-mode").is_empty() {
         let message = format!("x-log-mode {} is not known to this Log Service", short(header("x-log-mode")));
         return Err(Refusal::new("NotImplemented", message));
@@ -66,6 +70,10 @@ pub(super) async fn put(
             .await
             .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??
     };
+    let mut pack = pack.routed(route);
+    if keeps_client && let Some(Peer(peer)) = head.extensions.get() {
+        pack = pack.from_client(peer.ip().to_canonical().to_string());
+    }
     if !pack.is_empty() {
         service.store.put(id, pack).await.map_err(|error| match error {
             // Deleted while the request was on its way; the store knows it by number only.
@@ -101,11 +109,9 @@ fn pack_of(body: Bytes, kind: Kind, raw_size: usize) -> Result<Pack, Refusal> {
     })
 }
 
-/// `key` is 32 hex digits. There is one range of keys here, so it chooses nothing.
-fn check_hash_key(target: &Target) -> Result<(), Refusal> {
+/// `key` is 32 hex digits.
+fn hash_key_of(target: &Target) -> Result<Route, Refusal> {
     let key = target.parameter("key").ok_or_else(|| Refusal::missing_parameter("key"))?;
-    if key.len() != 32 || !key.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(Refusal::new("ParameterInvalid", format!("key {} is not 32 hex digits", short(key))));
-    }
-    Ok(())
+    store::hash_key(key)
+        .ok_or_else(|| Refusal::new("ParameterInvalid", format!("key {} is not 32 hex digits", short(key))))
 }

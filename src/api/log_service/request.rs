@@ -38,9 +38,26 @@ pub(super) enum Call {
     UpdateIndex(String),
     GetIndex(String),
     DeleteIndex(String),
-    PutLogs { logstore: String, routed: bool },
+    PutLogs {
+        logstore: String,
+        routed: bool,
+    },
     GetLogs(String),
     GetLogsOld(String),
+    ListShards(String),
+    /// `action=split|merge`.
+    ChangeShard(String, u32),
+    DeleteShard(String, u32),
+    GetCursor(String, u32),
+    GetCursorTime(String, u32),
+    PullLogs(String, u32),
+    CreateConsumerGroup(String),
+    ListConsumerGroups(String),
+    UpdateConsumerGroup(String, String),
+    DeleteConsumerGroup(String, String),
+    Heartbeat(String, String),
+    UpdateCheckpoint(String, String),
+    GetCheckpoints(String, String),
 }
 
 impl Target {
@@ -97,11 +114,21 @@ impl Target {
             (["logstores", name], "POST") => Call::PutLogs { logstore: own(name), routed: false },
             (["logstores", name], "PUT") => Call::UpdateLogstore(own(name)),
             (["logstores", name], "DELETE") => Call::DeleteLogstore(own(name)),
-            (["logstores", name, "shards", "lb"], "POST") => {
-                Call::PutLogs { logstore: own(name), routed: false }
-            }
-            (["logstores", name, "shards", "route"], "POST") => {
-                Call::PutLogs { logstore: own(name), routed: true }
+            (["logstores", name, "shards"], "GET") => Call::ListShards(own(name)),
+            (["logstores", name, "shards", shard], method) => self.of_shard(name, shard, method)?,
+            (["logstores", name, "consumergroups"], "GET") => Call::ListConsumerGroups(own(name)),
+            (["logstores", name, "consumergroups"], "POST") => Call::CreateConsumerGroup(own(name)),
+            (["logstores", name, "consumergroups", group], method) => {
+                let (name, group) = (own(name), own(group));
+                match (method, self.parameter("type")) {
+                    ("GET", _) => Call::GetCheckpoints(name, group),
+                    ("PUT", _) => Call::UpdateConsumerGroup(name, group),
+                    ("DELETE", _) => Call::DeleteConsumerGroup(name, group),
+                    ("POST", Some("heartbeat")) => Call::Heartbeat(name, group),
+                    ("POST", Some("checkpoint")) => Call::UpdateCheckpoint(name, group),
+                    ("POST", _) => return Err(self.not_implemented()),
+                    _ => return Err(self.wrong_method()),
+                }
             }
             (["logstores", name, "logs"], "POST") => Call::GetLogs(own(name)),
             (["logstores", name, "index"], "GET") if self.parameter("type").is_none() => {
@@ -114,17 +141,47 @@ impl Target {
                 []
                 | ["logstores"]
                 | ["logstores", _]
-                | ["logstores", _, "logs"]
-                | ["logstores", _, "index"]
-                | ["logstores", _, "shards", "lb" | "route"],
-                method,
-            ) => {
-                let message = format!("{method} is not a method of {}", short(&self.path));
-                return Err(Refusal::new("InvalidMethod", message));
-            }
+                | ["logstores", _, "logs" | "index" | "shards" | "consumergroups"],
+                _,
+            ) => return Err(self.wrong_method()),
             _ => return Err(self.not_implemented()),
         };
         Ok(call)
+    }
+
+    fn of_shard(&self, logstore: &str, shard: &str, method: &str) -> Result<Call, Refusal> {
+        let name = logstore.to_owned();
+        if matches!(shard, "lb" | "route") {
+            return match method {
+                "POST" => Ok(Call::PutLogs { logstore: name, routed: shard == "route" }),
+                _ => Err(self.wrong_method()),
+            };
+        }
+        let Ok(shard) = shard.parse::<u32>() else {
+            let message = format!("shard {} is no number", short(shard));
+            return Err(Refusal::new("ParameterInvalid", message));
+        };
+        Ok(match (method, self.parameter("type")) {
+            ("GET", Some("cursor")) => Call::GetCursor(name, shard),
+            ("GET", Some("cursor_time")) => Call::GetCursorTime(name, shard),
+            ("GET", Some("log" | "logs")) => Call::PullLogs(name, shard),
+            ("GET", _) => return Err(self.not_implemented()),
+            ("POST", _) => Call::ChangeShard(name, shard),
+            ("DELETE", _) => Call::DeleteShard(name, shard),
+            _ => return Err(self.wrong_method()),
+        })
+    }
+
+    fn wrong_method(&self) -> Refusal {
+        let message = format!("{} is not a method of {}", self.method, short(&self.path));
+        Refusal::new("InvalidMethod", message)
+    }
+
+    /// A parameter that is a number, when it is there.
+    pub(super) fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refusal> {
+        let Some(text) = self.parameter(name) else { return Ok(None) };
+        let wrong = |_| Refusal::new("ParameterInvalid", format!("{name} {} is no number", short(text)));
+        text.parse().map(Some).map_err(wrong)
     }
 
     fn is_list(&self) -> bool {
@@ -215,7 +272,17 @@ mod tests {
         assert_eq!(call("DELETE", "/logstores/a-b/index"), Ok(Call::DeleteIndex("a-b".into())));
         assert_eq!(call("PATCH", "/logstores/a-b/index"), Err("InvalidMethod"));
         assert_eq!(call("GET", "/logstores/a-b?type=histogram"), Err("NotImplemented"));
-        assert_eq!(call("GET", "/logstores/a-b/shards"), Err("NotImplemented"));
+        assert_eq!(call("GET", "/logstores/a-b/shards"), Ok(Call::ListShards("a-b".into())));
+        assert_eq!(
+            call("GET", "/logstores/a-b/shards/1?type=logs&count=1"),
+            Ok(Call::PullLogs("a-b".into(), 1))
+        );
+        assert_eq!(call("GET", "/logstores/a-b/shards/1?type=other"), Err("NotImplemented"));
+        assert_eq!(call("GET", "/logstores/a-b/shards/lb"), Err("InvalidMethod"));
+        assert_eq!(call("DELETE", "/logstores/a-b/shards/x"), Err("ParameterInvalid"));
+        let heartbeat = Call::Heartbeat("a-b".into(), "cg".into());
+        assert_eq!(call("POST", "/logstores/a-b/consumergroups/cg?type=heartbeat&consumer=c"), Ok(heartbeat));
+        assert_eq!(call("POST", "/logstores/a-b/consumergroups/cg"), Err("NotImplemented"));
         assert_eq!(call("PATCH", "/logstores/a-b"), Err("InvalidMethod"));
         assert_eq!(call("GET", "/favicon.ico"), Err("NotImplemented"));
     }

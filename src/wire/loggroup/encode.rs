@@ -111,6 +111,11 @@ pub fn put_tag(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     put_pair(out, 0x32, key, value);
 }
 
+/// Adds a LogGroup to a LogGroupList.
+pub fn put_group(out: &mut Vec<u8>, group: &[u8]) {
+    put_bytes(out, 0x0a, group);
+}
+
 /// The `__pack_id__` tag: the series in 16 hex digits, a hyphen, the sequence in hex, as Log Service's agents write it.
 pub fn put_pack_id(out: &mut Vec<u8>, series: u64, sequence: u64) {
     put_tag(out, b"__pack_id__", format!("{series:016X}-{sequence:X}").as_bytes());

@@ -98,6 +98,27 @@ impl<'a> Group<'a> {
         self.logs
     }
 
+    /// The LogGroup as it was encoded.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Writes the LogGroup with only those logs that are wanted, everything else as it was; how many they are.
+    pub fn retain(&self, out: &mut Vec<u8>, mut is_wanted: impl FnMut(&Log<'a>) -> bool) -> u64 {
+        let mut kept = 0;
+        for field in Fields::new(self.bytes).checked() {
+            if field.number == LOGS {
+                let log = field.bytes().ok().and_then(|bytes| log_of(bytes).ok());
+                if !log.is_some_and(|log| is_wanted(&log)) {
+                    continue;
+                }
+                kept += 1;
+            }
+            out.extend_from_slice(field.whole);
+        }
+        kept
+    }
+
     /// The logs in their order.
     pub fn logs(&self) -> impl Iterator<Item = Log<'a>> + use<'a> {
         Fields::new(self.bytes)
