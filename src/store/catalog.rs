@@ -404,11 +404,6 @@ impl Catalog {
         logstore.index = None;
         Ok(())
     }
-
-    fn logstore_mut(&mut self, project: &str, name: &str) -> Result<&mut Logstore, Refused> {
-        let project = self.projects.get_mut(project).ok_or_else(|| Refused::NoProject(project.into()))?;
-        project.logstores.get_mut(name).ok_or_else(|| Refused::NoLogstore(name.into()))
-    }
 }
 
 /// Configurations by the id of their logstore. One that is not understood, which none is that was written here, counts as

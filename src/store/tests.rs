@@ -49,6 +49,7 @@ fn everything() -> Search {
         offset: 0,
         line: 100,
         reverse: false,
+        extras: Extras::default(),
     }
 }
 
@@ -128,6 +129,7 @@ proptest! {
                     offset,
                     line,
                     reverse,
+                    extras: Extras::default(),
                 };
                 let mut expected: Vec<String> = model
                     .iter()

@@ -56,13 +56,18 @@ pub(super) async fn pull(
     }
     let text = target.parameter("query").unwrap_or("");
     let has_query = !text.trim().is_empty();
-    let query = has_query.then(|| query::parse(text)).transpose().map_err(|error| {
-        let reason = match error.is_analysis {
-            true => "a pull can be filtered by a search only, without what stands behind `|`".to_owned(),
-            false => error.to_string(),
-        };
-        Refusal::new("InvalidQueryString", reason)
-    })?;
+    let index = store.catalog().logstore(target.project()?, logstore)?.index.clone();
+    let query = if has_query {
+        let refused = |reason: String| Refusal::new("InvalidQueryString", reason);
+        let parsed = query::read(text, index.as_deref()).map_err(|error| refused(error.to_string()))?;
+        if parsed.analysis.is_some() {
+            let reason = "a pull can be filtered by a search only, without what stands behind `|`";
+            return Err(refused(reason.to_owned()));
+        }
+        Some(parsed.search)
+    } else {
+        None
+    };
     let end = cursor_in(target, &["end_cursor", "endCursor"])?;
     let pulled = store.pull(target.project()?, logstore, Pull { shard, cursor, end, count, query }).await?;
     let (groups, next) = (pulled.groups, pulled.next);

@@ -1,4 +1,5 @@
-//! PutLogs: one LogGroup, compressed or not, all or nothing. 200 is sent after the commit that holds it.
+//! PutLogs: one LogGroup, compressed or not, all or nothing. 200 is sent after the commit that holds it. Logs in JSON are made
+//! into a LogGroup first.
 
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -11,10 +12,43 @@ use crate::api::server::Peer;
 use crate::base::limits::{KIB, LOG_GROUP_BYTES};
 use crate::store::shards::Route;
 use crate::store::{self, Pack, Refused, StoreError};
-use crate::wire::compress::{BodyError, Kind, decompress};
+use crate::wire::compress::{BodyError, Kind, compress, decompress};
+use crate::wire::json_logs;
 
 /// Bodies that inflate to less are checked on the spot; larger ones would hold up the other connections of a worker.
 const ON_THE_SPOT: usize = 256 * KIB;
+
+/// What the body of a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Protobuf,
+    /// The document of [`json_logs`].
+    Json,
+}
+
+/// Where logs go.
+pub(super) struct Place {
+    id: i64,
+    logstore: String,
+    /// Addresses of senders are kept.
+    keeps_client: bool,
+    pub(super) is_tracked: bool,
+    pub(super) route: Route,
+}
+
+impl Place {
+    pub(super) fn of(service: &Service, target: &Target, logstore: &str) -> Result<Place, Refusal> {
+        let catalog = service.store.catalog();
+        let logstore = catalog.logstore(target.project()?, logstore)?;
+        Ok(Place {
+            id: logstore.id,
+            logstore: logstore.name.clone(),
+            keeps_client: logstore.settings.append_meta,
+            is_tracked: logstore.settings.enable_tracking,
+            route: Route::Balanced,
+        })
+    }
+}
 
 pub(super) async fn put(
     service: &Service,
@@ -24,23 +58,36 @@ pub(super) async fn put(
     routed: bool,
     incoming: &mut Incoming,
 ) -> Result<Answer, Refusal> {
-    let header =
-        |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).unwrap_or("");
-    let (id, keeps_client) = {
-        let catalog = service.store.catalog();
-        let logstore = catalog.logstore(target.project()?, logstore)?;
-        (logstore.id, logstore.settings.append_meta)
-    };
-    let route = if routed { hash_key_of(target)? } else { Route::Balanced };
-    if !header("x-log-mode").is_empty() {
-        let message = format!("x-log-mode {} is not known to this Log Service", short(header("x-log-mode")));
+    let mut place = Place::of(service, target, logstore)?;
+    if routed {
+        place.route = hash_key_of(target)?;
+    }
+    let mode = text_of(head, "x-log-mode");
+    if !mode.is_empty() {
+        let message = format!("x-log-mode {} is not known to this Log Service", short(mode));
         return Err(Refusal::new("NotImplemented", message));
     }
-    let content_type = header("content-type");
-    if !content_type.starts_with("application/x-protobuf") {
-        let message = format!("Content-Type {} is not application/x-protobuf", short(content_type));
-        return Err(Refusal::new("InvalidContentType", message));
-    }
+    let content_type = text_of(head, "content-type");
+    let form = match content_type {
+        _ if content_type.starts_with("application/x-protobuf") => Form::Protobuf,
+        _ if content_type.starts_with("application/json") && !routed => Form::Json,
+        _ => {
+            let message = format!("Content-Type {} is not application/x-protobuf", short(content_type));
+            return Err(Refusal::new("InvalidContentType", message));
+        }
+    };
+    take_in(service, head, place, form, incoming).await
+}
+
+/// Reads a body, inflates it, and stores the logs in it.
+pub(super) async fn take_in(
+    service: &Service,
+    head: &Parts,
+    place: Place,
+    form: Form,
+    incoming: &mut Incoming,
+) -> Result<Answer, Refusal> {
+    let header = |name| text_of(head, name);
     let kind = Kind::from_header(header("x-log-compresstype")).ok_or_else(|| {
         let message = format!("x-log-compresstype {} is unknown", short(header("x-log-compresstype")));
         Refusal::new("InvalidCompressType", message)
@@ -63,25 +110,75 @@ pub(super) async fn put(
     if raw_size > LOG_GROUP_BYTES {
         return Err(too_large(raw_size));
     }
+    let (now, source) = (service.now(), peer(head));
+    let make = move || match form {
+        Form::Protobuf => pack_of(body, kind, raw_size),
+        Form::Json => pack_of_json(&body, kind, raw_size, now, &source),
+    };
     let pack = if raw_size <= ON_THE_SPOT {
-        pack_of(body, kind, raw_size)?
+        make()?
     } else {
-        tokio::task::spawn_blocking(move || pack_of(body, kind, raw_size))
+        tokio::task::spawn_blocking(make)
             .await
             .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??
     };
-    let mut pack = pack.routed(route);
-    if keeps_client && let Some(Peer(peer)) = head.extensions.get() {
-        pack = pack.from_client(peer.ip().to_canonical().to_string());
+    store(service, head, place, pack).await
+}
+
+/// Stores a pack; answered when it is on the disk.
+pub(super) async fn store(
+    service: &Service,
+    head: &Parts,
+    place: Place,
+    pack: Pack,
+) -> Result<Answer, Refusal> {
+    let mut pack = pack.routed(place.route);
+    if place.keeps_client {
+        pack = pack.from_client(peer(head));
     }
     if !pack.is_empty() {
-        service.store.put(id, pack).await.map_err(|error| match error {
+        service.store.put(place.id, pack).await.map_err(|error| match error {
             // Deleted while the request was on its way; the store knows it by number only.
-            StoreError::Refused(Refused::NoLogstore(_)) => Refused::NoLogstore(logstore.to_owned()).into(),
+            StoreError::Refused(Refused::NoLogstore(_)) => Refused::NoLogstore(place.logstore).into(),
             other => Refusal::from(other),
         })?;
     }
     Ok(Answer::empty())
+}
+
+/// The address a request came from; empty when that is not known.
+pub(super) fn peer(head: &Parts) -> String {
+    head.extensions.get().map_or_else(String::new, |Peer(peer)| peer.ip().to_canonical().to_string())
+}
+
+fn text_of<'a>(head: &'a Parts, name: &str) -> &'a str {
+    head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).unwrap_or("")
+}
+
+fn pack_of_json(body: &[u8], kind: Kind, raw_size: usize, now: u32, source: &str) -> Result<Pack, Refusal> {
+    let mut raw = Vec::new();
+    let json = match kind {
+        Kind::None => body,
+        _ => {
+            decompress(kind, body, raw_size, LOG_GROUP_BYTES, &mut raw).map_err(|error| match error {
+                BodyError::TooLarge { declared, .. } => too_large(declared),
+                error => Refusal::new("PostBodyUncompressError", error.to_string()),
+            })?;
+            raw.as_slice()
+        }
+    };
+    let group = json_logs::group_of(json, now, source).map_err(|error| {
+        Refusal::new("PostBodyInvalid", format!("the body is no JSON of logs: {error}"))
+    })?;
+    pack_of_group(group.into())
+}
+
+/// A pack of a LogGroup that was made here, compressed as clients do.
+pub(super) fn pack_of_group(group: Bytes) -> Result<Pack, Refusal> {
+    let failed = |error: String| Refusal::new("InternalServerError", error);
+    let mut body = Vec::new();
+    compress(Kind::Lz4, &group, &mut body).map_err(|error| failed(error.to_string()))?;
+    Pack::new(body.into(), Kind::Lz4, &group).map_err(|error| failed(error.to_string()))
 }
 
 fn pack_of(body: Bytes, kind: Kind, raw_size: usize) -> Result<Pack, Refusal> {
