@@ -180,6 +180,11 @@ impl Index {
         self.keys.iter().map(|(name, key)| (name.as_str(), key))
     }
 
+    /// Other names of fields and of paths in JSON.
+    pub fn aliases(&self) -> impl Iterator<Item = &str> {
+        self.aliases.keys().map(String::as_str)
+    }
+
     /// What a name stands for, when it has an index of its own: a key, an alias, or a path in a JSON key, where the
     /// longest key wins.
     pub fn find<'a>(&'a self, name: &'a str) -> Option<Indexed<'a>> {

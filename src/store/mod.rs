@@ -15,6 +15,8 @@
 //! [`StoreError`].
 
 mod access_key;
+mod analyse;
+pub mod analytics;
 mod bounds;
 mod catalog;
 mod context;
@@ -48,6 +50,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE};
+pub use analyse::{Analyse, Analysed};
 pub use bounds::OnFull;
 pub use catalog::{Catalog, Checkpoint, ConsumerGroup, GroupPlace, Logstore, Project, Settings};
 pub use context::{Anchor, Context, LINES as CONTEXT_LINES};

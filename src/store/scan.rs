@@ -370,7 +370,9 @@ impl<'a> Scan<'a> {
             let found = self.files.reader(file).and_then(|mut reader| {
                 reader.with(|db| {
                     db.prepare_cached("SELECT compression, digest, body FROM packs WHERE id = ?1")?
-                        .query_row([id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?)))
+                        .query_row([id], |row| {
+                            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
+                        })
                         .optional()
                 })
             });

@@ -1,4 +1,9 @@
-//! The store against a model, across crashes, and in trouble.
+//! The store against a model; across crashes, in trouble and over time in the modules below.
+
+mod crash;
+mod damage;
+mod keeping;
+mod scans;
 
 use std::time::{Duration, Instant};
 
@@ -149,89 +154,6 @@ proptest! {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_survives_a_crash() {
-    let (dir, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (store, logstore) = opened(dir.path()).await;
-    let store = Arc::new(store);
-    let puts: Vec<_> = (0..50)
-        .map(|label| {
-            let store = store.clone();
-            tokio::spawn(async move { store.put(logstore, pack(&raw_group(&[(9, 0)], "", "", label))).await })
-        })
-        .collect();
-    for put in puts {
-        put.await.unwrap().unwrap();
-    }
-    // The files as they are while the store is open: nothing was folded back or closed.
-    std::fs::create_dir(crashed.path().join("packs")).unwrap();
-    let packs = store.files.all()[0].path().file_name().unwrap().to_str().unwrap().to_owned();
-    let (packs, wal) = (format!("packs/{packs}"), format!("packs/{packs}-wal"));
-    for name in ["catalog.db", "catalog.db-wal", &packs, &wal, ACCESS_KEY_FILE] {
-        std::fs::copy(dir.path().join(name), crashed.path().join(name)).unwrap();
-    }
-    let (copy, logstore) = opened(crashed.path()).await;
-    assert_eq!(copy.search(logstore, everything()).await.unwrap().rows.len(), 50);
-    assert_eq!(copy.access_key().id, store.access_key().id);
-    drop(copy);
-    assert!(!crashed.path().join(wal).exists(), "an orderly end leaves no WAL");
-    assert!(!crashed.path().join("catalog.db-wal").exists(), "an orderly end leaves no WAL");
-}
-
-#[tokio::test]
-async fn a_deleted_logstore_takes_its_packs_along() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, logstore) = opened(dir.path()).await;
-    store.create_logstore("demo-project", "other", Settings::default()).await.unwrap();
-    let other = store.catalog().logstore("demo-project", "other").unwrap().id;
-    for label in 0..100 {
-        store.put(logstore, pack(&raw_group(&[(9, 0)], "", "", label))).await.unwrap();
-    }
-    store.put(other, pack(&raw_group(&[(9, 0)], "", "", 0))).await.unwrap();
-    store.delete_logstore("demo-project", "app-log").await.unwrap();
-    let late = store.put(logstore, pack(&raw_group(&[(9, 0)], "", "", 0))).await;
-    assert!(matches!(late, Err(StoreError::Refused(Refused::NoLogstore(_)))));
-    // Made again under the same name, it is another one.
-    store.ensure("demo-project", "app-log").await.unwrap();
-    let fresh = store.catalog().logstore("demo-project", "app-log").unwrap().id;
-    assert!(store.search(fresh, everything()).await.unwrap().rows.is_empty());
-    let reader = schema::open_reader(store.files.all()[0].path()).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        let left: i64 = reader.query_row("SELECT count(*) FROM packs", [], |row| row.get(0)).unwrap();
-        if left == 1 {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{left} packs are left");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(store.search(other, everything()).await.unwrap().rows.len(), 1);
-}
-
-#[tokio::test]
-async fn a_full_disk_is_said_and_survived() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, logstore) = opened(dir.path()).await;
-    store.put(logstore, pack(&raw_group(&[(1, 0)], "", "", 7))).await.unwrap();
-    let limit = async |pages: i64| store.send(Job::Pragma("max_page_count", pages)).await.unwrap();
-    limit(1).await;
-    let big = |label| {
-        let mut raw = raw_group(&[(9, 0)], "", "", label);
-        // A field nobody knows, which does not compress.
-        let mut noise = vec![0u8; 100_000];
-        getrandom::fill(&mut noise).unwrap();
-        raw.extend([0x7a, 0xa0, 0x8d, 0x06]);
-        raw.extend(noise);
-        pack(&raw)
-    };
-    let refused = store.put(logstore, big(0)).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Full { .. }), "{refused:?}");
-    assert!(refused.to_string().contains("packs/30d-"), "{refused}");
-    limit(1_000_000).await;
-    store.put(logstore, big(1)).await.unwrap();
-    assert_eq!(texts(&store.search(logstore, everything()).await.unwrap()), ["7.0", "1.0"]);
-}
-
-#[tokio::test]
 async fn a_large_page_ends_early() {
     let dir = tempfile::tempdir().unwrap();
     let (store, logstore) = opened(dir.path()).await;
@@ -255,54 +177,28 @@ async fn a_large_page_ends_early() {
     assert_eq!((found.rows.len(), found.cut), (1, 3));
 }
 
-#[test]
-fn trouble_at_the_start_is_said_clearly() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
-    let second = Store::open(dir.path()).err().unwrap();
-    assert!(second.to_string().contains("in use by another gateway"), "{second}");
-    drop(store);
-    Store::open(dir.path()).unwrap();
-
-    let damaged = tempfile::tempdir().unwrap();
-    let file = damaged.path().join("catalog.db");
-    std::fs::write(&file, vec![b'x'; 40_000]).unwrap();
-    let error = Store::open(damaged.path()).err().unwrap();
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
-    assert!(error.to_string().contains("catalog.db") && error.to_string().contains("move it"), "{error}");
-    assert_eq!(std::fs::read(&file).unwrap().len(), 40_000, "a damaged file is left as it was");
-
-    let newer = tempfile::tempdir().unwrap();
-    drop(Store::open(newer.path()).unwrap());
-    let connection = Connection::open(newer.path().join("catalog.db")).unwrap();
-    connection.pragma_update(None, "user_version", 99).unwrap();
-    drop(connection);
-    assert!(matches!(Store::open(newer.path()).err().unwrap(), StoreError::Newer { found: 99, .. }));
-
-    let former = tempfile::tempdir().unwrap();
-    std::fs::write(former.path().join("logservice.db"), b"").unwrap();
-    assert!(matches!(Store::open(former.path()).err().unwrap(), StoreError::Former { .. }));
-
-    let no_dir = dir.path().join("lock").join("below");
-    let error = Store::open(&no_dir).err().unwrap();
-    assert!(error.to_string().contains("below"), "{error}");
+/// Waits for a condition, without counting on a time.
+async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
-/// `/proc` says of itself that it has no space at all.
-#[tokio::test]
-async fn a_crowded_file_system_takes_no_packs_but_deletes_logstores() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut store, id) = opened(dir.path()).await;
-    store.put(id, pack(&raw_group(&[(1, 0)], "", "", 1))).await.unwrap();
-    let no_room = Bounds::new(Path::new("/proc"), None, OnFull::Refuse).unwrap();
-    let roomy = std::mem::replace(&mut store.bounds, Arc::new(no_room));
-    let refused = store.put(id, pack(&raw_group(&[(2, 0)], "", "", 2))).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Crowded { .. }), "{refused}");
-    assert!(refused.to_string().contains("delete logstores"), "{refused}");
-    store.delete_logstore("demo-project", "app-log").await.unwrap();
-    store.bounds = roomy;
-    store.ensure("demo-project", "app-log").await.unwrap();
-    let id = store.catalog().logstore("demo-project", "app-log").unwrap().id;
-    store.put(id, pack(&raw_group(&[(3, 0)], "", "", 3))).await.unwrap();
-    assert_eq!(texts(&store.search(id, everything()).await.unwrap()), ["3.0"]);
+/// A pack of one log whose body is about this large, since it does not compress.
+fn noisy(bytes: usize, label: usize) -> Pack {
+    let mut raw = raw_group(&[(9, 0)], "", "", label);
+    let mut noise = vec![0u8; bytes];
+    getrandom::fill(&mut noise).unwrap();
+    // A field nobody knows.
+    raw.push(0x7a);
+    let mut len = bytes;
+    while len >= 0x80 {
+        raw.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    raw.push(len as u8);
+    raw.extend(noise);
+    pack(&raw)
 }

@@ -54,6 +54,7 @@ impl<'a> Fields<'a> {
         Fields { rest: bytes }
     }
 
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, FieldError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -91,7 +92,19 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, FieldError> {
+        // Nearly all tags and lengths are one byte.
+        match self.rest.split_first() {
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, FieldError> {
         let mut value = 0u64;
         for (index, byte) in self.rest.iter().enumerate().take(10) {
             if index == 9 && *byte > 1 {

@@ -8,12 +8,14 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::analysis;
 use super::answer::{Answer, Refusal};
 use super::body::{Incoming, JSON_BYTES};
 use super::request::{Target, short};
 use super::rows::{write_json, write_rows};
+use crate::store::analytics::Limits;
 use crate::store::query::{self, Analysis, Query};
-use crate::store::{Extras, Found, Index, OFFSET, Search, Store};
+use crate::store::{Analyse, Extras, Found, Index, OFFSET, Search, Store};
 
 /// Rows of one answer.
 const LINES: i64 = 100;
@@ -49,9 +51,18 @@ pub(super) async fn post(
     let ask: Ask = serde_json::from_slice(&body).map_err(|error| {
         Refusal::new("ParameterInvalid", format!("the body is not a GetLogs request: {error}"))
     })?;
+    let mut text = Vec::new();
+    if let Some((where_text, analyse)) = analysis_of(&known, logstore, &ask)? {
+        let outcome = analysis::run(store, where_text, analyse).await?;
+        text.extend_from_slice(b"{\"meta\":");
+        write_json(&outcome.meta(), &mut text);
+        text.extend_from_slice(b",\"data\":");
+        outcome.write_rows(&mut text);
+        text.push(b'}');
+        return Answer::packed(text, head);
+    }
     let started = Instant::now();
     let (found, query) = search(store, &known, &ask).await?;
-    let mut text = Vec::new();
     text.extend_from_slice(b"{\"meta\":");
     write_json(&meta(&ask, &found, &query, started), &mut text);
     text.extend_from_slice(b",\"data\":");
@@ -81,6 +92,9 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         highlight: boolean("highlight", "ParameterInvalid")?,
         topic: target.parameter("topic").map(str::to_owned),
     };
+    if let Some((where_text, analyse)) = analysis_of(&known, logstore, &ask)? {
+        return Ok(analysis::run(store, where_text, analyse).await?.old_answer());
+    }
     let started = Instant::now();
     let (found, query) = search(store, &known, &ask).await?;
     let mut text = Vec::new();
@@ -141,6 +155,30 @@ pub(super) fn range(
     }
 }
 
+/// What stands before the bar, and the analysis when a statement stands behind it. Lines and offset do not count then.
+fn analysis_of(known: &Known, name: &str, ask: &Ask) -> Result<Option<(String, Analyse)>, Refusal> {
+    let parsed = read(known, ask)?;
+    let Some(Analysis::Sql(sql, _)) = parsed.analysis else { return Ok(None) };
+    let (from, to) = range(ask.from, ask.to, ask.from_ns, ask.to_ns)?;
+    let analyse = Analyse {
+        logstore: known.id,
+        name: name.to_owned(),
+        index: known.index.clone(),
+        from,
+        to,
+        topic: ask.topic.clone().filter(|topic| !topic.is_empty()),
+        query: parsed.search,
+        sql,
+        limits: Limits::default(),
+    };
+    Ok(Some((parsed.where_text, analyse)))
+}
+
+fn read(known: &Known, ask: &Ask) -> Result<query::Parsed, Refusal> {
+    query::read(ask.query.as_deref().unwrap_or(""), known.index.as_deref())
+        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))
+}
+
 async fn search(store: &Store, known: &Known, ask: &Ask) -> Result<(Found, Query), Refusal> {
     let (from, to) = range(ask.from, ask.to, ask.from_ns, ask.to_ns)?;
     let line = ask.line.unwrap_or(LINES);
@@ -153,8 +191,7 @@ async fn search(store: &Store, known: &Known, ask: &Ask) -> Result<(Found, Query
             format!("offset {} must be within range [0, {OFFSET}]; narrow the time range", ask.offset);
         Refusal::new("InvalidOffset", message)
     })?;
-    let parsed = query::read(ask.query.as_deref().unwrap_or(""), known.index.as_deref())
-        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))?;
+    let parsed = read(known, ask)?;
     let pack = match parsed.analysis {
         None => false,
         Some(Analysis::PackMeta) => true,

@@ -10,6 +10,7 @@
 //! Everything up to the signature is decided before a byte of the body is read.
 
 mod admin;
+mod analysis;
 mod answer;
 mod auth;
 mod body;

@@ -233,7 +233,7 @@ async fn bad_searches_say_what_is_wrong() {
         ("line", json!(-1), "400 InvalidLine"),
         ("offset", json!(-1), "400 InvalidOffset"),
         ("query", json!("(a"), "400 InvalidQueryString"),
-        ("query", json!("* | select count(1)"), "400 NotSupported"),
+        ("query", json!("* | select cuont(1)"), "400 ParameterInvalid"),
         ("line", json!(0), "200"),
     ] {
         assert_eq!(service.get_logs(ask(field, value.clone())).await.outcome(), expected, "{field} {value}");
@@ -390,4 +390,55 @@ fn recorded_requests_find_their_calls() {
         }
     }
     assert!(known >= 35, "{known}");
+}
+
+#[tokio::test]
+async fn a_statement_behind_the_bar_answers_rows_of_columns() {
+    let service = Service::start().await;
+    let raw = group(&[1_700_000_000, 1_700_000_001, 1_700_000_002], "AB-0");
+    assert_eq!(service.outcome(Call::put(&raw, Kind::Lz4)).await, "200");
+    let ask = |query: &str| json!({ "from": 1_700_000_000, "to": 1_700_000_060, "query": query });
+    let reply = service
+        .get_logs(ask("hello | select level, count(1) as c, null as x group by level order by c desc"))
+        .await;
+    let body = reply.json();
+    assert_eq!(
+        body["data"],
+        json!([{"level": "info", "c": "2", "x": "null"}, {"level": "error", "c": "1", "x": "null"}])
+    );
+    let meta = &body["meta"];
+    assert_eq!(meta["hasSQL"], true);
+    assert_eq!(meta["whereQuery"], "hello");
+    assert_eq!(meta["aggQuery"], "select level, count(1) as c, null as x group by level order by c desc");
+    assert_eq!(meta["keys"], json!(["level", "c", "x"]));
+    assert_eq!(meta["columnTypes"], json!(["varchar", "bigint", "varchar"]));
+    assert_eq!((&meta["count"], &meta["processedRows"]), (&json!(2), &json!(3)));
+
+    let rows = |reply: harness::Reply| reply.json()["data"].clone();
+    let found = service.get_logs(ask("level: info | select min(__time__) t, \"__tag__:env\" e, __source__ s, __topic__ p group by e, s, p")).await;
+    assert_eq!(rows(found), json!([{"t": "1700000000", "e": "dev", "s": "10.0.0.9", "p": "web"}]));
+    let found = service.get_logs(ask("* | select * from log order by __time__ desc limit 1")).await;
+    assert_eq!(
+        rows(found),
+        json!([{"__time__": "1700000002", "__source__": "10.0.0.9", "__topic__": "web", "level": "info", "msg": "hello number 2 of AB-0"}])
+    );
+    // The range counts before the statement.
+    let found = service
+        .get_logs(json!({ "from": 1_700_000_001, "to": 1_700_000_002, "query": "|select count(*) c" }))
+        .await;
+    assert_eq!(rows(found), json!([{"c": "1"}]));
+
+    let reply = service.get_logs(ask("* | select count(*), coutn(level)")).await;
+    assert_eq!(reply.outcome(), "400 ParameterInvalid");
+    let message = reply.json()["errorMessage"].as_str().unwrap().to_owned();
+    assert_eq!(message, "line 1:18: there is no function coutn; perhaps count is meant");
+
+    let path = "/logstores/app-log?type=log&from=1700000000&to=1700000060&query=*%20%7C%20select%20count(1)%20as%20c";
+    let reply = service.call(Call::new("GET", path)).await;
+    assert_eq!(reply.json(), json!([{"c": "3"}]));
+    assert_eq!(reply.header("x-log-has-sql"), "true");
+    assert_eq!(reply.header("x-log-agg-query"), "select count(1) as c");
+    assert_eq!(reply.header("x-log-where-query"), "*");
+    assert_eq!(reply.header("x-log-count"), "1");
+    service.stop().await;
 }

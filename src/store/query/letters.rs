@@ -1,8 +1,8 @@
 //! What a character is to a search: how it is lowered, whether it is Chinese, which bytes separate words.
 //!
-//! Lowering goes character by character, so that a value and a query are lowered alike wherever they are cut. An ASCII
-//! letter comes from an ASCII letter only: the Kelvin sign, alone in lowering to one, stays itself. A word of ASCII can
-//! therefore be looked for as bytes.
+//! Lowering takes one character to one, so that a value and a query are lowered alike wherever they are cut. An ASCII
+//! letter comes from an ASCII letter only: the Kelvin sign, and the dotted capital I of two lower letters, stay
+//! themselves. What is ASCII in a word can therefore be looked for as bytes.
 
 /// `, ' " ; = ( ) [ ] { } ? @ & < > / :` and white space: what separates words where nothing else is configured.
 pub(in crate::store) const SEPARATORS: &str = ", '\";=()[]{}?@&<>/:\n\t\r";
@@ -22,16 +22,18 @@ pub(super) fn is_separator(byte: u8) -> bool {
     IS_SEPARATOR[usize::from(byte)]
 }
 
-/// The lower-case form of a character, which may be more than one.
-pub(super) fn lowered(c: char) -> impl Iterator<Item = char> + Clone {
-    let kelvin = c == '\u{212a}';
-    let one = kelvin.then_some(c);
-    one.into_iter().chain((!kelvin).then(|| c.to_lowercase()).into_iter().flatten())
+/// The lower-case form of a character; of one with several, itself.
+pub(super) fn lowered(c: char) -> char {
+    let mut lower = c.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(one), None) if one.is_ascii() == c.is_ascii() => one,
+        _ => c,
+    }
 }
 
 /// A text, lowered character by character.
 pub(super) fn lowered_text(text: &str) -> String {
-    text.chars().flat_map(lowered).collect()
+    text.chars().map(lowered).collect()
 }
 
 /// Bytes lowered into `out`, which is emptied first. What is no UTF-8 stays as it is.
@@ -43,7 +45,7 @@ pub(super) fn lower_into(bytes: &[u8], out: &mut Vec<u8>) {
     }
     for chunk in bytes.utf8_chunks() {
         let mut buffer = [0; 4];
-        for c in chunk.valid().chars().flat_map(lowered) {
+        for c in chunk.valid().chars().map(lowered) {
             out.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
         }
         out.extend_from_slice(chunk.invalid());

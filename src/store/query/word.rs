@@ -27,8 +27,8 @@ pub(super) struct Word {
 enum Shape {
     /// All bytes are as in the text, or ASCII letters of the other case.
     Plain(Needle),
-    /// Beyond ASCII, and case does not count.
-    Folded,
+    /// Beyond ASCII, and case does not count; the needle is the longest run that is ASCII.
+    Folded(Option<Needle>),
     /// `*` is any run of characters, `?` any one; the needle is the longest run without either.
     Wild(Option<Needle>),
     /// Neighbouring ideographs, anywhere.
@@ -45,7 +45,10 @@ impl Word {
             let shape = Shape::Plain(Needle::new(text.as_bytes(), sensitive));
             return Word { text, sensitive, shape };
         }
-        Word { text: lowered_text(text).into(), sensitive, shape: Shape::Folded }
+        let text = lowered_text(text);
+        let longest = text.split(|c: char| !c.is_ascii()).max_by_key(|run| run.len());
+        let needle = longest.filter(|run| !run.is_empty()).map(|run| Needle::new(run.as_bytes(), false));
+        Word { text: text.into(), sensitive, shape: Shape::Folded(needle) }
     }
 
     /// A word in which `*` is any run of characters and `?` any one.
@@ -111,9 +114,11 @@ impl Word {
     /// Whether bytes that a value is somewhere in could hold this word: a quick no for a log, or a whole pack.
     pub(super) fn may_occur(&self, bytes: &[u8]) -> bool {
         match &self.shape {
-            Shape::Plain(needle) | Shape::Wild(Some(needle)) => needle.is_in(bytes),
+            Shape::Plain(needle) | Shape::Wild(Some(needle)) | Shape::Folded(Some(needle)) => {
+                needle.is_in(bytes)
+            }
             Shape::Ideographs(finder) => finder.find(bytes).is_some(),
-            Shape::Folded | Shape::Wild(None) => true,
+            Shape::Folded(None) | Shape::Wild(None) => true,
         }
     }
 
@@ -130,8 +135,8 @@ impl Word {
                 })
             }
             Shape::Ideographs(finder) => finder.find(value).is_some(),
-            Shape::Wild(Some(needle)) if !needle.is_in(value) => false,
-            Shape::Folded | Shape::Wild(_) => cutter.tokens(value).any(|token| self.is(token)),
+            Shape::Folded(Some(needle)) | Shape::Wild(Some(needle)) if !needle.is_in(value) => false,
+            Shape::Folded(_) | Shape::Wild(_) => cutter.tokens(value).any(|token| self.is(token)),
         }
     }
 
@@ -144,21 +149,13 @@ impl Word {
     pub(super) fn is(&self, token: &[u8]) -> bool {
         match &self.shape {
             Shape::Plain(_) | Shape::Ideographs(_) => self.equals(token),
-            Shape::Folded => self.is_folded(token),
+            Shape::Folded(_) => self.is_folded(token),
             Shape::Wild(_) => self.matches_wild(token),
         }
     }
 
     fn is_folded(&self, token: &[u8]) -> bool {
-        let mut wanted = self.text.chars();
-        for found in self.characters(token) {
-            match found {
-                Found::One(c) if wanted.next() == Some(c) => {}
-                Found::Many(c) if lowered(c).all(|c| wanted.next() == Some(c)) => {}
-                _ => return false,
-            }
-        }
-        wanted.next().is_none()
+        self.characters(token).eq(self.text.chars().map(Some))
     }
 
     /// Greedy with one point of return: linear in practice, never more than pattern times token.
@@ -172,7 +169,7 @@ impl Word {
                     back = Some((pattern.clone(), token));
                     continue;
                 }
-                Some(wanted) if token.next().is_some_and(|found| wanted == '?' || found.is(wanted)) => {
+                Some(wanted) if token.next().is_some_and(|found| wanted == '?' || found == Some(wanted)) => {
                     continue;
                 }
                 None if token.bytes.is_empty() => return true,
@@ -239,51 +236,28 @@ fn frequency(byte: u8) -> usize {
     FROM_RARE_TO_COMMON.iter().position(|known| *known == byte).map_or(0, |place| place + 1)
 }
 
-/// The characters of bytes, lowered unless case counts; what is no UTF-8 is a character no pattern holds.
+/// The characters of bytes, lowered unless case counts; none where they are no UTF-8.
 #[derive(Clone, Copy)]
 struct Characters<'a> {
     bytes: &'a [u8],
     sensitive: bool,
 }
 
-enum Found {
-    One(char),
-    /// Lowered it is more than one character.
-    Many(char),
-    Broken,
-}
-
-impl Found {
-    fn is(&self, wanted: char) -> bool {
-        match self {
-            Found::One(found) => *found == wanted,
-            Found::Many(found) => lowered(*found).next() == Some(wanted),
-            Found::Broken => false,
-        }
-    }
-}
-
 impl Iterator for Characters<'_> {
-    type Item = Found;
+    type Item = Option<char>;
 
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<Option<char>> {
         let (first, rest) = self.bytes.split_first()?;
         let Some((c, length)) = first_char(self.bytes) else {
             self.bytes = rest;
-            return Some(Found::Broken);
+            return Some(None);
         };
         self.bytes = self.bytes.get(length..).unwrap_or_default();
-        if self.sensitive {
-            return Some(Found::One(c));
-        }
-        if first.is_ascii() {
-            return Some(Found::One(c.to_ascii_lowercase()));
-        }
-        let mut lower = lowered(c);
-        Some(match (lower.next(), lower.next()) {
-            (Some(one), None) => Found::One(one),
-            _ => Found::Many(c),
-        })
+        Some(Some(match (self.sensitive, first.is_ascii()) {
+            (true, _) => c,
+            (_, true) => c.to_ascii_lowercase(),
+            _ => lowered(c),
+        }))
     }
 }
 

@@ -187,6 +187,9 @@ fn log_of(bytes: &[u8]) -> Result<Log<'_>, WalkError> {
 }
 
 fn pair_of<'a>(bytes: &'a [u8], message: &'static str) -> Result<(&'a [u8], &'a [u8]), WalkError> {
+    if let Some(pair) = usual_pair(bytes) {
+        return Ok(pair);
+    }
     let (mut key, mut value) = (None, None);
     let mut fields = Fields::new(bytes);
     while let Some(field) = fields.next()? {
@@ -198,4 +201,19 @@ fn pair_of<'a>(bytes: &'a [u8], message: &'static str) -> Result<(&'a [u8], &'a 
     }
     let key = key.ok_or(WalkError::Missing { message, field: "Key" })?;
     Ok((key, value.ok_or(WalkError::Missing { message, field: "Value" })?))
+}
+
+/// A pair as nearly everybody writes it: a key, then a value, and nothing else.
+#[inline]
+fn usual_pair(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let ([0x0a, length @ 0..0x80], rest) = bytes.split_first_chunk()? else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (length, value) = match rest {
+        [0x12, low @ 0..0x80, value @ ..] => (usize::from(*low), value),
+        [0x12, low, high @ 0..0x80, value @ ..] => {
+            (usize::from(*low & 0x7f) | usize::from(*high) << 7, value)
+        }
+        _ => return None,
+    };
+    (value.len() == length).then_some((key, value))
 }
