@@ -3,6 +3,7 @@
 
 mod check;
 mod demo_log;
+mod env;
 mod ilogtaild;
 mod query;
 mod reload;
@@ -40,6 +41,8 @@ enum Command {
     Check(check::Check),
     /// Write logs like an application does, for demonstrations and tests.
     DemoLog(demo_log::DemoLog),
+    /// Print what the vendor's SDKs and CLI need to use the embedded Log Service.
+    Env(env::Env),
     /// Search a logstore.
     Query(query::Query),
     /// Send records to a forward input and wait for their acks.
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(run)) => run.execute(),
         Some(Command::Check(check)) => check.execute(),
         Some(Command::DemoLog(demo)) => demo.execute(),
+        Some(Command::Env(env)) => env.execute(),
         Some(Command::Query(query)) => query.execute(),
         Some(Command::Send(send)) => send.execute(),
         Some(Command::Status(status)) => status.execute(),

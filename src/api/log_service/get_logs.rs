@@ -62,9 +62,9 @@ pub(super) async fn post(
         return Answer::packed(text, head);
     }
     let started = Instant::now();
-    let (found, query) = search(store, &known, &ask).await?;
+    let (found, query, where_text) = search(store, &known, &ask).await?;
     text.extend_from_slice(b"{\"meta\":");
-    write_json(&meta(&ask, &found, &query, started), &mut text);
+    write_json(&meta(&ask, &found, &query, &where_text, started), &mut text);
     text.extend_from_slice(b",\"data\":");
     write_rows(&found.rows, &mut text);
     text.push(b'}');
@@ -96,10 +96,10 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         return Ok(analysis::run(store, where_text, analyse).await?.old_answer());
     }
     let started = Instant::now();
-    let (found, query) = search(store, &known, &ask).await?;
+    let (found, query, where_text) = search(store, &known, &ask).await?;
     let mut text = Vec::new();
     write_rows(&found.rows, &mut text);
-    let meta = meta(&ask, &found, &query, started);
+    let meta = meta(&ask, &found, &query, &where_text, started);
     let terms: Vec<Value> = query.terms.iter().map(|(key, term)| json!([term, key])).collect();
     let mut info = json!({ "terms": terms });
     for name in ["keys", "limited", "mode", "marker", "isAccurate", "columnTypes", "highlights"] {
@@ -179,7 +179,8 @@ fn read(known: &Known, ask: &Ask) -> Result<query::Parsed, Refusal> {
         .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))
 }
 
-async fn search(store: &Store, known: &Known, ask: &Ask) -> Result<(Found, Query), Refusal> {
+/// What was found, by which search, and that as it was written.
+async fn search(store: &Store, known: &Known, ask: &Ask) -> Result<(Found, Query, String), Refusal> {
     let (from, to) = range(ask.from, ask.to, ask.from_ns, ask.to_ns)?;
     let line = ask.line.unwrap_or(LINES);
     if !(0..=LINES).contains(&line) {
@@ -195,10 +196,8 @@ async fn search(store: &Store, known: &Known, ask: &Ask) -> Result<(Found, Query
     let pack = match parsed.analysis {
         None => false,
         Some(Analysis::PackMeta) => true,
-        Some(Analysis::Spl(..)) => return Err(Refusal::new("NotSupported", query::SPL)),
-        Some(Analysis::Sql(..)) => {
-            return Err(Refusal::new("NotSupported", "analysis behind `|` is not supported; search only"));
-        }
+        // Statements are answered elsewhere.
+        Some(Analysis::Spl(..) | Analysis::Sql(..)) => return Err(Refusal::new("NotSupported", query::SPL)),
     };
     let query = parsed.search;
     let search = Search {
@@ -211,10 +210,10 @@ async fn search(store: &Store, known: &Known, ask: &Ask) -> Result<(Found, Query
         reverse: ask.reverse,
         extras: Extras { pack, arrival: known.appends },
     };
-    Ok((store.search(known.id, search).await?, query))
+    Ok((store.search(known.id, search).await?, query, parsed.where_text))
 }
 
-fn meta(ask: &Ask, found: &Found, query: &Query, started: Instant) -> Value {
+fn meta(ask: &Ask, found: &Found, query: &Query, where_text: &str, started: Instant) -> Value {
     let mut keys: Vec<&str> = Vec::new();
     for (key, _) in found.rows.iter().flat_map(|row| &row.contents) {
         if !keys.contains(&key.as_str()) && keys.len() < 256 {
@@ -230,7 +229,7 @@ fn meta(ask: &Ask, found: &Found, query: &Query, started: Instant) -> Value {
         "processedBytes": found.scanned_bytes,
         "elapsedMillisecond": started.elapsed().as_millis() as u64,
         "hasSQL": false,
-        "whereQuery": ask.query.as_deref().unwrap_or(""),
+        "whereQuery": where_text,
         "aggQuery": "",
         "cpuSec": 0.0,
         "cpuCores": 0,

@@ -21,6 +21,7 @@ mod histograms;
 mod index;
 mod metric_stores;
 mod nothing;
+mod project_logs;
 mod pull;
 mod put_logs;
 mod request;
@@ -121,6 +122,7 @@ async fn dispatch(
         }
         Call::GetLogs(name) => get_logs::post(store, head, target, &name, incoming).await,
         Call::GetLogsOld(name) => get_logs::get(store, target, &name).await,
+        Call::GetProjectLogs => project_logs::get(store, target).await,
         Call::GetHistograms(name) => histograms::get(store, target, &name).await,
         Call::GetContextLogs(name) => context::get(store, target, &name).await,
         Call::ListTopics(name) => topics::list(store, target, &name).await,

@@ -45,6 +45,7 @@ pub(super) enum Call {
     },
     GetLogs(String),
     GetLogsOld(String),
+    GetProjectLogs,
     GetHistograms(String),
     GetContextLogs(String),
     ListTopics(String),
@@ -196,6 +197,7 @@ impl Target {
             }
             (["logstores" | "metricstores", name, "meteringmode"], "GET") => Call::GetMetering(own(name)),
             (["logstores" | "metricstores", name, "meteringmode"], "PUT") => Call::SetMetering(own(name)),
+            (["logs"], "GET") => Call::GetProjectLogs,
             (["tags"], "GET") => Call::ListTags,
             (["tag" | "untag"], "POST") => Call::ChangeTags,
             ([list], "GET") if nothing::items_of(list).is_some() => {

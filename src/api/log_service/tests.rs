@@ -1,7 +1,9 @@
 //! The API over a real socket: what works, and every way to be refused.
 
 mod auth;
+mod beside;
 mod harness;
+mod queries;
 
 use serde_json::{Value, json};
 
