@@ -14,9 +14,8 @@ use std::fmt;
 use std::io::Write;
 use std::ops::Range;
 
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserializer;
 
 use super::loggroup::encode::{pair_len, put_log, put_tag, put_trailer};
 use crate::base::limits::LOG_GROUP_BYTES;
@@ -285,15 +284,93 @@ impl<'de> Visitor<'de> for Text<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        let value = serde_json::Value::deserialize(SeqAccessDeserializer::new(seq))?;
-        let _ = serde_json::to_writer(self.0, &value);
-        Ok(())
+        Nested(self.0).visit_seq(seq)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let value = serde_json::Value::deserialize(MapAccessDeserializer::new(map))?;
-        let _ = serde_json::to_writer(self.0, &value);
-        Ok(())
+        Nested(self.0).visit_map(map)
+    }
+}
+
+/// Any value as compact JSON, added to these bytes. How deep it goes is bounded by the parser.
+struct Nested<'w>(&'w mut Vec<u8>);
+
+impl Nested<'_> {
+    fn write<E: Error>(self, value: &impl serde::Serialize) -> Result<(), E> {
+        serde_json::to_writer(self.0, value).map_err(E::custom)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Nested<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Nested<'_> {
+    type Value = ();
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.write(&text)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.write(&value)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.write(&value)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.write(&value)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
+        self.write(&value)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.write(&())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        self.0.push(b'[');
+        let start = self.0.len();
+        loop {
+            let end = self.0.len();
+            if end > start {
+                self.0.push(b',');
+            }
+            if seq.next_element_seed(Nested(self.0))?.is_none() {
+                self.0.truncate(end);
+                self.0.push(b']');
+                return Ok(());
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.0.push(b'{');
+        let start = self.0.len();
+        loop {
+            let end = self.0.len();
+            if end > start {
+                self.0.push(b',');
+            }
+            if map.next_key_seed(Nested(self.0))?.is_none() {
+                self.0.truncate(end);
+                self.0.push(b'}');
+                return Ok(());
+            }
+            self.0.push(b':');
+            map.next_value_seed(Nested(self.0))?;
+        }
     }
 }
 
@@ -304,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_document_becomes_a_log_group() {
-        let json = br#"{"__logs__":[{"a":"1","__time__":"1700000000","b":2.5,"c":true,"d":null,"e":{"x":[1]}},{"a":"\u4e16"}],
+        let json = br#"{"__logs__":[{"a":"1","__time__":"1700000000","b":2.5,"c":true,"d":null,"e":{"x":[1,"\"",{},[],null,-2.5,true],"y":{"z":""}}},{"a":"\u4e16"}],
             "odd":[{}],"__topic__":"web","__source__":"10.0.0.9","__tags__":{"env":"dev","n":7}}"#;
         let raw = group_of(json, 1_700_000_100, "127.0.0.1").unwrap();
         let group = walk(&raw).unwrap();
@@ -312,7 +389,7 @@ mod tests {
         assert_eq!((logs[0].time, logs[1].time, logs.len()), (1_700_000_000, 1_700_000_100, 2));
         let pairs: Vec<_> = logs[0].contents().map(|(key, value)| (key, value.to_vec())).collect();
         let expected: [(&[u8], &str); 5] =
-            [(b"a", "1"), (b"b", "2.5"), (b"c", "true"), (b"d", ""), (b"e", r#"{"x":[1]}"#)];
+            [(b"a", "1"), (b"b", "2.5"), (b"c", "true"), (b"d", ""), (b"e", r#"{"x":[1,"\"",{},[],null,-2.5,true],"y":{"z":""}}"#)];
         assert_eq!(pairs, expected.map(|(key, value)| (key, value.as_bytes().to_vec())));
         assert_eq!(logs[1].contents().next().unwrap().1, "\u{4e16}".as_bytes());
         assert_eq!((group.topic, group.source), (b"web".as_slice(), b"10.0.0.9".as_slice()));

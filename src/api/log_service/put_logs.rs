@@ -103,7 +103,9 @@ pub(super) async fn take_in(
     if let Some(size) = declared.filter(|size| *size > LOG_GROUP_BYTES) {
         return Err(too_large(size));
     }
-    let held = incoming.expected(POST_BYTES) + declared.unwrap_or(0);
+    let read = incoming.expected(POST_BYTES) + declared.unwrap_or(0);
+    // What is made of JSON is another LogGroup beside it.
+    let held = if form == Form::Json { 2 * read } else { read };
     let _room = service.budget.take(held).await;
     let body = incoming.read(POST_BYTES).await?;
     let raw_size = declared.unwrap_or(body.len());

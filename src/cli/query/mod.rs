@@ -5,6 +5,7 @@
 //! `--config` the destination's own endpoint, project and keys are used, with `--endpoint` those that are named.
 
 mod around;
+mod follow;
 pub(super) mod key;
 mod line;
 mod pages;
@@ -28,6 +29,7 @@ use super::{complain, say, status};
 use crate::config::plan::LOCAL;
 use crate::store::query::{Analysis, read};
 use around::Around;
+use follow::Pull;
 use line::line;
 use pages::{Follow, PAGE, Pages, Record};
 pub(super) use place::Embedded;
@@ -71,7 +73,7 @@ pub(super) struct Query {
     /// CSV with the names in the first line.
     #[arg(long, conflicts_with_all = ["json", "context"])]
     csv: bool,
-    /// Print each hit with so many lines that its sender wrote before and behind it, the last hits first found.
+    /// Print each of the last 5 hits with so many lines that its sender wrote before and behind it.
     #[arg(long, short = 'C', value_name = "LINES", conflicts_with = "histogram")]
     context: Option<usize>,
     /// Print how many records there are over time.
@@ -211,6 +213,30 @@ impl Query {
 
     /// Prints what is there and then what arrives, until nobody reads it or a signal ends it.
     async fn follow(&self, service: &Service, from: i64) -> Result<()> {
+        let print = self.printer();
+        let parsed = read(&self.query, None).context("--follow")?;
+        if parsed.analysis.is_some() {
+            bail!("--follow takes a search, without what stands behind `|`");
+        }
+        let mut pull = match Pull::start(service, parsed.search, from).await {
+            Ok(pull) => pull,
+            Err(error) => {
+                complain(&format!("cannot pull ({error:#}); searching the last seconds again and again instead"));
+                return self.follow_by_time(service, from).await;
+            }
+        };
+        if !pull.history(&self.query, Timestamp::now().as_second() + time::AHEAD, &print).await? {
+            return Ok(());
+        }
+        loop {
+            if !pull.next().await?.iter().all(&print) {
+                return Ok(());
+            }
+            tokio::time::sleep(FOLLOW_PAUSE).await;
+        }
+    }
+
+    async fn follow_by_time(&self, service: &Service, from: i64) -> Result<()> {
         let print = self.printer();
         let now = || Timestamp::now().as_second();
         let mut follow = Follow::new(from, now());

@@ -1,19 +1,24 @@
-//! The calls of Log Service that a question needs: GetLogs, GetHistograms, GetContextLogs, and the list of logstores for who
-//! searched in vain.
+//! The calls of Log Service that a question needs: GetLogs, GetHistograms, GetContextLogs, PullLogs, and the list of logstores
+//! for who searched in vain.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::pages::{Pages, Record};
+use crate::base::limits::MIB;
 use crate::output::Client;
+use crate::output::client::Answer;
+use crate::wire::compress::{Kind, decompress};
 
 /// A search that the service has not finished is asked again after this.
 const UNFINISHED: Duration = Duration::from_millis(500);
+/// A LogGroupList may be a few LogGroups of 10 MiB.
+const PULLED_BYTES: usize = 64 * MIB;
 /// So many names fit into a message.
 const NAMES: usize = 20;
 
@@ -54,6 +59,17 @@ pub(super) struct Piece {
 #[derive(Deserialize)]
 struct Around {
     logs: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+struct Shard {
+    #[serde(rename = "shardID")]
+    id: u32,
+}
+
+#[derive(Deserialize)]
+struct Cursor {
+    cursor: String,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +127,50 @@ impl Service {
         Ok(found.logs)
     }
 
+    /// The numbers of the shards.
+    pub(super) async fn shards(&self) -> Result<Vec<u32>> {
+        let path = format!("/logstores/{}/shards", self.logstore);
+        let shards: Vec<Shard> = self.call("GET", &path, &[], Vec::new()).await?;
+        Ok(shards.into_iter().map(|shard| shard.id).collect())
+    }
+
+    /// A cursor at the `begin` or `end` of a shard.
+    pub(super) async fn cursor(&self, shard: u32, place: &str) -> Result<String> {
+        let path = format!("/logstores/{}/shards/{shard}", self.logstore);
+        let found: Cursor = self.call("GET", &path, &[("type", "cursor"), ("from", place)], Vec::new()).await?;
+        Ok(found.cursor)
+    }
+
+    /// A LogGroupList from a cursor on, empty at the end, and the next cursor.
+    pub(super) async fn pull(&self, shard: u32, cursor: &str, groups: usize) -> Result<(Vec<u8>, String)> {
+        let path = format!("/logstores/{}/shards/{shard}", self.logstore);
+        let count = groups.to_string();
+        let asked = [("type", "log"), ("cursor", cursor), ("count", &count)];
+        let headers = [("Accept", "application/x-protobuf"), ("Accept-Encoding", "lz4")];
+        let answer = self.client.call("GET", &path, &asked, &headers, Bytes::new(), 0).await?;
+        if answer.status != 200 {
+            return Err(self.refused(&answer).await);
+        }
+        let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let next = text("x-log-cursor").to_owned();
+        let kind = Kind::from_header(text("x-log-compresstype")).context("the answer is compressed in an unknown way")?;
+        if answer.body.is_empty() || kind == Kind::None {
+            return Ok((answer.body.to_vec(), next));
+        }
+        let size = text("x-log-bodyrawsize").parse().context("the answer has no x-log-bodyrawsize")?;
+        let mut list = Vec::new();
+        decompress(kind, &answer.body, size, PULLED_BYTES, &mut list)?;
+        Ok((list, next))
+    }
+
+    async fn refused(&self, answer: &Answer) -> anyhow::Error {
+        let error = answer.error();
+        if error.code == "LogStoreNotExist" {
+            return anyhow!("there is no logstore {}{}", self.logstore, self.names().await);
+        }
+        anyhow!("{}: {} (HTTP {})", error.code, error.message, answer.status)
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -123,11 +183,7 @@ impl Service {
         let size = body.len();
         let answer = self.client.call(method, path, query, headers, body.into(), size).await?;
         if answer.status != 200 {
-            let error = answer.error();
-            if error.code == "LogStoreNotExist" {
-                bail!("there is no logstore {}{}", self.logstore, self.names().await);
-            }
-            bail!("{}: {} (HTTP {})", error.code, error.message, answer.status);
+            return Err(self.refused(&answer).await);
         }
         serde_json::from_slice(&answer.body).context("the answer is not one of Log Service")
     }
