@@ -86,7 +86,8 @@ impl Store {
         forward: usize,
         extras: Extras,
     ) -> Result<Context, StoreError> {
-        self.scan(move |scan| context(scan, logstore, &anchor, back.min(LINES), forward.min(LINES), extras)).await
+        self.scan(move |scan| context(scan, logstore, &anchor, back.min(LINES), forward.min(LINES), extras))
+            .await
     }
 }
 
@@ -249,7 +250,17 @@ mod tests {
         let anchor = Anchor::read("85C897C740352DC6-808", meta).unwrap();
         assert_eq!((anchor.sequence, anchor.pack, anchor.position), (0x808, 1_693_596_841_208_556_809, 426));
         assert_eq!(anchor.series, b"85C897C740352DC6");
-        for wrong in ["", "1", "1|MTY=", "1|MTY=|2", "x|MTY=|2|1", "1|!|2|1", "1|MTY=|2|1|0", "1|MTY=|2|-1", "1|eA==|2|1"] {
+        for wrong in [
+            "",
+            "1",
+            "1|MTY=",
+            "1|MTY=|2",
+            "x|MTY=|2|1",
+            "1|!|2|1",
+            "1|MTY=|2|1|0",
+            "1|MTY=|2|-1",
+            "1|eA==|2|1",
+        ] {
             assert_eq!(Anchor::read("AB-1", wrong), None, "{wrong}");
         }
     }

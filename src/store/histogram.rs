@@ -45,7 +45,25 @@ pub struct Piece {
 /// The width of the pieces of a range, in seconds: the least round one that makes about 60 of them.
 pub fn width(from: i64, to: i64) -> i64 {
     const ROUND: [i64; 20] = [
-        1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, DAY, 2 * DAY,
+        1,
+        2,
+        5,
+        10,
+        15,
+        30,
+        60,
+        120,
+        300,
+        600,
+        900,
+        1_800,
+        3_600,
+        7_200,
+        10_800,
+        21_600,
+        43_200,
+        DAY,
+        2 * DAY,
         7 * DAY,
     ];
     let seconds = to.saturating_sub(from);
@@ -177,10 +195,7 @@ mod tests {
         let at = |seconds: i64| seconds * SECOND;
         let found = pieces(at(1_700_000_007), at(1_700_000_031), 10);
         let edges: Vec<i64> = found.iter().map(|piece| piece.from).chain([found[3].to]).collect();
-        assert_eq!(
-            edges,
-            [1_700_000_007, 1_700_000_010, 1_700_000_020, 1_700_000_030, 1_700_000_031]
-        );
+        assert_eq!(edges, [1_700_000_007, 1_700_000_010, 1_700_000_020, 1_700_000_030, 1_700_000_031]);
         assert_eq!(pieces(at(5) + 1, at(5) + 2, 60), [Piece { from: 5, to: 6, count: 0 }]);
         assert!(pieces(at(0), at(2 * PIECES), 1).is_empty());
         assert!(pieces(at(5), at(5), 1).is_empty());

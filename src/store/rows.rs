@@ -28,7 +28,8 @@ pub struct Row {
 impl Row {
     /// Bytes of its texts, about.
     pub(super) fn size(&self) -> usize {
-        let pairs = |pairs: &[(String, String)]| -> usize { pairs.iter().map(|(a, b)| a.len() + b.len()).sum() };
+        let pairs =
+            |pairs: &[(String, String)]| -> usize { pairs.iter().map(|(a, b)| a.len() + b.len()).sum() };
         pairs(&self.tags) + pairs(&self.contents) + self.topic.len() + self.source.len()
     }
 }

@@ -14,8 +14,8 @@ use std::fmt;
 use std::io::Write;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::loggroup::encode::{pair_len, put_log, put_tag, put_trailer};
 use crate::base::limits::LOG_GROUP_BYTES;
@@ -388,14 +388,22 @@ mod tests {
         let logs: Vec<_> = group.logs().collect();
         assert_eq!((logs[0].time, logs[1].time, logs.len()), (1_700_000_000, 1_700_000_100, 2));
         let pairs: Vec<_> = logs[0].contents().map(|(key, value)| (key, value.to_vec())).collect();
-        let expected: [(&[u8], &str); 5] =
-            [(b"a", "1"), (b"b", "2.5"), (b"c", "true"), (b"d", ""), (b"e", r#"{"x":[1,"\"",{},[],null,-2.5,true],"y":{"z":""}}"#)];
+        let expected: [(&[u8], &str); 5] = [
+            (b"a", "1"),
+            (b"b", "2.5"),
+            (b"c", "true"),
+            (b"d", ""),
+            (b"e", r#"{"x":[1,"\"",{},[],null,-2.5,true],"y":{"z":""}}"#),
+        ];
         assert_eq!(pairs, expected.map(|(key, value)| (key, value.as_bytes().to_vec())));
         assert_eq!(logs[1].contents().next().unwrap().1, "\u{4e16}".as_bytes());
         assert_eq!((group.topic, group.source), (b"web".as_slice(), b"10.0.0.9".as_slice()));
         assert_eq!((group.tag(b"env"), group.tag(b"n")), (Some(b"dev".as_slice()), Some(b"7".as_slice())));
         let unnamed = group_of(br#"{"__source__":"","__logs__":[]}"#, 1, "127.0.0.1").unwrap();
-        assert_eq!((walk(&unnamed).unwrap().source, walk(&unnamed).unwrap().log_count()), (b"127.0.0.1".as_slice(), 0));
+        assert_eq!(
+            (walk(&unnamed).unwrap().source, walk(&unnamed).unwrap().log_count()),
+            (b"127.0.0.1".as_slice(), 0)
+        );
     }
 
     #[test]

@@ -8,11 +8,7 @@ use super::request::{Target, short};
 use super::rows::write_context;
 use crate::store::{Anchor, CONTEXT_LINES, Extras, Store};
 
-pub(super) async fn get(
-    store: &Store,
-    target: &Target,
-    logstore: &str,
-) -> Result<Answer, Refusal> {
+pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Result<Answer, Refusal> {
     let known = known(store, target, logstore)?;
     let text = |name| target.parameter(name).ok_or_else(|| Refusal::missing_parameter(name));
     let (pack_id, pack_meta) = (text("pack_id")?, text("pack_meta")?);

@@ -8,11 +8,7 @@ use super::get_logs::{known, range};
 use super::request::Target;
 use crate::store::{Count, PIECES, Store, query, width};
 
-pub(super) async fn get(
-    store: &Store,
-    target: &Target,
-    logstore: &str,
-) -> Result<Answer, Refusal> {
+pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Result<Answer, Refusal> {
     let known = known(store, target, logstore)?;
     let part = |name| target.number::<i64>(name).map(Option::unwrap_or_default);
     let (seconds_from, seconds_to) = (target.number("from")?, target.number("to")?);

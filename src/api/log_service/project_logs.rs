@@ -19,7 +19,10 @@ pub(super) async fn get(store: &Store, target: &Target) -> Result<Answer, Refusa
     let sql = target.parameter("query").ok_or_else(|| Refusal::missing_parameter("query"))?;
     let tokens = tokens(sql);
     let name = source(&tokens).ok_or_else(|| {
-        Refusal::new("ParameterInvalid", "the statement names no logstore: SELECT ... FROM logstore WHERE __time__ > ...")
+        Refusal::new(
+            "ParameterInvalid",
+            "the statement names no logstore: SELECT ... FROM logstore WHERE __time__ > ...",
+        )
     })?;
     let (id, index) = {
         let catalog = store.catalog();
@@ -101,7 +104,9 @@ fn times(tokens: &[String]) -> (i64, i64) {
                 let starts = at == 0 || behind.get(at - 1).is_some_and(|before| is(before, "and"));
                 let ends = |n: usize| {
                     let word = next(n);
-                    word.is_empty() || word == ";" || ["and", "group", "order", "limit", "having"].iter().any(|end| is(word, end))
+                    word.is_empty()
+                        || word == ";"
+                        || ["and", "group", "order", "limit", "having"].iter().any(|end| is(word, end))
                 };
                 let Some(value) = next(2).parse::<i64>().ok().filter(|_| starts) else { continue };
                 match next(1) {

@@ -169,9 +169,8 @@ fn pack_of_json(body: &[u8], kind: Kind, raw_size: usize, now: u32, source: &str
             raw.as_slice()
         }
     };
-    let group = json_logs::group_of(json, now, source).map_err(|error| {
-        Refusal::new("PostBodyInvalid", format!("the body is no JSON of logs: {error}"))
-    })?;
+    let group = json_logs::group_of(json, now, source)
+        .map_err(|error| Refusal::new("PostBodyInvalid", format!("the body is no JSON of logs: {error}")))?;
     pack_of_group(group.into())
 }
 

@@ -191,7 +191,9 @@ impl Target {
             (["logstores", name, "substores"], "POST") => Call::CreateSubstore(own(name)),
             (["logstores", name, "substores", "storage", "ttl"], "GET") => Call::GetSubstoreTtl(own(name)),
             (["logstores", name, "substores", "storage", "ttl"], "PUT") => Call::SetSubstoreTtl(own(name)),
-            (["logstores", name, "substores", substore], "GET") => Call::GetSubstore(own(name), own(substore)),
+            (["logstores", name, "substores", substore], "GET") => {
+                Call::GetSubstore(own(name), own(substore))
+            }
             (["logstores", name, "substores", substore], "PUT" | "DELETE") => {
                 Call::KeepSubstore(own(name), own(substore))
             }
@@ -207,7 +209,11 @@ impl Target {
                 []
                 | ["logstores"]
                 | ["logstores", _]
-                | ["logstores", _, "logs" | "index" | "shards" | "consumergroups" | "track" | "substores" | "meteringmode"]
+                | [
+                    "logstores",
+                    _,
+                    "logs" | "index" | "shards" | "consumergroups" | "track" | "substores" | "meteringmode",
+                ]
                 | ["metricstores"]
                 | ["metricstores", _],
                 _,

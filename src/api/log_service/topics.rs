@@ -8,11 +8,7 @@ use crate::store::Store;
 /// Topics of one answer.
 const LINES: usize = 100;
 
-pub(super) async fn list(
-    store: &Store,
-    target: &Target,
-    logstore: &str,
-) -> Result<Answer, Refusal> {
+pub(super) async fn list(store: &Store, target: &Target, logstore: &str) -> Result<Answer, Refusal> {
     let id = known(store, target, logstore)?.id;
     let line = target.number::<usize>("line")?.unwrap_or(LINES);
     if line > LINES {

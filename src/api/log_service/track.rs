@@ -27,7 +27,10 @@ pub(super) async fn track(
     if target.method == Method::OPTIONS {
         return Ok(Answer::empty()
             .with("access-control-allow-methods", "GET, POST, OPTIONS")
-            .with("access-control-allow-headers", "content-type, x-log-apiversion, x-log-bodyrawsize, x-log-compresstype")
+            .with(
+                "access-control-allow-headers",
+                "content-type, x-log-apiversion, x-log-bodyrawsize, x-log-compresstype",
+            )
             .with("access-control-max-age", "86400"));
     }
     let place = Place::of(service, target, logstore)?;

@@ -48,7 +48,12 @@ impl<'a> Pull<'a> {
     }
 
     /// Hands over what is there already, in the order of time, until nobody takes it.
-    pub(super) async fn history(&self, text: &str, to: i64, mut print: impl FnMut(&Record) -> bool) -> Result<bool> {
+    pub(super) async fn history(
+        &self,
+        text: &str,
+        to: i64,
+        mut print: impl FnMut(&Record) -> bool,
+    ) -> Result<bool> {
         let query = format!("{text} | with_pack_meta");
         let mut pages = Pages { from: self.from, to, offset: 0 };
         // What came while pages were turned shifts those behind it: of the second at hand, what was seen.
@@ -82,7 +87,9 @@ impl<'a> Pull<'a> {
     fn is_behind_cursor(&self, meta: &str) -> bool {
         let mut parts = meta.split('|');
         let (Some(shard), Some(cursor)) = (parts.next(), parts.next()) else { return false };
-        let Some(at) = shard.parse().ok().and_then(|shard: u32| self.cursors.get(&shard)) else { return true };
+        let Some(at) = shard.parse().ok().and_then(|shard: u32| self.cursors.get(&shard)) else {
+            return true;
+        };
         matches!((cursor_of(cursor), cursor_of(at)), (Some(pack), Some(at)) if pack >= at)
     }
 
@@ -173,7 +180,8 @@ mod tests {
         }
         let mut found = Vec::new();
         matching(&list, &parse("error").unwrap(), 5, &mut found).unwrap();
-        let texts: Vec<String> = found.iter().map(|(_, record)| Value::Object(record.clone()).to_string()).collect();
+        let texts: Vec<String> =
+            found.iter().map(|(_, record)| Value::Object(record.clone()).to_string()).collect();
         assert_eq!(
             texts,
             [

@@ -221,7 +221,9 @@ impl Query {
         let mut pull = match Pull::start(service, parsed.search, from).await {
             Ok(pull) => pull,
             Err(error) => {
-                complain(&format!("cannot pull ({error:#}); searching the last seconds again and again instead"));
+                complain(&format!(
+                    "cannot pull ({error:#}); searching the last seconds again and again instead"
+                ));
                 return self.follow_by_time(service, from).await;
             }
         };

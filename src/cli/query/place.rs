@@ -99,9 +99,9 @@ impl Place {
             ("ACCESS_KEY_SECRET", secret),
         ];
         let name = NAMED_HERE.to_uppercase();
-        let said = said.into_iter().filter_map(|(key, value)| {
-            Some((format!("SLUICEGATE__DESTINATIONS__{name}__{key}"), value?))
-        });
+        let said = said
+            .into_iter()
+            .filter_map(|(key, value)| Some((format!("SLUICEGATE__DESTINATIONS__{name}__{key}"), value?)));
         service_of(&plan(None, said.collect())?, NAMED_HERE)
     }
 }

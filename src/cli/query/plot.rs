@@ -16,7 +16,8 @@ use super::time::show;
 /// Lines of the bars.
 const HEIGHT: u64 = 8;
 /// Parts of a cell that a bar can end at.
-const BLOCKS: [char; 9] = [' ', '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
+const BLOCKS: [char; 9] =
+    [' ', '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
 /// Columns of a bar.
 const WIDEST: usize = 3;
 const DAY: i64 = 86_400;
@@ -41,7 +42,8 @@ pub(super) fn plot(pieces: &[Piece], columns: usize, colour: bool) -> Vec<String
             })
             .collect();
         let bars = bars.trim_end();
-        let bars = if colour && !bars.is_empty() { format!("\x1b[36m{bars}\x1b[0m") } else { bars.to_owned() };
+        let bars =
+            if colour && !bars.is_empty() { format!("\x1b[36m{bars}\x1b[0m") } else { bars.to_owned() };
         lines.push(format!("{text:>left$} |{bars}"));
     }
     lines.push(format!("{:>left$} +{}", "0", "-".repeat(pieces.len() * wide)));
@@ -132,7 +134,10 @@ mod tests {
         assert_eq!(plot.len(), HEIGHT as usize + 2);
         assert_eq!(plot[0], "2,000 |         \u{2588}\u{2588}\u{2588}");
         assert_eq!(plot[4], "      |      \u{2588}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}");
-        assert_eq!(plot[7].trim_end(), "      |   \u{2581}\u{2581}\u{2581}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}");
+        assert_eq!(
+            plot[7].trim_end(),
+            "      |   \u{2581}\u{2581}\u{2581}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}\u{2588}"
+        );
         assert_eq!(plot[8], "    0 +------------");
         assert!(plot[9].contains(':'), "{}", plot[9]);
     }

@@ -104,7 +104,8 @@ impl Progress {
 
 fn bar((from, to): (i64, i64), at: i64) -> (String, i64) {
     let (done, all) = (at.saturating_sub(from).max(0), to.saturating_sub(from).max(1));
-    let part = |of: i64| (i128::from(done) * i128::from(of) / i128::from(all)).clamp(0, i128::from(of)) as i64;
+    let part =
+        |of: i64| (i128::from(done) * i128::from(of) / i128::from(all)).clamp(0, i128::from(of)) as i64;
     let full = part(BAR) as usize;
     (format!("{}{}", "#".repeat(full), "-".repeat(BAR as usize - full)), part(100))
 }

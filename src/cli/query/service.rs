@@ -137,7 +137,8 @@ impl Service {
     /// A cursor at the `begin` or `end` of a shard.
     pub(super) async fn cursor(&self, shard: u32, place: &str) -> Result<String> {
         let path = format!("/logstores/{}/shards/{shard}", self.logstore);
-        let found: Cursor = self.call("GET", &path, &[("type", "cursor"), ("from", place)], Vec::new()).await?;
+        let found: Cursor =
+            self.call("GET", &path, &[("type", "cursor"), ("from", place)], Vec::new()).await?;
         Ok(found.cursor)
     }
 
@@ -153,7 +154,8 @@ impl Service {
         }
         let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let next = text("x-log-cursor").to_owned();
-        let kind = Kind::from_header(text("x-log-compresstype")).context("the answer is compressed in an unknown way")?;
+        let kind = Kind::from_header(text("x-log-compresstype"))
+            .context("the answer is compressed in an unknown way")?;
         if answer.body.is_empty() || kind == Kind::None {
             return Ok((answer.body.to_vec(), next));
         }

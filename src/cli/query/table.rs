@@ -39,7 +39,8 @@ impl Table {
     /// Lines of CSV, each ended as the format wants it.
     pub(super) fn csv(&self) -> impl Iterator<Item = String> {
         let head = joined(self.columns.iter().map(String::as_str));
-        let rows = self.rows.iter().map(|row| joined(self.columns.iter().map(|column| Self::cell(row, column))));
+        let rows =
+            self.rows.iter().map(|row| joined(self.columns.iter().map(|column| Self::cell(row, column))));
         std::iter::once(head).chain(rows)
     }
 
@@ -150,7 +151,13 @@ mod tests {
         };
         assert_eq!(
             table.lines(false),
-            ["status       n", "--------  ----", "200       1234", "\u{4e16}\u{754c}\u{fffd}[2J     5", "          null"]
+            [
+                "status       n",
+                "--------  ----",
+                "200       1234",
+                "\u{4e16}\u{754c}\u{fffd}[2J     5",
+                "          null"
+            ]
         );
         assert!(table.lines(true)[0].starts_with("\x1b[1m"));
         let long = Table {

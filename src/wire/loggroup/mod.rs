@@ -51,7 +51,9 @@ pub fn groups(list: &[u8]) -> impl Iterator<Item = Result<Group<'_>, WalkError>>
         loop {
             let found = match fields.as_mut()?.next() {
                 Ok(None) => return None,
-                Ok(Some(field)) if field.number == LOGS => field.bytes().map_err(WalkError::from).and_then(walk),
+                Ok(Some(field)) if field.number == LOGS => {
+                    field.bytes().map_err(WalkError::from).and_then(walk)
+                }
                 Ok(Some(_)) => continue,
                 Err(error) => Err(error.into()),
             };

@@ -13,8 +13,10 @@ async fn all(service: &Service) -> Vec<Value> {
 /// A request without a signature.
 async fn unsigned(service: &Service, method: &str, path: &str, body: Option<Value>) -> (u16, String) {
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-    let mut request =
-        service.http.request(method, format!("{}{path}", service.base)).header("host", "demo-project.sls.local");
+    let mut request = service
+        .http
+        .request(method, format!("{}{path}", service.base))
+        .header("host", "demo-project.sls.local");
     if let Some(body) = body {
         request = request.body(body.to_string());
     }
@@ -34,14 +36,20 @@ async fn browsers_write_where_they_may() {
     assert_eq!(service.outcome(Call::new("PUT", "/logstores/app-log").json(update)).await, "200");
 
     assert_eq!(unsigned(&service, "POST", path, Some(document)).await, (200, String::new()));
-    assert_eq!(unsigned(&service, "GET", &format!("{path}?APIVersion=0.6.0&k=a+b&__topic__=g"), None).await.0, 200);
+    assert_eq!(
+        unsigned(&service, "GET", &format!("{path}?APIVersion=0.6.0&k=a+b&__topic__=g"), None).await.0,
+        200
+    );
     assert_eq!(unsigned(&service, "OPTIONS", path, None).await.0, 200);
     assert_eq!(unsigned(&service, "DELETE", path, None).await.0, 405);
     assert_eq!(unsigned(&service, "POST", path, Some(json!({}))).await.0, 400);
     // Nothing else is open.
     assert_eq!(unsigned(&service, "POST", "/logstores/app-log/logs", Some(json!({}))).await.0, 400);
     let rows = all(&service).await;
-    let of = |row: &Value| ["__time__", "__topic__", "__source__", "__tag__:env", "k"].map(|name| row[name].as_str().unwrap_or("-").to_owned());
+    let of = |row: &Value| {
+        ["__time__", "__topic__", "__source__", "__tag__:env", "k"]
+            .map(|name| row[name].as_str().unwrap_or("-").to_owned())
+    };
     let mut found: Vec<_> = rows.iter().map(of).collect();
     found.sort();
     let now = NOW.to_string();
@@ -82,7 +90,10 @@ async fn metric_stores_are_logstores() {
     let create = json!({ "name": "metrics", "ttl": 7, "shardCount": 2, "metricType": "prometheus" });
     assert_eq!(service.outcome(Call::new("POST", "/metricstores").json(create)).await, "200");
     let keys = json!({ "name": "prom", "ttl": 7, "sortedKeyCount": 2, "timeIndex": 2, "keys": [] });
-    assert_eq!(service.outcome(Call::new("POST", "/logstores/metrics/substores").json(keys.clone())).await, "200");
+    assert_eq!(
+        service.outcome(Call::new("POST", "/logstores/metrics/substores").json(keys.clone())).await,
+        "200"
+    );
     let get = async |path: &str| service.call(Call::new("GET", path)).await.json();
     assert_eq!(get("/metricstores/metrics").await["ttl"], 7);
     assert_eq!(get("/metricstores").await["metricstores"], json!(["metrics"]));
@@ -96,8 +107,14 @@ async fn metric_stores_are_logstores() {
     assert_eq!(service.outcome(ttl).await, "200");
     assert_eq!(get("/metricstores/metrics").await["ttl"], 9);
     assert_eq!(service.outcome(Call::new("DELETE", "/logstores/metrics/substores/prom")).await, "200");
-    assert_eq!(service.outcome(Call::new("GET", "/logstores/metrics/substores/other")).await, "400 NotSupported");
-    assert_eq!(service.outcome(Call::new("POST", "/logstores/app-log/substores").json(keys)).await, "400 ParameterInvalid");
+    assert_eq!(
+        service.outcome(Call::new("GET", "/logstores/metrics/substores/other")).await,
+        "400 NotSupported"
+    );
+    assert_eq!(
+        service.outcome(Call::new("POST", "/logstores/app-log/substores").json(keys)).await,
+        "400 ParameterInvalid"
+    );
     assert_eq!(service.outcome(Call::new("GET", "/metricstores/app-log")).await, "400 ParameterInvalid");
 
     let mut write = Call::put(&group(&[1_700_000_000], "AB-0"), Kind::Lz4);
@@ -124,7 +141,8 @@ async fn what_is_not_here_is_said_so() {
         assert_eq!(service.outcome(Call::new("POST", path).json(json!({}))).await, "501 NotImplemented");
     }
     let mut tags = Call::new("GET", "/tags");
-    tags.query = vec![("resourceType", "project"), ("resourceId", "[\"p\"]"), ("tags", "[]"), ("nextToken", "")];
+    tags.query =
+        vec![("resourceType", "project"), ("resourceId", "[\"p\"]"), ("tags", "[]"), ("nextToken", "")];
     tags.host = "sls.localhost";
     assert_eq!(service.call(tags).await.json(), json!({ "nextToken": "", "tagResources": [] }));
     for path in ["/tag", "/untag"] {
@@ -133,8 +151,13 @@ async fn what_is_not_here_is_said_so() {
     let mode = service.call(Call::new("GET", "/logstores/app-log/meteringmode")).await.json();
     assert_eq!(mode["meteringMode"], "ChargeByFunction");
     assert_eq!(service.outcome(Call::new("PUT", "/logstores/app-log/meteringmode").json(mode)).await, "200");
-    assert_eq!(service.outcome(Call::new("POST", "/logstores/app-log/modification").json(json!({}))).await, "501 NotImplemented");
-    for (method, path) in [("GET", "/machinegroups"), ("GET", "/configs"), ("GET", "/no/such"), ("POST", "/dashboards/d")] {
+    assert_eq!(
+        service.outcome(Call::new("POST", "/logstores/app-log/modification").json(json!({}))).await,
+        "501 NotImplemented"
+    );
+    for (method, path) in
+        [("GET", "/machinegroups"), ("GET", "/configs"), ("GET", "/no/such"), ("POST", "/dashboards/d")]
+    {
         assert_eq!(service.outcome(Call::new(method, path)).await, "501 NotImplemented", "{path}");
     }
     service.stop().await;
@@ -147,7 +170,9 @@ async fn parameters_of_all_spellings_are_understood() {
     assert_eq!(service.outcome(Call::put(&group(&[1_700_000_000], "AB-0"), Kind::Lz4)).await, "200");
     let signed = |extra: &[(&'static str, &'static str)]| {
         let mut call = Call::new("GET", "/logstores/app-log");
-        call.query = [("type", "log"), ("from", "1700000000"), ("to", "1700000060"), ("query", "level: info")].to_vec();
+        call.query =
+            [("type", "log"), ("from", "1700000000"), ("to", "1700000060"), ("query", "level: info")]
+                .to_vec();
         call.query.extend(extra);
         call
     };
@@ -159,7 +184,10 @@ async fn parameters_of_all_spellings_are_understood() {
         let reply = service.call(signed(&extra)).await;
         assert_eq!(reply.json().as_array().map(Vec::len), Some(1), "{extra:?}");
         let info: Value = serde_json::from_str(reply.header("x-log-query-info")).unwrap();
-        assert_eq!((&info["keys"], &info["terms"], &info["mode"]), (&json!(["level", "msg"]), &json!([["info", "level"]]), &json!(0)));
+        assert_eq!(
+            (&info["keys"], &info["terms"], &info["mode"]),
+            (&json!(["level", "msg"]), &json!([["info", "level"]]), &json!(0))
+        );
     }
     assert_eq!(service.outcome(signed(&[("reverse", "yes")])).await, "400 InvalidReverse");
     service.stop().await;

@@ -26,13 +26,22 @@ fn counts(reply: &Reply) -> Vec<u64> {
 async fn histograms_count_what_a_search_finds() {
     let service = Service::start().await;
     // Some packs lie in one piece, one in several.
-    for (number, times) in [vec![AT, AT], vec![AT + 1, AT + 3, AT + 59], vec![AT + 60], vec![AT + 30; 5]].iter().enumerate() {
+    for (number, times) in
+        [vec![AT, AT], vec![AT + 1, AT + 3, AT + 59], vec![AT + 60], vec![AT + 30; 5]].iter().enumerate()
+    {
         let raw = group(times, &format!("AB-{number:X}"));
         assert_eq!(service.outcome(Call::put(&raw, Kind::Lz4)).await, "200");
     }
     let (from, to) = (AT.to_string(), (AT + 60).to_string());
     let ask = |query: &'static str| {
-        [("type", "histogram"), ("from", from.as_str()), ("to", to.as_str()), ("query", query), ("topic", "web")].to_vec()
+        [
+            ("type", "histogram"),
+            ("from", from.as_str()),
+            ("to", to.as_str()),
+            ("query", query),
+            ("topic", "web"),
+        ]
+        .to_vec()
     };
     for path in ["/logstores/app-log", "/logstores/app-log/index"] {
         let all = counts(&service.call(get(path, &ask("*"))).await);
@@ -65,7 +74,13 @@ async fn histograms_count_what_a_search_finds() {
 async fn context(service: &Service, hit: &Value, back: &str, forward: &str) -> Value {
     let text = |name: &str| hit[name].as_str().unwrap().to_owned();
     let (id, meta) = (text("__tag__:__pack_id__"), text("__pack_meta__"));
-    let query = [("type", "context_log"), ("pack_id", &id), ("pack_meta", &meta), ("back_lines", back), ("forward_lines", forward)];
+    let query = [
+        ("type", "context_log"),
+        ("pack_id", &id),
+        ("pack_meta", &meta),
+        ("back_lines", back),
+        ("forward_lines", forward),
+    ];
     let reply = service.call(get("/logstores/app-log", &query)).await;
     assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
     reply.json()
@@ -81,7 +96,8 @@ async fn a_context_goes_over_the_groups_of_one_sender() {
     let ask = json!({ "from": AT, "to": AT + 60, "query": "msg: \"number 1 of AB-1\" | with_pack_meta" });
     let found = service.get_logs(ask).await.json();
     assert_eq!(found["meta"]["whereQuery"], "msg: \"number 1 of AB-1\"");
-    let hit = found["data"].as_array().unwrap().iter().find(|row| row["msg"] == "hello number 1 of AB-1").unwrap();
+    let hit =
+        found["data"].as_array().unwrap().iter().find(|row| row["msg"] == "hello number 1 of AB-1").unwrap();
     let parts: Vec<&str> = hit["__pack_meta__"].as_str().unwrap().split('|').collect();
     assert_eq!((parts.len(), parts[2], parts[3]), (4, "3", "1"));
 
@@ -109,7 +125,10 @@ async fn a_context_goes_over_the_groups_of_one_sender() {
     let expected: Vec<(String, String)> =
         expected.iter().map(|(index, msg)| ((*index).to_owned(), format!("hello number {msg}"))).collect();
     assert_eq!(shown, expected);
-    assert_eq!((&around["total_lines"], &around["back_lines"], &around["forward_lines"]), (&json!(9), &json!(3), &json!(5)));
+    assert_eq!(
+        (&around["total_lines"], &around["back_lines"], &around["forward_lines"]),
+        (&json!(9), &json!(3), &json!(5))
+    );
     assert_eq!(around["progress"], "Complete");
     let all = context(&service, hit, "100", "0").await;
     assert_eq!((&all["back_lines"], &all["forward_lines"]), (&json!(4), &json!(0)));
@@ -117,7 +136,8 @@ async fn a_context_goes_over_the_groups_of_one_sender() {
     // Of another sender, or of no log, there is nothing.
     let meta = hit["__pack_meta__"].as_str().unwrap().to_owned();
     for (id, meta) in [("CD-1", meta.as_str()), ("AB-1", "0|MTY5MzU5Njg0MTIwODU1NjgwOQ==|3|1")] {
-        let empty = context(&service, &json!({ "__tag__:__pack_id__": id, "__pack_meta__": meta }), "1", "1").await;
+        let empty =
+            context(&service, &json!({ "__tag__:__pack_id__": id, "__pack_meta__": meta }), "1", "1").await;
         assert_eq!((&empty["total_lines"], &empty["logs"]), (&json!(0), &json!([])));
     }
     let base = [("type", "context_log"), ("pack_id", "AB-1"), ("pack_meta", meta.as_str())];
@@ -141,13 +161,17 @@ async fn topics_come_in_order_page_by_page() {
     let service = Service::start().await;
     for topic in ["web", "db", "web", "\u{4e16}"] {
         let document = json!({ "__topic__": topic, "__logs__": [{ "a": "1" }] });
-        assert_eq!(service.outcome(Call::new("POST", "/logstores/app-log/shards/lb").json(document)).await, "200");
+        assert_eq!(
+            service.outcome(Call::new("POST", "/logstores/app-log/shards/lb").json(document)).await,
+            "200"
+        );
     }
     let reply = service.call(get("/logstores/app-log", &[("type", "topic")])).await;
     assert_eq!(reply.json(), json!(["db", "web", "\u{4e16}"]));
     assert_eq!((reply.header("x-log-count"), reply.header("x-log-nexttoken")), ("3", ""));
     assert!(reply.headers.contains_key("x-log-nexttoken"));
-    let reply = service.call(get("/logstores/app-log", &[("type", "topic"), ("line", "1"), ("token", "e")])).await;
+    let reply =
+        service.call(get("/logstores/app-log", &[("type", "topic"), ("line", "1"), ("token", "e")])).await;
     assert_eq!((reply.json(), reply.header("x-log-count")), (json!(["web"]), "1"));
     service.stop().await;
 }
@@ -163,17 +187,24 @@ async fn a_project_is_asked_by_a_statement_alone() {
     assert_eq!((reply.header("x-log-progress"), reply.header("x-log-has-sql")), ("Complete", "true"));
     assert_eq!(service.outcome(get("/logs", &[])).await, "400 MissingParameter");
     assert_eq!(service.outcome(get("/logs", &[("query", "select 1")])).await, "400 ParameterInvalid");
-    assert_eq!(service.outcome(get("/logs", &[("query", "select 1 from nowhere")])).await, "404 LogStoreNotExist");
+    assert_eq!(
+        service.outcome(get("/logs", &[("query", "select 1 from nowhere")])).await,
+        "404 LogStoreNotExist"
+    );
     service.stop().await;
 }
 
 #[tokio::test]
 async fn logs_say_when_they_arrived_where_that_is_wanted() {
     let service = Service::start().await;
-    let update = Call::new("PUT", "/logstores/app-log").json(json!({ "logstoreName": "app-log", "ttl": 30, "shardCount": 2, "appendMeta": true }));
+    let update = Call::new("PUT", "/logstores/app-log")
+        .json(json!({ "logstoreName": "app-log", "ttl": 30, "shardCount": 2, "appendMeta": true }));
     assert_eq!(service.outcome(update).await, "200");
     assert_eq!(service.outcome(Call::put(&group(&[AT], "AB-0"), Kind::Lz4)).await, "200");
-    let rows = service.get_logs(json!({ "from": AT, "to": AT + 1, "highlight": true, "session": "mode=scan" })).await.json();
+    let rows = service
+        .get_logs(json!({ "from": AT, "to": AT + 1, "highlight": true, "session": "mode=scan" }))
+        .await
+        .json();
     let row = &rows["data"][0];
     assert_eq!(row["__tag__:__client_ip__"], "127.0.0.1");
     assert!(row["__tag__:__receive_time__"].as_str().unwrap().parse::<u64>().unwrap() > u64::from(AT));
