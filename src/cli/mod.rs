@@ -3,6 +3,7 @@
 
 mod check;
 mod demo_log;
+mod env;
 mod ilogtaild;
 mod query;
 mod refused;
@@ -41,6 +42,8 @@ enum Command {
     Check(check::Check),
     /// Write logs like an application does, for demonstrations and tests.
     DemoLog(demo_log::DemoLog),
+    /// Print what the vendor's SDKs and CLI need to use the embedded Log Service.
+    Env(env::Env),
     /// Search a logstore.
     Query(query::Query),
     /// Dead letters: list them, show them, send them again or drop them.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(run)) => run.execute(),
         Some(Command::Check(check)) => check.execute(),
         Some(Command::DemoLog(demo)) => demo.execute(),
+        Some(Command::Env(env)) => env.execute(),
         Some(Command::Query(query)) => query.execute(),
         Some(Command::Refused(refused)) => refused.execute(),
         Some(Command::Send(send)) => send.execute(),

@@ -167,7 +167,7 @@ impl Catalog {
                 groups: groups.remove(&id).unwrap_or_default(),
                 name: row.get(2)?,
                 settings: serde_json::from_str(&settings).unwrap_or_default(),
-                index: indexes.remove(&row.get(0)?),
+                index: indexes.remove(&id),
                 created: row.get(4)?,
                 modified: row.get(5)?,
             };

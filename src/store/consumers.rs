@@ -156,7 +156,7 @@ mod tests {
                 let unique: BTreeSet<u32> = all_read.iter().copied().collect();
                 prop_assert_eq!(all_read.len(), unique.len());
             }
-            for _ in 0..3 {
+            for _ in 0..6 {
                 for (who, listed) in reading.iter_mut() {
                     now += 1;
                     *listed = members.heartbeat(&who.to_string(), listed, &all, now, 1000).unwrap();

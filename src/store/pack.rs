@@ -96,7 +96,11 @@ pub(super) fn digest(body: &[u8]) -> i64 {
 }
 
 fn series<'a>(group: &Group<'a>) -> (&'a [u8], i64) {
-    let Some(id) = group.tag(PACK_ID) else { return (b"", 0) };
+    group.tag(PACK_ID).map_or((b"", 0), series_of)
+}
+
+/// The series and the sequence of a pack_id.
+pub(super) fn series_of(id: &[u8]) -> (&[u8], i64) {
     let Some(dash) = id.iter().rposition(|byte| *byte == b'-') else { return (id, 0) };
     let sequence =
         std::str::from_utf8(&id[dash + 1..]).ok().and_then(|hex| i64::from_str_radix(hex, 16).ok());

@@ -10,8 +10,8 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::StoreError;
-use super::pack::PACK_ID;
 use super::query::{Query, Subject};
+use super::rows::{self, Extras, Row};
 use super::scan::{Next, PackMeta, Scan, Scope, Visitor};
 use crate::wire::loggroup::Group;
 
@@ -33,17 +33,7 @@ pub struct Search {
     pub line: usize,
     /// Newest first.
     pub reverse: bool,
-}
-
-/// One log of an answer. Texts are repaired where they were no UTF-8.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    pub time: u32,
-    pub time_ns: Option<u32>,
-    pub topic: String,
-    pub source: String,
-    pub tags: Vec<(String, String)>,
-    pub contents: Vec<(String, String)>,
+    pub extras: Extras,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -174,12 +164,17 @@ pub(super) fn search(scan: &mut Scan<'_>, logstore: i64, search: &Search) -> Res
     let chosen = keys.into_iter().skip(search.offset).map(|ranked| ranked.key).collect();
     let scanned = scan.scanned;
     let mut found = Found { scanned_logs: scanned.logs, scanned_bytes: scanned.bytes, ..Found::default() };
-    read_rows(scan, chosen, &mut found)?;
+    read_rows(scan, chosen, search.extras, &mut found)?;
     Ok(found)
 }
 
 /// Reads the chosen logs, each pack once, and lays them out in the order of the keys.
-fn read_rows(scan: &mut Scan<'_>, mut chosen: Vec<Key>, found: &mut Found) -> Result<(), StoreError> {
+fn read_rows(
+    scan: &mut Scan<'_>,
+    mut chosen: Vec<Key>,
+    extras: Extras,
+    found: &mut Found,
+) -> Result<(), StoreError> {
     let mut bytes = 0usize;
     let fits = chosen.iter().take_while(|key| {
         bytes += key.size as usize;
@@ -196,35 +191,14 @@ fn read_rows(scan: &mut Scan<'_>, mut chosen: Vec<Key>, found: &mut Found) -> Re
     let mut rows: Vec<Option<Row>> = vec![None; chosen.len()];
     for of_pack in by_place.chunk_by(|(_, a), (_, b)| a.pack == b.pack) {
         let Some((_, first)) = of_pack.first() else { continue };
-        scan.read(first.pack, &mut raw, |group| {
-            let tags: Vec<(String, String)> = group
-                .tags()
-                .filter(|tag| tag.0 != PACK_ID)
-                .map(|(key, value)| (text(key), text(value)))
-                .collect();
-            let mut wanted = of_pack.iter().peekable();
-            for (position, log) in group.logs().enumerate() {
-                let Some((place, _)) = wanted.next_if(|(_, key)| key.position as usize == position) else {
-                    continue;
-                };
-                rows[*place] = Some(Row {
-                    time: log.time,
-                    time_ns: log.time_ns,
-                    topic: text(group.topic),
-                    source: text(group.source),
-                    tags: tags.clone(),
-                    contents: log.contents().map(|(key, value)| (text(key), text(value))).collect(),
-                });
-                if wanted.peek().is_none() {
-                    break;
-                }
+        let positions = of_pack.iter().map(|(_, key)| key.position as usize);
+        rows::read(scan, &mut raw, first.pack, positions, extras, |number, row| {
+            let place = of_pack.get(number).and_then(|(place, _)| rows.get_mut(*place));
+            if let Some(place) = place {
+                *place = Some(row);
             }
         })?;
     }
     found.rows = rows.into_iter().flatten().collect();
     Ok(())
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

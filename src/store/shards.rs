@@ -153,9 +153,9 @@ fn next_id(shards: &[Shard]) -> u32 {
 
 fn ranges(begin: u128, end: u128, count: u32) -> impl Iterator<Item = (u128, u128)> {
     let (count, whole) = (u128::from(count), end - begin);
-    // The highest key ends the last range, so that the space is one larger than what can be counted.
-    let step =
-        if end == u128::MAX { whole / count + u128::from(whole % count == count - 1) } else { whole / count };
+    // The highest key ends the last range, so that the space is one larger than what can be counted; one range takes no step.
+    let is_last = u128::from(end == u128::MAX && whole % count == count - 1);
+    let step = (whole / count).wrapping_add(is_last);
     (0..count).map(move |part| {
         let from = begin + step * part;
         (from, if part + 1 == count { end } else { from + step })

@@ -55,6 +55,7 @@ fn everything() -> Search {
         offset: 0,
         line: 100,
         reverse: false,
+        extras: Extras::default(),
     }
 }
 
@@ -134,6 +135,7 @@ proptest! {
                     offset,
                     line,
                     reverse,
+                    extras: Extras::default(),
                 };
                 let mut expected: Vec<String> = model
                     .iter()

@@ -3,6 +3,7 @@
 
 pub mod compress;
 pub mod errors;
+pub mod json_logs;
 pub mod log_entry;
 pub mod loggroup;
 pub mod protobuf;

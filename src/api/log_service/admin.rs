@@ -132,7 +132,7 @@ fn calendar(seconds: i64) -> String {
 }
 
 /// `offset` and `size` (at most 500) of a list.
-fn page_of<'a, T>(target: &Target, all: &'a [T]) -> Result<&'a [T], Refusal> {
+pub(super) fn page_of<'a, T>(target: &Target, all: &'a [T]) -> Result<&'a [T], Refusal> {
     let number = |name: &str, default: usize| match target.parameter(name) {
         None => Ok(default),
         Some(text) => text

@@ -1,9 +1,6 @@
 //! GetLogs: `POST /logstores/L/logs`, and the older `GET /logstores/L?type=log`. Both search alike; the new form
-//! answers an object with `meta` and `data` (LZ4 when asked for), the old one an array, with the rest in headers.
-//!
-//! Rows are objects of text to text. Names that meet twice in a row become `name`, `name_0`, `name_1` ...
+//! answers an object with `meta` and `data` (compressed when asked for), the old one an array, with the rest in headers.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,9 +12,10 @@ use super::analysis;
 use super::answer::{Answer, Refusal};
 use super::body::{Incoming, JSON_BYTES};
 use super::request::{Target, short};
+use super::rows::{write_json, write_rows};
 use crate::store::analytics::Limits;
 use crate::store::query::{self, Analysis, Query};
-use crate::store::{Analyse, Found, Index, OFFSET, Row, Search, Store};
+use crate::store::{Analyse, Extras, Found, Index, OFFSET, Search, Store};
 
 /// Rows of one answer.
 const LINES: i64 = 100;
@@ -38,6 +36,7 @@ struct Ask {
     offset: i64,
     reverse: bool,
     topic: Option<String>,
+    highlight: bool,
 }
 
 pub(super) async fn post(
@@ -47,13 +46,13 @@ pub(super) async fn post(
     logstore: &str,
     incoming: &mut Incoming,
 ) -> Result<Answer, Refusal> {
-    let (id, index) = known(store, target, logstore)?;
+    let known = known(store, target, logstore)?;
     let body = incoming.read(JSON_BYTES).await?;
     let ask: Ask = serde_json::from_slice(&body).map_err(|error| {
         Refusal::new("ParameterInvalid", format!("the body is not a GetLogs request: {error}"))
     })?;
     let mut text = Vec::new();
-    if let Some((where_text, analyse)) = analysis_of(id, logstore, &index, &ask)? {
+    if let Some((where_text, analyse)) = analysis_of(&known, logstore, &ask)? {
         let outcome = analysis::run(store, where_text, analyse).await?;
         text.extend_from_slice(b"{\"meta\":");
         write_json(&outcome.meta(), &mut text);
@@ -63,9 +62,9 @@ pub(super) async fn post(
         return Answer::packed(text, head);
     }
     let started = Instant::now();
-    let (found, query) = search(store, id, index.as_deref(), &ask).await?;
+    let (found, query, where_text) = search(store, &known, &ask).await?;
     text.extend_from_slice(b"{\"meta\":");
-    write_json(&meta(&ask, &found, &query, started), &mut text);
+    write_json(&meta(&ask, &found, &query, &where_text, started), &mut text);
     text.extend_from_slice(b",\"data\":");
     write_rows(&found.rows, &mut text);
     text.push(b'}');
@@ -73,13 +72,13 @@ pub(super) async fn post(
 }
 
 pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Result<Answer, Refusal> {
-    let (id, index) = known(store, target, logstore)?;
-    let number = |name: &str| match target.parameter(name) {
-        None => Ok(None),
-        Some(text) => text
-            .parse::<i64>()
-            .map(Some)
-            .map_err(|_| Refusal::new("ParameterInvalid", format!("{name} {} is no number", short(text)))),
+    let known = known(store, target, logstore)?;
+    let number = |name| target.number::<i64>(name);
+    let boolean = |name: &str, code| match target.parameter(name) {
+        None => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(text) => Err(Refusal::new(code, format!("{name} {} is not true or false", short(text)))),
     };
     let ask = Ask {
         from: number("from")?,
@@ -89,29 +88,25 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         query: target.parameter("query").map(str::to_owned),
         line: number("line")?,
         offset: number("offset")?.unwrap_or(0),
-        reverse: match target.parameter("reverse") {
-            None => false,
-            Some(text) if text.eq_ignore_ascii_case("true") => true,
-            Some(text) if text.eq_ignore_ascii_case("false") => false,
-            Some(text) => {
-                return Err(Refusal::new(
-                    "InvalidReverse",
-                    format!("reverse {} is not true or false", short(text)),
-                ));
-            }
-        },
+        reverse: boolean("reverse", "InvalidReverse")?,
+        highlight: boolean("highlight", "ParameterInvalid")?,
         topic: target.parameter("topic").map(str::to_owned),
     };
-    if let Some((where_text, analyse)) = analysis_of(id, logstore, &index, &ask)? {
+    if let Some((where_text, analyse)) = analysis_of(&known, logstore, &ask)? {
         return Ok(analysis::run(store, where_text, analyse).await?.old_answer());
     }
     let started = Instant::now();
-    let (found, query) = search(store, id, index.as_deref(), &ask).await?;
+    let (found, query, where_text) = search(store, &known, &ask).await?;
     let mut text = Vec::new();
     write_rows(&found.rows, &mut text);
-    let meta = meta(&ask, &found, &query, started);
+    let meta = meta(&ask, &found, &query, &where_text, started);
     let terms: Vec<Value> = query.terms.iter().map(|(key, term)| json!([term, key])).collect();
-    let info = json!({ "keys": meta["keys"], "terms": terms, "limited": meta["limited"], "mode": 0 });
+    let mut info = json!({ "terms": terms });
+    for name in ["keys", "limited", "mode", "marker", "isAccurate", "columnTypes", "highlights"] {
+        if let Some(value) = meta.get(name) {
+            info[name] = value.clone();
+        }
+    }
     Ok(Answer::bytes(text)
         .with("x-log-progress", "Complete")
         .with("x-log-count", found.rows.len())
@@ -119,7 +114,7 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         .with("x-log-processed-bytes", found.scanned_bytes)
         .with("x-log-elapsed-millisecond", &meta["elapsedMillisecond"])
         .with("x-log-has-sql", "false")
-        .with("x-log-where-query", ask.query.as_deref().unwrap_or(""))
+        .with("x-log-where-query", meta["whereQuery"].as_str().unwrap_or(""))
         .with("x-log-agg-query", "")
         .with("x-log-cpu-sec", "0")
         .with("x-log-cpu-cores", "0")
@@ -128,40 +123,47 @@ pub(super) async fn get(store: &Store, target: &Target, logstore: &str) -> Resul
         .with("x-log-query-info", info))
 }
 
-/// The id of a logstore, and how it is searched.
-fn known(store: &Store, target: &Target, logstore: &str) -> Result<(i64, Option<Arc<Index>>), Refusal> {
-    let catalog = store.catalog();
-    let logstore = catalog.logstore(target.project()?, logstore)?;
-    Ok((logstore.id, logstore.index.clone()))
+/// What a search has to know of a logstore.
+pub(super) struct Known {
+    pub(super) id: i64,
+    pub(super) index: Option<Arc<Index>>,
+    /// Its logs say when they arrived and where from.
+    pub(super) appends: bool,
 }
 
-/// Nanoseconds since 1970; the second is not within.
-fn range(ask: &Ask) -> Result<(i64, i64), Refusal> {
-    let from = ask.from.ok_or_else(|| Refusal::missing_parameter("from"))?;
-    let to = ask.to.ok_or_else(|| Refusal::missing_parameter("to"))?;
+pub(super) fn known(store: &Store, target: &Target, logstore: &str) -> Result<Known, Refusal> {
+    let catalog = store.catalog();
+    let logstore = catalog.logstore(target.project()?, logstore)?;
+    let appends = logstore.settings.append_meta;
+    Ok(Known { id: logstore.id, index: logstore.index.clone(), appends })
+}
+
+/// A time range in nanoseconds since 1970, from seconds and what is added to them.
+pub(super) fn range(
+    from: Option<i64>,
+    to: Option<i64>,
+    from_ns: i64,
+    to_ns: i64,
+) -> Result<(i64, i64), Refusal> {
+    let from = from.ok_or_else(|| Refusal::missing_parameter("from"))?;
+    let to = to.ok_or_else(|| Refusal::missing_parameter("to"))?;
     let at = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
-    let (from, to) = (at(from, ask.from_ns), at(to, ask.to_ns));
-    if from >= to {
-        return Err(Refusal::new("InvalidTimeRange", "from must be before to"));
+    let (from, to) = (at(from, from_ns), at(to, to_ns));
+    match from < to {
+        true => Ok((from, to)),
+        false => Err(Refusal::new("InvalidTimeRange", "from must be before to")),
     }
-    Ok((from, to))
 }
 
 /// What stands before the bar, and the analysis when a statement stands behind it. Lines and offset do not count then.
-fn analysis_of(
-    logstore: i64,
-    name: &str,
-    index: &Option<Arc<Index>>,
-    ask: &Ask,
-) -> Result<Option<(String, Analyse)>, Refusal> {
-    let parsed = query::read(ask.query.as_deref().unwrap_or(""), index.as_deref())
-        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))?;
+fn analysis_of(known: &Known, name: &str, ask: &Ask) -> Result<Option<(String, Analyse)>, Refusal> {
+    let parsed = read(known, ask)?;
     let Some(Analysis::Sql(sql, _)) = parsed.analysis else { return Ok(None) };
-    let (from, to) = range(ask)?;
+    let (from, to) = range(ask.from, ask.to, ask.from_ns, ask.to_ns)?;
     let analyse = Analyse {
-        logstore,
+        logstore: known.id,
         name: name.to_owned(),
-        index: index.clone(),
+        index: known.index.clone(),
         from,
         to,
         topic: ask.topic.clone().filter(|topic| !topic.is_empty()),
@@ -172,13 +174,14 @@ fn analysis_of(
     Ok(Some((parsed.where_text, analyse)))
 }
 
-async fn search(
-    store: &Store,
-    logstore: i64,
-    index: Option<&Index>,
-    ask: &Ask,
-) -> Result<(Found, Query), Refusal> {
-    let (from, to) = range(ask)?;
+fn read(known: &Known, ask: &Ask) -> Result<query::Parsed, Refusal> {
+    query::read(ask.query.as_deref().unwrap_or(""), known.index.as_deref())
+        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))
+}
+
+/// What was found, by which search, and that as it was written.
+async fn search(store: &Store, known: &Known, ask: &Ask) -> Result<(Found, Query, String), Refusal> {
+    let (from, to) = range(ask.from, ask.to, ask.from_ns, ask.to_ns)?;
     let line = ask.line.unwrap_or(LINES);
     if !(0..=LINES).contains(&line) {
         return Err(Refusal::new("InvalidLine", format!("line {line} must be within range [0, {LINES}]")));
@@ -189,15 +192,13 @@ async fn search(
             format!("offset {} must be within range [0, {OFFSET}]; narrow the time range", ask.offset);
         Refusal::new("InvalidOffset", message)
     })?;
-    let parsed = query::read(ask.query.as_deref().unwrap_or(""), index)
-        .map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))?;
-    match parsed.analysis {
-        None => {}
-        Some(Analysis::Spl(..)) => return Err(Refusal::new("NotSupported", query::SPL)),
-        Some(Analysis::Sql(..) | Analysis::PackMeta) => {
-            return Err(Refusal::new("NotSupported", "analysis behind `|` is not supported; search only"));
-        }
-    }
+    let parsed = read(known, ask)?;
+    let pack = match parsed.analysis {
+        None => false,
+        Some(Analysis::PackMeta) => true,
+        // Statements are answered elsewhere.
+        Some(Analysis::Spl(..) | Analysis::Sql(..)) => return Err(Refusal::new("NotSupported", query::SPL)),
+    };
     let query = parsed.search;
     let search = Search {
         from,
@@ -207,11 +208,12 @@ async fn search(
         offset,
         line: line as usize,
         reverse: ask.reverse,
+        extras: Extras { pack, arrival: known.appends },
     };
-    Ok((store.search(logstore, search).await?, query))
+    Ok((store.search(known.id, search).await?, query, parsed.where_text))
 }
 
-fn meta(ask: &Ask, found: &Found, query: &Query, started: Instant) -> Value {
+fn meta(ask: &Ask, found: &Found, query: &Query, where_text: &str, started: Instant) -> Value {
     let mut keys: Vec<&str> = Vec::new();
     for (key, _) in found.rows.iter().flat_map(|row| &row.contents) {
         if !keys.contains(&key.as_str()) && keys.len() < 256 {
@@ -220,14 +222,14 @@ fn meta(ask: &Ask, found: &Found, query: &Query, started: Instant) -> Value {
     }
     let terms: Vec<Value> =
         query.terms.iter().map(|(key, term)| json!({ "key": key, "term": term })).collect();
-    json!({
+    let mut meta = json!({
         "progress": "Complete",
         "count": found.rows.len(),
         "processedRows": found.scanned_logs,
         "processedBytes": found.scanned_bytes,
         "elapsedMillisecond": started.elapsed().as_millis() as u64,
         "hasSQL": false,
-        "whereQuery": ask.query.as_deref().unwrap_or(""),
+        "whereQuery": where_text,
         "aggQuery": "",
         "cpuSec": 0.0,
         "cpuCores": 0,
@@ -241,50 +243,10 @@ fn meta(ask: &Ask, found: &Found, query: &Query, started: Instant) -> Value {
         "powerSql": false,
         "insertedSQL": "",
         "marker": "",
-    })
-}
-
-fn write_rows(rows: &[Row], out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (index, row) in rows.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write_row(row, out);
+    });
+    if ask.highlight {
+        // Nothing is highlighted: where a term stands in a log is the client's to find.
+        meta["highlights"] = json!([]);
     }
-    out.push(b']');
-}
-
-fn write_row(row: &Row, out: &mut Vec<u8>) {
-    let _ = write!(out, "{{\"__time__\":\"{}\"", row.time);
-    if let Some(ns) = row.time_ns {
-        let _ = write!(out, ",\"__time_ns_part__\":\"{ns}\"");
-    }
-    let mut used = std::collections::HashSet::new();
-    let reserved = ["__time__", "__time_ns_part__", "__source__", "__topic__"];
-    used.extend(reserved.map(str::to_owned));
-    for (name, value) in [("__source__", &row.source), ("__topic__", &row.topic)] {
-        let _ = write!(out, ",\"{name}\":");
-        write_json(&value, out);
-    }
-    let tags = row.tags.iter().map(|(key, value)| (format!("__tag__:{key}"), value));
-    let contents = row.contents.iter().map(|(key, value)| (key.clone(), value));
-    for (name, value) in tags.chain(contents) {
-        let mut unique = name.clone();
-        let mut count = 0;
-        while !used.insert(unique.clone()) {
-            unique = format!("{name}_{count}");
-            count += 1;
-        }
-        out.push(b',');
-        write_json(&unique, out);
-        out.push(b':');
-        write_json(&value, out);
-    }
-    out.push(b'}');
-}
-
-fn write_json(value: &impl serde::Serialize, out: &mut Vec<u8>) {
-    // Text into memory: there is nothing that could fail.
-    let _ = serde_json::to_writer(out, value);
+    meta
 }

@@ -15,12 +15,20 @@ mod answer;
 mod auth;
 mod body;
 mod consumer_groups;
+mod context;
 mod get_logs;
+mod histograms;
 mod index;
+mod metric_stores;
+mod nothing;
+mod project_logs;
 mod pull;
 mod put_logs;
 mod request;
+mod rows;
 mod shards;
+mod topics;
+mod track;
 
 use std::sync::Arc;
 
@@ -40,6 +48,13 @@ struct Service {
     store: Arc<Store>,
     budget: body::Budget,
     clock: fn() -> i64,
+}
+
+impl Service {
+    /// Seconds since 1970, as logs count them.
+    fn now(&self) -> u32 {
+        u32::try_from((self.clock)()).unwrap_or(0)
+    }
 }
 
 /// The API over a store.
@@ -79,8 +94,12 @@ async fn dispatch(
 ) -> Result<Answer, Refusal> {
     let call = target.call()?;
     let store = &service.store;
-    if !matches!(call, Call::CreateProject | Call::ListProjects) {
+    if !call.is_of_no_project() {
         store.catalog().project(target.project()?)?;
+    }
+    if let Call::Track(name) = &call {
+        // What browsers send is not signed.
+        return track::track(service, head, target, name, incoming).await;
     }
     auth::check(head, target, store.access_key(), (service.clock)())?;
     match call {
@@ -103,6 +122,27 @@ async fn dispatch(
         }
         Call::GetLogs(name) => get_logs::post(store, head, target, &name, incoming).await,
         Call::GetLogsOld(name) => get_logs::get(store, target, &name).await,
+        Call::GetProjectLogs => project_logs::get(store, target).await,
+        Call::GetHistograms(name) => histograms::get(store, target, &name).await,
+        Call::GetContextLogs(name) => context::get(store, target, &name).await,
+        Call::ListTopics(name) => topics::list(store, target, &name).await,
+        Call::Track(name) => track::track(service, head, target, &name, incoming).await,
+        Call::CreateMetricStore => metric_stores::create(store, target, incoming).await,
+        Call::ListMetricStores => metric_stores::list(store, target),
+        Call::GetMetricStore(name) => metric_stores::get(store, target, &name),
+        Call::UpdateMetricStore(name) => metric_stores::update(store, target, &name, incoming).await,
+        Call::DeleteMetricStore(name) => metric_stores::delete(store, target, &name).await,
+        Call::CreateSubstore(name) => metric_stores::create_substore(store, target, &name, incoming).await,
+        Call::ListSubstores(name) => metric_stores::list_substores(store, target, &name),
+        Call::GetSubstore(name, substore) => metric_stores::get_substore(store, target, &name, &substore),
+        Call::KeepSubstore(name, substore) => metric_stores::keep_substore(store, target, &name, &substore),
+        Call::GetSubstoreTtl(name) => metric_stores::substore_ttl(store, target, &name),
+        Call::SetSubstoreTtl(name) => metric_stores::set_substore_ttl(store, target, &name).await,
+        Call::GetMetering(name) => nothing::metering(store, target, &name),
+        Call::SetMetering(name) => nothing::set_metering(store, target, &name, incoming).await,
+        Call::ListNothing(items) => nothing::list(items),
+        Call::ListTags => nothing::tags(),
+        Call::ChangeTags => Ok(Answer::empty()),
         Call::ListShards(name) => shards::list(store, target, &name),
         Call::ChangeShard(name, shard) => shards::change(store, target, &name, shard).await,
         Call::DeleteShard(name, shard) => shards::delete(store, target, &name, shard).await,

@@ -1,4 +1,7 @@
-//! PutLogs: one LogGroup, compressed or not, all or nothing. 200 is sent after the commit that holds it.
+//! PutLogs: one LogGroup, compressed or not, or a package list of several (`x-log-mode: batch_group`), all or nothing. 200
+//! is sent after the commit that holds it. Logs in JSON are made into a LogGroup first.
+//!
+//! The LogGroups of a list are as many as fit, together, into what one may be; each is kept as a pack of its own.
 
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -11,10 +14,48 @@ use crate::api::server::Peer;
 use crate::base::limits::{KIB, LOG_GROUP_BYTES};
 use crate::store::shards::Route;
 use crate::store::{self, Pack, Refused, StoreError};
-use crate::wire::compress::{BodyError, Kind, decompress};
+use crate::wire::compress::{BodyError, Kind, compress, decompress};
+use crate::wire::json_logs;
+use crate::wire::loggroup::list;
 
 /// Bodies that inflate to less are checked on the spot; larger ones would hold up the other connections of a worker.
 const ON_THE_SPOT: usize = 256 * KIB;
+/// LogGroups of one list: each becomes a row.
+const PACKAGES: usize = 4_096;
+
+/// What the body of a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Protobuf,
+    /// A package list, whose packages are compressed each by itself; it is not.
+    List,
+    /// The document of [`json_logs`].
+    Json,
+}
+
+/// Where logs go.
+pub(super) struct Place {
+    id: i64,
+    logstore: String,
+    /// Addresses of senders are kept.
+    keeps_client: bool,
+    pub(super) is_tracked: bool,
+    pub(super) route: Route,
+}
+
+impl Place {
+    pub(super) fn of(service: &Service, target: &Target, logstore: &str) -> Result<Place, Refusal> {
+        let catalog = service.store.catalog();
+        let logstore = catalog.logstore(target.project()?, logstore)?;
+        Ok(Place {
+            id: logstore.id,
+            logstore: logstore.name.clone(),
+            keeps_client: logstore.settings.append_meta,
+            is_tracked: logstore.settings.enable_tracking,
+            route: Route::Balanced,
+        })
+    }
+}
 
 pub(super) async fn put(
     service: &Service,
@@ -24,27 +65,53 @@ pub(super) async fn put(
     routed: bool,
     incoming: &mut Incoming,
 ) -> Result<Answer, Refusal> {
-    let header =
-        |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).unwrap_or("");
-    let (id, keeps_client) = {
-        let catalog = service.store.catalog();
-        let logstore = catalog.logstore(target.project()?, logstore)?;
-        (logstore.id, logstore.settings.append_meta)
+    let mut place = Place::of(service, target, logstore)?;
+    if routed {
+        place.route = hash_key_of(target)?;
+    }
+    let is_list = match text_of(head, "x-log-mode") {
+        "" => false,
+        "batch_group" => true,
+        mode => {
+            let message = format!("x-log-mode {} is not known to this Log Service", short(mode));
+            return Err(Refusal::new("NotImplemented", message));
+        }
     };
-    let route = if routed { hash_key_of(target)? } else { Route::Balanced };
-    if !header("x-log-mode").is_empty() {
-        let message = format!("x-log-mode {} is not known to this Log Service", short(header("x-log-mode")));
-        return Err(Refusal::new("NotImplemented", message));
-    }
-    let content_type = header("content-type");
-    if !content_type.starts_with("application/x-protobuf") {
-        let message = format!("Content-Type {} is not application/x-protobuf", short(content_type));
-        return Err(Refusal::new("InvalidContentType", message));
-    }
+    let content_type = text_of(head, "content-type");
+    let form = match content_type {
+        _ if content_type.starts_with("application/x-protobuf") && is_list => Form::List,
+        _ if content_type.starts_with("application/x-protobuf") => Form::Protobuf,
+        _ if content_type.starts_with("application/json") && !routed => Form::Json,
+        _ => {
+            let message = format!("Content-Type {} is not application/x-protobuf", short(content_type));
+            return Err(Refusal::new("InvalidContentType", message));
+        }
+    };
+    take_in(service, head, place, form, incoming).await
+}
+
+/// Reads a body, inflates it, and stores the logs in it.
+pub(super) async fn take_in(
+    service: &Service,
+    head: &Parts,
+    place: Place,
+    form: Form,
+    incoming: &mut Incoming,
+) -> Result<Answer, Refusal> {
+    let header = |name| text_of(head, name);
     let kind = Kind::from_header(header("x-log-compresstype")).ok_or_else(|| {
         let message = format!("x-log-compresstype {} is unknown", short(header("x-log-compresstype")));
         Refusal::new("InvalidCompressType", message)
     })?;
+    if form == Form::List {
+        // What its packages inflate to is known when it is read.
+        let _room = service.budget.take(incoming.expected(POST_BYTES) + LOG_GROUP_BYTES).await;
+        let body = incoming.read(POST_BYTES).await?;
+        let packs = tokio::task::spawn_blocking(move || packs_of(&body))
+            .await
+            .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??;
+        return store(service, head, place, packs).await;
+    }
     // Without compression the header is not binding: some clients send 0 with a body.
     let declared = match (kind, header("x-log-bodyrawsize")) {
         (Kind::None, _) => None,
@@ -56,32 +123,106 @@ pub(super) async fn put(
     if let Some(size) = declared.filter(|size| *size > LOG_GROUP_BYTES) {
         return Err(too_large(size));
     }
-    let held = incoming.expected(POST_BYTES) + declared.unwrap_or(0);
+    let read = incoming.expected(POST_BYTES) + declared.unwrap_or(0);
+    // What is made of JSON is another LogGroup beside it.
+    let held = if form == Form::Json { 2 * read } else { read };
     let _room = service.budget.take(held).await;
     let body = incoming.read(POST_BYTES).await?;
     let raw_size = declared.unwrap_or(body.len());
     if raw_size > LOG_GROUP_BYTES {
         return Err(too_large(raw_size));
     }
+    let (now, source) = (service.now(), peer(head));
+    let make = move || match form {
+        Form::Protobuf | Form::List => pack_of(body, kind, raw_size),
+        Form::Json => pack_of_json(&body, kind, raw_size, now, &source),
+    };
     let pack = if raw_size <= ON_THE_SPOT {
-        pack_of(body, kind, raw_size)?
+        make()?
     } else {
-        tokio::task::spawn_blocking(move || pack_of(body, kind, raw_size))
+        tokio::task::spawn_blocking(make)
             .await
             .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??
     };
-    let mut pack = pack.routed(route);
-    if keeps_client && let Some(Peer(peer)) = head.extensions.get() {
-        pack = pack.from_client(peer.ip().to_canonical().to_string());
-    }
-    if !pack.is_empty() {
-        service.store.put(id, pack).await.map_err(|error| match error {
+    store(service, head, place, vec![pack]).await
+}
+
+/// Stores packs; answered when all are on the disk.
+pub(super) async fn store(
+    service: &Service,
+    head: &Parts,
+    place: Place,
+    packs: Vec<Pack>,
+) -> Result<Answer, Refusal> {
+    let placed = |pack: Pack| match place.keeps_client {
+        true => pack.routed(place.route).from_client(peer(head)),
+        false => pack.routed(place.route),
+    };
+    let packs: Vec<Pack> = packs.into_iter().filter(|pack| !pack.is_empty()).map(placed).collect();
+    if !packs.is_empty() {
+        service.store.put_all(place.id, packs).await.map_err(|error| match error {
             // Deleted while the request was on its way; the store knows it by number only.
-            StoreError::Refused(Refused::NoLogstore(_)) => Refused::NoLogstore(logstore.to_owned()).into(),
+            StoreError::Refused(Refused::NoLogstore(_)) => Refused::NoLogstore(place.logstore).into(),
             other => Refusal::from(other),
         })?;
     }
     Ok(Answer::empty())
+}
+
+/// The address a request came from; empty when that is not known.
+pub(super) fn peer(head: &Parts) -> String {
+    head.extensions.get().map_or_else(String::new, |Peer(peer)| peer.ip().to_canonical().to_string())
+}
+
+fn text_of<'a>(head: &'a Parts, name: &str) -> &'a str {
+    head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).unwrap_or("")
+}
+
+fn pack_of_json(body: &[u8], kind: Kind, raw_size: usize, now: u32, source: &str) -> Result<Pack, Refusal> {
+    let mut raw = Vec::new();
+    let json = match kind {
+        Kind::None => body,
+        _ => {
+            decompress(kind, body, raw_size, LOG_GROUP_BYTES, &mut raw).map_err(|error| match error {
+                BodyError::TooLarge { declared, .. } => too_large(declared),
+                error => Refusal::new("PostBodyUncompressError", error.to_string()),
+            })?;
+            raw.as_slice()
+        }
+    };
+    let group = json_logs::group_of(json, now, source)
+        .map_err(|error| Refusal::new("PostBodyInvalid", format!("the body is no JSON of logs: {error}")))?;
+    pack_of_group(group.into())
+}
+
+/// A pack of a LogGroup that was made here, compressed as clients do.
+pub(super) fn pack_of_group(group: Bytes) -> Result<Pack, Refusal> {
+    let failed = |error: String| Refusal::new("InternalServerError", error);
+    let mut body = Vec::new();
+    compress(Kind::Lz4, &group, &mut body).map_err(|error| failed(error.to_string()))?;
+    Pack::new(body.into(), Kind::Lz4, &group).map_err(|error| failed(error.to_string()))
+}
+
+/// The packs of a package list.
+fn packs_of(body: &Bytes) -> Result<Vec<Pack>, Refusal> {
+    let (mut packs, mut raw_size) = (Vec::new(), 0usize);
+    for package in list::packages(body) {
+        let package = package.map_err(|error| {
+            Refusal::new("PostBodyInvalid", format!("Protobuffer content cannot be parsed. ({error})"))
+        })?;
+        // Some write no size where nothing is compressed.
+        let size = if package.kind == Kind::None { package.data.len() } else { package.raw_size };
+        raw_size = raw_size.saturating_add(size);
+        if raw_size > LOG_GROUP_BYTES {
+            return Err(too_large(raw_size));
+        }
+        if packs.len() == PACKAGES {
+            let message = format!("a package list holds at most {PACKAGES} packages");
+            return Err(Refusal::new("ParameterInvalid", message));
+        }
+        packs.push(pack_of(body.slice_ref(package.data), package.kind, size)?);
+    }
+    Ok(packs)
 }
 
 fn pack_of(body: Bytes, kind: Kind, raw_size: usize) -> Result<Pack, Refusal> {

@@ -9,6 +9,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 
 use super::answer::Refusal;
+use super::nothing;
 use crate::base::host;
 use crate::wire::query;
 
@@ -44,6 +45,30 @@ pub(super) enum Call {
     },
     GetLogs(String),
     GetLogsOld(String),
+    GetProjectLogs,
+    GetHistograms(String),
+    GetContextLogs(String),
+    ListTopics(String),
+    /// Web tracking, and what a browser asks before it.
+    Track(String),
+    CreateMetricStore,
+    ListMetricStores,
+    GetMetricStore(String),
+    UpdateMetricStore(String),
+    DeleteMetricStore(String),
+    CreateSubstore(String),
+    ListSubstores(String),
+    GetSubstore(String, String),
+    /// Update and delete.
+    KeepSubstore(String, String),
+    GetSubstoreTtl(String),
+    SetSubstoreTtl(String),
+    GetMetering(String),
+    SetMetering(String),
+    /// A list that is always empty, and the name of its items.
+    ListNothing(&'static str),
+    ListTags,
+    ChangeTags,
     ListShards(String),
     /// `action=split|merge`.
     ChangeShard(String, u32),
@@ -58,6 +83,13 @@ pub(super) enum Call {
     Heartbeat(String, String),
     UpdateCheckpoint(String, String),
     GetCheckpoints(String, String),
+}
+
+impl Call {
+    /// Whether it concerns no project.
+    pub(super) fn is_of_no_project(&self) -> bool {
+        matches!(self, Call::CreateProject | Call::ListProjects | Call::ListTags | Call::ChangeTags)
+    }
 }
 
 impl Target {
@@ -75,7 +107,7 @@ impl Target {
             path: query::decode_path(raw_path),
             raw_path: raw_path.to_owned(),
             query: query::parse(head.uri.query().unwrap_or("")),
-            project: named.map(str::to_owned).or_else(|| project_of(host)),
+            project: named.map(str::to_owned).or_else(|| project_of(host)).or_else(|| in_path(raw_path)),
         })
     }
 
@@ -109,6 +141,9 @@ impl Target {
             (["logstores", name], "GET") => match self.parameter("type") {
                 None => Call::GetLogstore(own(name)),
                 Some("log") => Call::GetLogsOld(own(name)),
+                Some("histogram") => Call::GetHistograms(own(name)),
+                Some("context_log") => Call::GetContextLogs(own(name)),
+                Some("topic") => Call::ListTopics(own(name)),
                 Some(_) => return Err(self.not_implemented()),
             },
             (["logstores", name], "POST") => Call::PutLogs { logstore: own(name), routed: false },
@@ -131,18 +166,56 @@ impl Target {
                 }
             }
             (["logstores", name, "logs"], "POST") => Call::GetLogs(own(name)),
-            (["logstores", name, "index"], "GET") if self.parameter("type").is_none() => {
-                Call::GetIndex(own(name))
-            }
-            (["logstores", _, "index"], "GET") => return Err(self.not_implemented()),
+            (["logstores", name, "index"], "GET") => match self.parameter("type") {
+                None => Call::GetIndex(own(name)),
+                Some("histogram") => Call::GetHistograms(own(name)),
+                Some(_) => return Err(self.not_implemented()),
+            },
             (["logstores", name, "index"], "POST") => Call::CreateIndex(own(name)),
             (["logstores", name, "index"], "PUT") => Call::UpdateIndex(own(name)),
             (["logstores", name, "index"], "DELETE") => Call::DeleteIndex(own(name)),
+            (["logstores", name, "track"], "GET" | "POST" | "OPTIONS") => Call::Track(own(name)),
+            (["prometheus", project, name, "api", "v1", "write"], "POST") => {
+                if self.project.as_deref().is_some_and(|named| named != *project) {
+                    let message = format!("the path names project {}, the host another", short(project));
+                    return Err(Refusal::new("ParameterInvalid", message));
+                }
+                Call::PutLogs { logstore: own(name), routed: false }
+            }
+            (["metricstores"], "GET") => Call::ListMetricStores,
+            (["metricstores"], "POST") => Call::CreateMetricStore,
+            (["metricstores", name], "GET") => Call::GetMetricStore(own(name)),
+            (["metricstores", name], "PUT") => Call::UpdateMetricStore(own(name)),
+            (["metricstores", name], "DELETE") => Call::DeleteMetricStore(own(name)),
+            (["logstores", name, "substores"], "GET") => Call::ListSubstores(own(name)),
+            (["logstores", name, "substores"], "POST") => Call::CreateSubstore(own(name)),
+            (["logstores", name, "substores", "storage", "ttl"], "GET") => Call::GetSubstoreTtl(own(name)),
+            (["logstores", name, "substores", "storage", "ttl"], "PUT") => Call::SetSubstoreTtl(own(name)),
+            (["logstores", name, "substores", substore], "GET") => {
+                Call::GetSubstore(own(name), own(substore))
+            }
+            (["logstores", name, "substores", substore], "PUT" | "DELETE") => {
+                Call::KeepSubstore(own(name), own(substore))
+            }
+            (["logstores" | "metricstores", name, "meteringmode"], "GET") => Call::GetMetering(own(name)),
+            (["logstores" | "metricstores", name, "meteringmode"], "PUT") => Call::SetMetering(own(name)),
+            (["logs"], "GET") => Call::GetProjectLogs,
+            (["tags"], "GET") => Call::ListTags,
+            (["tag" | "untag"], "POST") => Call::ChangeTags,
+            ([list], "GET") if nothing::items_of(list).is_some() => {
+                Call::ListNothing(nothing::items_of(list).unwrap_or("results"))
+            }
             (
                 []
                 | ["logstores"]
                 | ["logstores", _]
-                | ["logstores", _, "logs" | "index" | "shards" | "consumergroups"],
+                | [
+                    "logstores",
+                    _,
+                    "logs" | "index" | "shards" | "consumergroups" | "track" | "substores" | "meteringmode",
+                ]
+                | ["metricstores"]
+                | ["metricstores", _],
                 _,
             ) => return Err(self.wrong_method()),
             _ => return Err(self.not_implemented()),
@@ -199,6 +272,12 @@ impl Target {
 /// What is quoted back from a request is bounded.
 pub(super) fn short(text: &str) -> String {
     text.chars().take(200).collect()
+}
+
+/// The project that the path of a metric store names.
+fn in_path(path: &str) -> Option<String> {
+    let project = path.strip_prefix("/prometheus/")?.split('/').next()?;
+    (!project.is_empty()).then(|| project.to_owned())
 }
 
 /// The project a host name stands for.
@@ -272,7 +351,18 @@ mod tests {
         assert_eq!(call("PUT", "/logstores/a-b/index"), Ok(Call::UpdateIndex("a-b".into())));
         assert_eq!(call("DELETE", "/logstores/a-b/index"), Ok(Call::DeleteIndex("a-b".into())));
         assert_eq!(call("PATCH", "/logstores/a-b/index"), Err("InvalidMethod"));
-        assert_eq!(call("GET", "/logstores/a-b?type=histogram"), Err("NotImplemented"));
+        let histograms = Call::GetHistograms("a-b".into());
+        assert_eq!(call("GET", "/logstores/a-b?type=histogram").as_ref(), Ok(&histograms));
+        assert_eq!(call("GET", "/logstores/a-b/index?type=histogram"), Ok(histograms));
+        assert_eq!(call("GET", "/logstores/a-b?type=other"), Err("NotImplemented"));
+        assert_eq!(call("GET", "/dashboards?offset=0&size=100"), Ok(Call::ListNothing("dashboards")));
+        assert_eq!(call("POST", "/dashboards"), Err("NotImplemented"));
+        assert_eq!(call("DELETE", "/logstores/a-b/track"), Err("InvalidMethod"));
+        let write = Call::PutLogs { logstore: "m-s".into(), routed: false };
+        assert_eq!(call("POST", "/prometheus/demo/m-s/api/v1/write"), Ok(write));
+        assert_eq!(call("POST", "/prometheus/other/m-s/api/v1/write"), Err("ParameterInvalid"));
+        let unnamed = target("POST", "/prometheus/demo/m-s/api/v1/write", &[("host", "127.0.0.1")]);
+        assert_eq!(unnamed.project().unwrap(), "demo");
         assert_eq!(call("GET", "/logstores/a-b/shards"), Ok(Call::ListShards("a-b".into())));
         assert_eq!(
             call("GET", "/logstores/a-b/shards/1?type=logs&count=1"),

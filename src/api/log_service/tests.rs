@@ -1,9 +1,11 @@
 //! The API over a real socket: what works, and every way to be refused.
 
 mod auth;
+mod beside;
 mod harness;
 mod lists;
 mod pulls;
+mod queries;
 
 use serde_json::{Value, json};
 
@@ -188,7 +190,7 @@ async fn bad_bodies_are_refused_whole() {
         "400 InvalidCompressType"
     );
     assert_eq!(service.outcome(put(Kind::None).set("x-log-bodyrawsize", "0")).await, "200");
-    let call = put(Kind::None).set("content-type", "application/json");
+    let call = put(Kind::None).set("content-type", "text/plain");
     assert_eq!(service.outcome(call).await, "400 InvalidContentType");
     assert_eq!(service.outcome(Call::put(b"no protobuf at all", Kind::Lz4)).await, "400 PostBodyInvalid");
     assert_eq!(service.outcome(Call::put(b"", Kind::None)).await, "200");
@@ -241,7 +243,7 @@ async fn bad_searches_say_what_is_wrong() {
         assert_eq!(service.get_logs(ask(field, value.clone())).await.outcome(), expected, "{field} {value}");
     }
     for (method, path, expected) in [
-        ("GET", "/logstores/app-log/shards", "501 NotImplemented"),
+        ("GET", "/logstores/app-log/other", "501 NotImplemented"),
         ("GET", "/machinegroups", "501 NotImplemented"),
         ("PATCH", "/logstores", "405 InvalidMethod"),
         ("GET", "/logstores/app-log/logs", "405 InvalidMethod"),

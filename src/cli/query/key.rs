@@ -12,10 +12,13 @@ use crate::output::credentials::{AccessKey, Credentials};
 use crate::store::{AccessKey as StoredKey, StoreError};
 
 pub(super) fn read(file: &Path) -> Result<Credentials> {
+    let StoredKey { id, secret } = stored(file)?;
+    Ok(Credentials::Static(Arc::new(AccessKey { id, secret, security_token: None })))
+}
+
+pub(in crate::cli) fn stored(file: &Path) -> Result<StoredKey> {
     match StoredKey::load(file) {
-        Ok(StoredKey { id, secret }) => {
-            Ok(Credentials::Static(Arc::new(AccessKey { id, secret, security_token: None })))
-        }
+        Ok(key) => Ok(key),
         Err(StoreError::Path { cause, .. }) if cause.kind() == ErrorKind::PermissionDenied => {
             // A file in a directory that may not be entered has no owner to see; then it is the directory that counts.
             let (path, owner) = file
@@ -56,7 +59,7 @@ fn user(passwd: &str, uid: u32) -> String {
 }
 
 /// An argument as a shell takes it.
-fn quoted(argument: &str) -> String {
+pub(in crate::cli) fn quoted(argument: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
     if !argument.is_empty() && argument.bytes().all(plain) {
         argument.to_owned()

@@ -38,7 +38,7 @@ pub(super) fn line(record: &Map<String, Value>, colour: bool) -> String {
     out
 }
 
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 

@@ -1,16 +1,22 @@
-//! `sluicegate query`: GetLogs against the embedded service of the running gateway, or against the cloud.
+//! `sluicegate query`: searches, statements, histograms and contexts, of the embedded service of the running gateway or of the
+//! cloud.
 //!
 //! The operations port says where the embedded service listens and where its key lies; it never says the key. With
-//! `--config` the destination's own endpoint, project and key are used.
+//! `--config` the destination's own endpoint, project and keys are used, with `--endpoint` those that are named.
 
-mod key;
+mod around;
+mod follow;
+pub(super) mod key;
 mod line;
 mod pages;
+mod place;
+mod plot;
+mod progress;
 mod service;
+mod table;
 mod time;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -20,28 +26,34 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{complain, say, status};
-use crate::config::names::{clean_logstore_name, is_logstore_name};
-use crate::config::plan::{LOCAL, Target};
-use crate::config::{self, Flags};
-use crate::output::Client;
+use crate::config::plan::LOCAL;
+use crate::store::query::{Analysis, read};
+use around::Around;
+use follow::Pull;
 use line::line;
 use pages::{Follow, PAGE, Pages, Record};
-use service::Service;
+pub(super) use place::Embedded;
+use place::Place;
+use progress::{Progress, Slices};
+use service::{Page, Service};
+use table::Table;
 
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// A query waits at most so long for what is stored and not delivered yet, and looks so often.
 const DELIVERY_WAIT: Duration = Duration::from_secs(3);
 const DELIVERY_LOOK: Duration = Duration::from_millis(50);
+/// Records printed where no limit is given.
+const LIMIT: usize = 1000;
+/// Rows of a statement that names no limit, as Log Service has it.
+const ROWS: usize = 100;
 
 #[derive(Args)]
 pub(super) struct Query {
     /// What to search for, such as: error and container_name: web*
-    #[arg(default_value = "*")]
+    /// or: error | SELECT container_name, count(*) AS n GROUP BY container_name
+    #[arg(default_value = "*", verbatim_doc_comment)]
     query: String,
-    /// The logstore; without it, the destination's own.
-    #[arg(long, value_name = "NAME")]
-    logstore: Option<String>,
     /// Start of the time range: -15m, -2h, -1d, -1w, "2026-11-23 10:00" (local time), 2026-11-23T10:00:00Z or Unix
     /// seconds.
     #[arg(long, value_name = "TIME", default_value = "-15m", allow_hyphen_values = true)]
@@ -49,24 +61,26 @@ pub(super) struct Query {
     /// End of the time range, exclusive; `now` includes what carries a time of this minute.
     #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
     to: String,
-    /// Print at most so many records; --follow has no limit.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    limit: usize,
+    /// Print at most so many records: 1000 unless told otherwise, and 5 hits with --context; --follow has no limit.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// Go on printing what arrives, until Ctrl-C.
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with_all = ["csv", "context", "histogram", "to"])]
     follow: bool,
-    /// One JSON object per record.
+    /// One JSON object per record, row or piece.
     #[arg(long)]
     json: bool,
-    /// The operations port of the running gateway.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:24290")]
-    operations: String,
-    /// Query a destination of this configuration file instead of the embedded service.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Which destination, where the configuration has several.
-    #[arg(long, value_name = "NAME", requires = "config")]
-    destination: Option<String>,
+    /// CSV with the names in the first line.
+    #[arg(long, conflicts_with_all = ["json", "context"])]
+    csv: bool,
+    /// Print each of the last 5 hits with so many lines that its sender wrote before and behind it.
+    #[arg(long, short = 'C', value_name = "LINES", conflicts_with = "histogram")]
+    context: Option<usize>,
+    /// Print how many records there are over time.
+    #[arg(long)]
+    histogram: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 impl Query {
@@ -80,24 +94,29 @@ impl Query {
         if from >= to {
             bail!("--from {} is not before --to {}", self.from, self.to);
         }
-        if let Some(name) = &self.logstore {
-            check_logstore(name)?;
-        }
-        let mut service = match &self.config {
-            Some(file) => self.configured(file)?,
-            None => self.embedded().await?,
-        };
-        if let Some(name) = &self.logstore {
-            service.logstore.clone_from(name);
-        }
+        let service = self.place.service().await?;
         if self.follow {
             self.follow(&service, from).await?;
             return Ok(ExitCode::SUCCESS);
         }
-        if self.config.is_none() {
+        if self.place.is_embedded() {
             self.wait_for_delivery(&service.logstore).await?;
         }
-        if self.search(&service, Pages { from, to, offset: 0 }).await? == 0 && self.limit > 0 {
+        let found = match self.context {
+            Some(lines) => {
+                let around = Around {
+                    query: &self.query,
+                    lines,
+                    hits: self.limit.unwrap_or(around::HITS),
+                    json: self.json,
+                    colour: colour(),
+                };
+                around.show(&service, from, to).await?
+            }
+            None if self.histogram => self.histogram(&service, from, to).await?,
+            None => self.search(&service, from, to).await?,
+        };
+        if found == 0 && self.limit != Some(0) {
             // Nothing at all would leave open whether the place or the time was wrong.
             complain(&format!(
                 "nothing found in logstore {} since {}{}",
@@ -109,29 +128,122 @@ impl Query {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Prints what is there, page by page; says how much it was.
-    async fn search(&self, service: &Service, mut pages: Pages) -> Result<usize> {
-        let print = self.printer();
-        let mut printed = 0;
-        while printed < self.limit {
-            let want = PAGE.min(self.limit - printed);
-            let page = service.get_logs(&self.query, &pages, want).await?;
-            printed += page.len();
-            if !page.iter().all(&print) || page.len() < want {
+    /// Prints what is there, slice by slice and page by page; says how much it was.
+    async fn search(&self, service: &Service, from: i64, to: i64) -> Result<usize> {
+        let (print, limit) = (self.printer(), self.limit.unwrap_or(LIMIT));
+        let mut progress = Progress::new(from, to);
+        let mut slices = if is_search(&self.query) { Slices::new(from, to) } else { Slices::whole(from, to) };
+        let (mut found, mut kept) = (0, Vec::new());
+        'slices: while let Some((from, to)) = slices.next() {
+            let mut pages = Pages { from, to, offset: 0 };
+            while found < limit {
+                let want = PAGE.min(limit - found);
+                let asked = Instant::now();
+                let answer = service.get_logs(&self.query, &pages, want, false);
+                let page = progress.watch(from, answer).await.inspect_err(|_| progress.clear())?;
+                slices.took(asked.elapsed());
+                progress.clear();
+                if page.meta.has_sql {
+                    return Ok(self.print_rows(page));
+                }
+                let (count, page) = (page.data.len(), page.data);
+                found += count;
+                progress.found(count);
+                pages.advance(&page);
+                if self.csv {
+                    kept.extend(page);
+                } else if !page.iter().all(&print) {
+                    break 'slices;
+                }
+                if count < want {
+                    break;
+                }
+            }
+            if found >= limit {
                 break;
             }
-            pages.advance(&page);
         }
-        Ok(printed)
+        if self.csv && found > 0 {
+            print_csv(&Table::of_records(kept));
+        }
+        Ok(found)
+    }
+
+    /// Prints the rows of a statement; how many they were.
+    fn print_rows(&self, page: Page) -> usize {
+        let (meta, rows) = (page.meta, page.data);
+        let count = rows.len();
+        let types = meta.column_types.iter().map(String::as_str).chain(std::iter::repeat("varchar"));
+        let numeric = meta.keys.iter().zip(types).map(|(_, kind)| matches!(kind, "bigint" | "double"));
+        let table = Table { numeric: numeric.collect(), columns: meta.keys, rows };
+        if self.json {
+            let print = self.printer();
+            table.rows.iter().all(print);
+        } else if self.csv {
+            print_csv(&table);
+        } else {
+            table.lines(colour()).iter().all(|line| say(line));
+        }
+        if count == ROWS && !self.query.to_ascii_lowercase().contains("limit") {
+            complain("these are the first 100 rows: a statement has LIMIT 100 where it names none");
+        }
+        count
+    }
+
+    async fn histogram(&self, service: &Service, from: i64, to: i64) -> Result<usize> {
+        let mut progress = Progress::new(from, to);
+        let pieces = progress.watch(from, service.histogram(&self.query, from, to)).await;
+        progress.clear();
+        let pieces = pieces?;
+        let total = plot::total(&pieces);
+        if self.json {
+            pieces.iter().all(|piece| say(&serde_json::json!(piece).to_string()));
+        } else if self.csv {
+            let lines = pieces.iter().map(|piece| format!("{},{},{}\r", piece.from, piece.to, piece.count));
+            std::iter::once("from,to,count\r".to_owned()).chain(lines).all(|line| say(&line));
+        } else if std::io::stdout().is_terminal() {
+            let lines = plot::plot(&pieces, terminal_width(), colour());
+            lines.iter().all(|line| say(line));
+            say(&format!("{} records", plot::grouped(plot::number(total))));
+        } else {
+            plot::lines(&pieces).iter().all(|line| say(line));
+        }
+        Ok(usize::try_from(total).unwrap_or(usize::MAX))
     }
 
     /// Prints what is there and then what arrives, until nobody reads it or a signal ends it.
     async fn follow(&self, service: &Service, from: i64) -> Result<()> {
         let print = self.printer();
+        let parsed = read(&self.query, None).context("--follow")?;
+        if parsed.analysis.is_some() {
+            bail!("--follow takes a search, without what stands behind `|`");
+        }
+        let mut pull = match Pull::start(service, parsed.search, from).await {
+            Ok(pull) => pull,
+            Err(error) => {
+                complain(&format!(
+                    "cannot pull ({error:#}); searching the last seconds again and again instead"
+                ));
+                return self.follow_by_time(service, from).await;
+            }
+        };
+        if !pull.history(&self.query, Timestamp::now().as_second() + time::AHEAD, &print).await? {
+            return Ok(());
+        }
+        loop {
+            if !pull.next().await?.iter().all(&print) {
+                return Ok(());
+            }
+            tokio::time::sleep(FOLLOW_PAUSE).await;
+        }
+    }
+
+    async fn follow_by_time(&self, service: &Service, from: i64) -> Result<()> {
+        let print = self.printer();
         let now = || Timestamp::now().as_second();
         let mut follow = Follow::new(from, now());
         loop {
-            let page = service.get_logs(&self.query, &follow.pages, PAGE).await?;
+            let page = service.get_logs(&self.query, &follow.pages, PAGE, false).await?.data;
             for record in &page {
                 if follow.is_new(record) && !print(record) {
                     return Ok(());
@@ -146,7 +258,7 @@ impl Query {
     /// Prints a record; false when nobody reads it any more.
     fn printer(&self) -> impl Fn(&Record) -> bool {
         let json = self.json;
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colour = colour();
         move |record| {
             if json { say(&Value::Object(record.clone()).to_string()) } else { say(&line(record, colour)) }
         }
@@ -156,7 +268,7 @@ impl Query {
     async fn wait_for_delivery(&self, logstore: &str) -> Result<()> {
         let asked = Instant::now();
         while asked.elapsed() < DELIVERY_WAIT {
-            let status = status::fetch(&self.operations).await?;
+            let status = status::fetch(&self.place.operations).await?;
             if !holds_older(&status, &format!("{LOCAL}/{logstore}"), asked.elapsed()) {
                 break;
             }
@@ -164,43 +276,25 @@ impl Query {
         }
         Ok(())
     }
+}
 
-    async fn embedded(&self) -> Result<Service> {
-        let status = status::fetch(&self.operations).await?;
-        let service = &status["log_service"];
-        let text = |key: &str| service[key].as_str().map(str::to_owned);
-        let (Some(address), Some(project), Some(logstore), Some(file)) =
-            (text("address"), text("project"), text("logstore"), text("access_key_file"))
-        else {
-            bail!(
-                "this gateway runs without the embedded Log Service; name its configuration with --config FILE to query the cloud"
-            );
-        };
-        let key = key::read(Path::new(&file))?;
-        let client = Client::new(&format!("http://{address}"), &project, key, TIMEOUT)?;
-        Ok(Service { client, logstore })
-    }
+/// Colours are for terminals, and for those who want them.
+fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
 
-    fn configured(&self, file: &Path) -> Result<Service> {
-        let plan = config::load(Some(file), super::variables(), &Flags { data_dir: None })
-            .map_err(|errors| anyhow::anyhow!("{errors}"))?;
-        let destination = match &self.destination {
-            Some(name) => plan
-                .destinations
-                .iter()
-                .find(|destination| destination.name == *name)
-                .with_context(|| format!("{}: there is no destinations.{name}", file.display()))?,
-            None => &plan.destinations[plan.default_destination],
-        };
-        let Target::Cloud(cloud) = &destination.target else {
-            bail!(
-                "destination {} is the embedded Log Service; leave --config out to query it",
-                destination.name
-            );
-        };
-        let client = Client::for_cloud(cloud, &destination.project, TIMEOUT)?;
-        Ok(Service { client, logstore: destination.logstore.clone() })
-    }
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).map(|size| usize::from(size.ws_col));
+    size.ok().filter(|columns| *columns > 0).unwrap_or(80)
+}
+
+/// Whether records answer it, so that its range can be cut. What we cannot read is the service's to judge.
+fn is_search(query: &str) -> bool {
+    read(query, None).is_ok_and(|parsed| matches!(parsed.analysis, None | Some(Analysis::PackMeta)))
+}
+
+fn print_csv(table: &Table) {
+    table.csv().all(|line| say(&line));
 }
 
 /// Whether a queue may hold something that was stored so long ago. Its age counts seconds of the clock, so it can be a second
@@ -211,19 +305,6 @@ fn holds_older(status: &Value, queue: &str, ago: Duration) -> bool {
         let oldest = found["oldest_seconds"].as_f64().unwrap_or_default();
         oldest + 1.0 > ago.as_secs_f64()
     })
-}
-
-/// Names that Log Service cannot have are not asked for; most of them are names of containers.
-fn check_logstore(name: &str) -> Result<()> {
-    if !is_logstore_name(name) {
-        let mut cleaned = String::new();
-        clean_logstore_name(name.as_bytes(), &mut cleaned);
-        bail!(
-            "--logstore {name:?}: Log Service takes 3 to 63 of a-z, 0-9, - and _; the gateway makes that name {cleaned}, \
-             so try --logstore {cleaned}"
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -247,11 +328,8 @@ mod tests {
     }
 
     #[test]
-    fn names_of_containers_are_told_what_they_became() {
-        assert!(check_logstore("web").is_ok());
-        for (name, cleaned) in [("db", "db0"), ("/web", "web"), ("My App", "my-app")] {
-            let error = check_logstore(name).unwrap_err().to_string();
-            assert!(error.ends_with(&format!("try --logstore {cleaned}")), "{error}");
-        }
+    fn searches_are_told_from_statements() {
+        assert!(is_search("*") && is_search("a | with_pack_meta"));
+        assert!(!is_search("* | select 1") && !is_search("(a") && !is_search("* | where x"));
     }
 }

@@ -47,6 +47,27 @@ pub fn split(group: &[u8]) -> Result<Option<Halves>, WalkError> {
     Ok(Some((first, second)))
 }
 
+/// The LogGroups of a LogGroupList, each checked; ends behind the first fault.
+pub fn groups(list: &[u8]) -> impl Iterator<Item = Result<Group<'_>, WalkError>> {
+    let mut fields = Some(Fields::new(list));
+    std::iter::from_fn(move || {
+        loop {
+            let found = match fields.as_mut()?.next() {
+                Ok(None) => return None,
+                Ok(Some(field)) if field.number == LOGS => {
+                    field.bytes().map_err(WalkError::from).and_then(walk)
+                }
+                Ok(Some(_)) => continue,
+                Err(error) => Err(error.into()),
+            };
+            if found.is_err() {
+                fields = None;
+            }
+            return Some(found);
+        }
+    })
+}
+
 /// Makes one LogGroup of parts that [`split`] made: all their logs, and the first one's other fields once.
 pub fn merge(parts: &[Vec<u8>]) -> Result<Vec<u8>, WalkError> {
     let mut merged = Vec::with_capacity(parts.iter().map(Vec::len).sum());
