@@ -7,8 +7,8 @@
 //!         -> embedded Log Service -> operations
 //! ```
 //!
-//! Nothing that can fail comes after the first record could be accepted. All of a stop fits into `limits.stop_deadline`,
-//! which is what Docker waits for before it kills.
+//! Nothing that can fail comes after the first record could be accepted. All of a stop ([`stopping`]) fits into
+//! `limits.stop_deadline`, which is what Docker waits for before it kills.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,21 +18,20 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, operations};
 use crate::base::shutdown::{Passed, Stop};
 use crate::base::tls::ServerTls;
-use crate::config::plan::{InputKind, InputPlan, JoinPlan, Plan};
+use crate::config::plan::{InputKind, InputPlan, JoinPlan, LimitsPlan, Plan};
+use crate::input::Intake;
 use crate::input::budget::Budget;
-use crate::input::duplicates::{self, Duplicates};
+use crate::input::duplicates::Duplicates;
 use crate::input::forward::Forward;
 use crate::input::listener::Outlive;
-use crate::input::{Intake, positions};
 use crate::journal::Journal;
 use crate::pipeline::Pipeline;
 use crate::pipeline::destinations::{Destination, Destinations};
@@ -49,6 +48,7 @@ mod inherited;
 mod inputs;
 mod report;
 mod shipping;
+mod stopping;
 
 pub use doors::{Address, Door, Place};
 pub use handover::take_over;
@@ -60,6 +60,7 @@ use handover::HandOver;
 use inputs::{Inputs, Shared};
 use report::Status;
 use shipping::Shipping;
+use stopping::end;
 
 /// How often lines that wait for pieces are looked at.
 const JOIN_TICK: Duration = Duration::from_millis(200);
@@ -67,14 +68,8 @@ const JOIN_TICK: Duration = Duration::from_millis(200);
 const MEMORY_TICK: Duration = Duration::from_secs(1);
 /// Histograms that nobody scrapes are drained by us.
 const METRICS_TICK: Duration = Duration::from_secs(5);
-/// The part of a stop that is kept for closing the journal and the HTTP ports.
-const CLOSING: Duration = Duration::from_millis(1500);
 /// A predecessor that hands over ends within its stop's deadline; one that does not is in trouble.
 const PREDECESSOR: Duration = Duration::from_secs(90);
-/// A successor waits, and peers with it: reading what connections hold and answering it is all that is worth that.
-const SUCCESSOR: Duration = Duration::from_secs(4);
-/// Connections on their way to a successor.
-const PASSED: usize = 64;
 /// Queues reopened at once: far fewer than the channel of announced destinations holds.
 const REOPENED: usize = 64;
 
@@ -154,64 +149,9 @@ impl Gateway {
             Err(error) => Err(error),
         };
         if started.is_err() {
-            end(&ticks, Instant::now() + CLOSING, "operations").await;
+            end(&ticks, Instant::now() + LimitsPlan::CLOSING, "operations").await;
         }
         started
-    }
-
-    /// Stops in order, within the plan's deadline. What is not delivered by then stays in the journal.
-    pub async fn stop(mut self) {
-        // Its handles would keep the addresses open.
-        self.handover = None;
-        let total = self.plan.limits.stop_deadline;
-        self.stop_within(total).await;
-    }
-
-    /// Resolves when another gateway has taken our sockets, to take our place: then [`Gateway::make_way`] is due.
-    pub async fn handed_over(&self) -> UnixStream {
-        match &self.handover {
-            Some(handover) => handover.handed().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Stops for a successor, which waits for the data directory: what is stored is delivered by it. `successor` is what
-    /// [`Gateway::handed_over`] gave.
-    pub async fn make_way(mut self, successor: UnixStream) {
-        // At the end of the stop its file would be the successor's.
-        self.handover = None;
-        self.outlive.set();
-        let (connections, passed) = mpsc::channel(PASSED);
-        self.inputs.successor.set(connections);
-        let ended = CancellationToken::new();
-        let passing = tokio::spawn(handover::pass_on(successor, passed, ended.clone()));
-        let total = self.plan.limits.stop_deadline.min(SUCCESSOR);
-        let inputs = self.inputs.clone();
-        let all_passed = async {
-            let _ = tokio::time::timeout(total, inputs.tasks.wait()).await;
-            ended.cancel();
-        };
-        tokio::join!(self.stop_within(total), all_passed);
-        let _ = passing.await;
-    }
-
-    async fn stop_within(self, total: Duration) {
-        let deadline = Instant::now() + total;
-        // A short deadline is not all for closing.
-        let shipped = deadline - CLOSING.min(total / 4);
-        self.status.set_draining();
-        self.stop_inputs(shipped).await;
-        if let Some(duplicates) = &self.duplicates {
-            duplicates.tend();
-        }
-        self.shipping.stop(shipped).await;
-        let closed = deadline.max(Instant::now() + CLOSING);
-        if timeout_at(closed, self.journal.close()).await.is_err() {
-            tracing::warn!("the journal did not end before limits.stop_deadline");
-        }
-        end(&self.service, closed, "log service").await;
-        end(&self.ticks, closed, "operations").await;
-        self.shipping.ended().await;
     }
 
     /// Takes keys, users and certificates anew, for the connections to come; the rest of the plan is not looked at.
@@ -236,31 +176,6 @@ impl Gateway {
         }
     }
 
-    /// Inputs that do not end may take half of the time from senders that have something to deliver, and all of it from
-    /// senders that have nothing. What a configuration says is to be waited for does not count: those who write are not late.
-    async fn stop_inputs(&self, deadline: Instant) {
-        self.inputs.draining.cancel();
-        self.inputs.tasks.close();
-        let delay =
-            if self.inputs.successor.is_there() { Duration::ZERO } else { longest_delay(&self.plan.inputs) };
-        let begin = deadline.min(Instant::now() + delay);
-        let half = begin + deadline.saturating_duration_since(begin) / 2;
-        let mut ended = timeout_at(half, self.inputs.tasks.wait()).await.is_ok();
-        if !ended && !self.has_work() {
-            ended = timeout_at(deadline, self.inputs.tasks.wait()).await.is_ok();
-        }
-        if !ended {
-            tracing::warn!(
-                connections = self.inputs.tasks.len(),
-                "connections did not end in time for limits.stop_deadline; what they were not acknowledged will come again"
-            );
-        }
-    }
-
-    fn has_work(&self) -> bool {
-        self.journal.stats().queues.iter().any(|queue| is_shipped(&queue.name) && queue.entries > 0)
-    }
-
     /// Where the operations port listens.
     pub fn operations(&self) -> Option<SocketAddr> {
         self.addresses.iter().find(|address| address.door == Door::Operations)?.socket()
@@ -269,15 +184,6 @@ impl Gateway {
     pub fn project(&self) -> Option<&str> {
         self.plan.log_service.as_ref().map(|service| service.project.as_str())
     }
-}
-
-/// How long inputs read on at a stop, before they end.
-fn longest_delay(inputs: &[InputPlan]) -> Duration {
-    let delay = |input: &InputPlan| match &input.kind {
-        InputKind::File(plan) => plan.stop_delay,
-        _ => Duration::ZERO,
-    };
-    inputs.iter().map(delay).max().unwrap_or_default()
 }
 
 /// What is bound, and what goes with it.
@@ -311,7 +217,13 @@ async fn wire(
         embedded = Some((store.clone(), bound.address));
         service_listener = Some((bound.listen()?, store));
     }
-    let shipping = Arc::new(Shipping::new(journal.clone(), letters.clone(), embedded, status.clone()));
+    let shipping = Arc::new(Shipping::new(
+        journal.clone(),
+        letters.clone(),
+        embedded,
+        status.clone(),
+        plan.time.out_of_range,
+    ));
 
     let (destinations, mut announced) = Destinations::new(&plan, journal.clone());
     let joining = plan.inputs.iter().any(|input| input.kind.join().partial);
@@ -400,19 +312,6 @@ async fn wire(
         ticks,
         addresses,
     })
-}
-
-/// Whether a queue is a destination's; the others are the gateway's own.
-fn is_shipped(queue: &str) -> bool {
-    queue != "pending" && queue != duplicates::QUEUE && queue != positions::QUEUE
-}
-
-async fn end(stop: &Stop, deadline: Instant, what: &str) {
-    stop.draining.cancel();
-    stop.tasks.close();
-    if timeout_at(deadline, stop.tasks.wait()).await.is_err() {
-        tracing::warn!("{what} did not end before limits.stop_deadline");
-    }
 }
 
 /// Starts the sender of each destination that appears.

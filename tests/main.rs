@@ -25,8 +25,11 @@ mod gateway {
     mod json;
     mod keys;
     mod letters;
+    mod lists;
+    mod neighbours;
     mod one_shape;
     mod options;
+    mod resend;
     mod restarts;
     mod routes;
     mod running;

@@ -50,7 +50,7 @@ class Driver:
 class Place:
     """Inputs of one gateway for the row's driver. To add an input, name it here."""
 
-    def __init__(self, case, driver, name, directory, authority, engine):
+    def __init__(self, case, driver, name, directory, authority, engine, join_timeout):
         sockets = pathlib.Path(directory)
         port = self.addresses = {
             **{name: free_port() for name in ("forward", "syslog", "syslog_tls", "gelf", "splunk")},
@@ -69,7 +69,7 @@ class Place:
             "gelf": {"type": "gelf", "listen": f"127.0.0.1:{port['gelf']}"},
             "splunk": {"type": "splunk", "listen": f"127.0.0.1:{port['splunk']}"},
         }
-        chosen = {"forward": None, driver.input.replace("_", "-"): inputs[driver.input]}
+        chosen = {"forward": None, driver.input.replace("_", "-"): {**inputs[driver.input], "join_timeout": join_timeout}}
         self.config = {"inputs": chosen, "destinations": {"local": {"batch_age": "100ms"}}}
         self.gateway = case.gateway(self.config, fixed_ports=True, name=name)
 

@@ -104,7 +104,7 @@ def records_by_sender(service):
     return found
 
 
-def settled(service, wanted, patience=10):
+def settled(service, wanted, patience=3):
     """Waits until so many records came, or no more come for `patience` seconds."""
     last, since = -1, time.monotonic()
 
@@ -118,9 +118,8 @@ def settled(service, wanted, patience=10):
     wait_until("no more records come", is_settled, 120, 0.1)
 
 
-def rows(service, senders, patience=5):
-    """name -> Row, once all has come."""
-    settled(service, sum(sender.number for sender in senders), patience)
+def rows(service, senders):
+    """name -> Row; all has come."""
     by_sender, found = records_by_sender(service), {}
     for sender in senders:
         series = by_sender[sender.name]

@@ -4,7 +4,8 @@ Their middle is where a test does its worst: each says when it is there, writes 
 the test calls `back`.
 """
 
-import contextlib
+import concurrent.futures
+import time
 
 from . import delivery
 from .delivery import Account
@@ -22,10 +23,14 @@ class Writers:
         script = delivery.script(each, streams, pause)
         self.containers = {}
         case.defer(lambda: engine.remove(*self.containers.values()))
-        for name in (f"{label}-{number}" for number in range(count)):
+
+        def launch(name):
             self.containers[name] = engine.launch(
                 driver, log_options, script, f"--env=NAME={name}", *options, name=name, mount=self.mount, wait=False
             )
+
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            list(pool.map(launch, [f"{label}-{number}" for number in range(count)]))
 
     def _all_have(self, mark):
         return all((self.mount / f"{mark}-{name}").exists() for name in self.containers)
@@ -43,13 +48,22 @@ class Writers:
         for container in self.containers.values():
             self.engine.wait(container, timeout)
 
-    def account(self, service, row, patience=60):
-        """What `service` has, once every line is there or `patience` seconds are over: LogGroups that a killed gateway sent
-        again are known by their pack_id and count once. `row` has drops_empty and marks_bytes."""
+    def account(self, service, row, quiet=30):
+        """What `service` has, once every line is there or nothing new came for `quiet` seconds: LogGroups that a killed gateway
+        sent again are known by their pack_id and count once. `row` has drops_empty and marks_bytes."""
         wanted = delivery.expected(self.each, row.drops_empty).total() * len(self.containers)
-        with contextlib.suppress(AssertionError):  # the account tells what is missing
-            wait_until(f"{wanted} records", lambda: sum(map(len, self.records(service).values())) >= wanted, patience, 0.5)
-        account, found = Account(), self.records(service)
+        last, since, found = -1, time.monotonic(), {}
+
+        def is_settled():
+            nonlocal last, since, found
+            found = self.records(service)
+            count = sum(map(len, found.values()))
+            if count != last:
+                last, since = count, time.monotonic()
+            return count >= wanted or time.monotonic() - since > quiet
+
+        wait_until("no more records come", is_settled, 120, 0.2)
+        account = Account()  # it tells what is missing
         for name in self.containers:
             account.add(found[name], self.each, row)
         equal("complaints of the service", service.complaints, [])

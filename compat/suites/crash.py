@@ -23,10 +23,10 @@ CONFIG = {
 }
 
 
-def senders_of(gateway, round_number, connections=8):
+def senders_of(gateway, round_number, connections=8, pause=0.004):
     senders = [
         AckedSender(
-            gateway.forward, f"r{round_number}c{i}", f"crash.{round_number}", records_per_chunk=(1, 8)[i % 2], window=64, pause=0.004
+            gateway.forward, f"r{round_number}c{i}", f"crash.{round_number}", records_per_chunk=(1, 8)[i % 2], window=64, pause=pause
         )
         for i in range(connections)
     ]
@@ -102,7 +102,7 @@ def test_kill_at_random_moments(case):
     acknowledged = copies = 0
     for round_number in range(rounds):
         kill = KILLS[round_number % len(KILLS)]
-        senders = senders_of(gateway, round_number)
+        senders = senders_of(gateway, round_number, pause=case.size(0.012, 0.004))
         try:
             wait_until("the first acks", lambda: all(sender.acked for sender in senders))
             kill(gateway, senders, chance)

@@ -5,6 +5,7 @@ rotate many times a second, and max-file of them are all there is; a compressed 
 container's back; a container that is removed takes its files with it, at once; json-file replaces what is no UTF-8.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -162,9 +163,10 @@ def test_restarted_container(case, engine):
 # --- many lines, and what may come between
 
 
-def deliver(case, engine, kind, what="", disturb=None, pause=0.03, before=None, is_lossless=True):
+def deliver(case, engine, kind, what="", disturb=None, pause=None, before=None, is_lossless=True):
     files = Files(case, engine, start=before is None)
     label = f"{case.name.rpartition('test_')[2].replace('_', '-')}-{len(ROWS)}"
+    pause = case.size(0.015, 0.03) if pause is None else pause
     writers = Writers(case, engine, kind.driver, kind.options, case.size(SHORT, LONG), label, pause=pause)
     if before:
         before(files, writers)
@@ -173,7 +175,7 @@ def deliver(case, engine, kind, what="", disturb=None, pause=0.03, before=None, 
         disturb(files)
     writers.back()
     writers.wait_for_end()
-    account = writers.account(files.service, kind, patience=60 if is_lossless else 10)
+    account = writers.account(files.service, kind, quiet=30 if is_lossless else 3)
     name = f"{kind.name}{', ' + what if what else ''}"
     ROWS.append((name, account))
     if is_lossless:
@@ -208,7 +210,7 @@ def test_json_file_kill(case, engine):
 
 
 def test_json_file_kill_again_and_again(case, engine):
-    deliver(case, engine, JSON, "kill -9 8 times", lambda files: [killed(files) for _ in range(8)])
+    deliver(case, engine, JSON, "kill -9 8 times", lambda files: [killed(files) for _ in range(8)], pause=0.03)
 
 
 def test_json_file_restart(case, engine):
@@ -311,8 +313,12 @@ def held_open(pid):
 def short_lived(case, engine, count=20):
     """Containers that live for moments and are removed: what a reader of files cannot promise."""
     files = Files(case, engine)
-    for number in range(count):
+
+    def run(number):
         engine.docker("run", "--rm", "--network=none", "--log-driver=json-file", f"--name=brief-{number}", IMAGE, "echo", "brief")
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(count)))
     with contextlib.suppress(AssertionError):
         wait_until("all of them", lambda: len(files.service.once()) >= count, 5)
     return len(files.service.once())

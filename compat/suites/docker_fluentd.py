@@ -346,8 +346,9 @@ class Watch:
         return self._most
 
 
-def many_lines(case, engine, total=50_000, hold=False, **options):
-    """`total` numbered lines from 4 containers at once: each arrives once, and a container's query counts upwards."""
+def many_lines(case, engine, hold=False, **options):
+    """Numbered lines from 4 containers at once: each arrives once, and a container's query counts upwards."""
+    total = case.size(16_000, 50_000)
     gateway, mount, each = case.gateway(), Mount(case), total // 4
     in_flight = Watch(gateway, "sluicegate_requests_in_flight")
     script = f"seq {each} | sed 's/$/ of a numbered line/'" + (f"; {WAIT_FOR_GO}" if hold else "")
@@ -359,7 +360,7 @@ def many_lines(case, engine, total=50_000, hold=False, **options):
         for container in containers.values():
             engine.wait(container)
     logs = gateway.log_service()
-    wait_until(f"{total} lines", lambda: logs.holds(total), 90, 0.5)
+    wait_until(f"{total} lines", lambda: logs.holds(total), 90, 0.2)
     for name, container in containers.items():
         found = gateway.query(f'container_name: "{name}"', "--limit", str(total))
         numbers = [int(r["log"].split()[0]) for r in found]

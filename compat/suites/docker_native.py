@@ -3,9 +3,10 @@ when the gateway was restarted, replaced or killed, or the Engine killed, in the
 
 Four containers write at once: numbered lines on both streams, lines of 40 KiB cut inside characters, one of 1 MiB, empty
 ones and bytes that are no text. They stay until all was seen: the Engine gives a driver 10 s at a container's end, and
-drops what it has not sent by then. A short run puts each driver through the quiet case and one row per transport through
-every disturbance; `--long` puts all through all, with 50,000 lines a row. What a row guarantees (harness/drivers.py) must
-hold, or the test fails; the rest is recorded. The tables are printed and kept in the work directory, under results.
+drops what it has not sent by then. A short run puts each driver through the quiet case, with two containers, and one row per
+transport through every disturbance; `--long` puts all through all, with 50,000 lines a row. What a row guarantees
+(harness/drivers.py) must hold, or the test fails; the rest is recorded. The tables are printed and kept in the work
+directory, under results.
 """
 
 import concurrent.futures
@@ -21,12 +22,14 @@ from harness.wait import equal, wait_until
 PEERS = ["debian"]
 TIME_LIMIT = 900
 
-CONTAINERS = 4
-AT_ONCE = 2  # rows
-SHORT, LONG = 2_000, 12_500
+CONTAINERS, FEW = 4, 2
+AT_ONCE = (3, 2)  # rows, in a short run and in a long one
+SHORT, LONG = 1_000, 12_500
 # Splunk's driver sends every 5 s otherwise.
 ENGINE_ENVIRONMENT = {"SPLUNK_LOGGING_DRIVER_POST_MESSAGES_FREQUENCY": "1s"}
-QUIET = 8.0  # seconds without a new record after which nothing more comes; joins' time-outs and drivers' pauses are shorter
+# Seconds without a new record after which nothing more comes, and joins' time-out; drivers' pauses are shorter than both.
+# Where lines may be lost it is mostly waited for in vain, and a short run hurries.
+PATIENT, HURRIED = (8.0, "5s"), (3.0, "2s")
 
 
 def around(case):
@@ -43,8 +46,12 @@ class Row:
     def __init__(self, case, engine, authority, driver, disturbance):
         self.engine, self.driver, self.disturbance, self.each = engine, driver, disturbance, case.size(SHORT, LONG)
         self.name = row_name(driver, disturbance)
+        # Where nothing happens, two are as good as four.
+        self.count = FEW if disturbance == STEADY and not case.long else CONTAINERS
+        hurries = not case.long and disturbance not in driver.lossless
+        self.quiet, join_timeout = HURRIED if hurries else PATIENT
         self.mount = case.short_directory()
-        self.place = Place(case, driver, self.name, self.mount, authority, engine)
+        self.place = Place(case, driver, self.name, self.mount, authority, engine, join_timeout)
         self.gateway = self.place.gateway
         self.containers = {}
 
@@ -52,16 +59,16 @@ class Row:
         try:
             write_files(self.mount)
             self._launch()
-            wait_until(f"{self.name}: the middle", lambda: self._marks("at") == CONTAINERS, 120)
+            wait_until(f"{self.name}: the middle", lambda: self._marks("at") == self.count, 120)
             DISTURB[self.disturbance](self)
             (self.mount / "back").touch()
-            wait_until(f"{self.name}: the containers' last words", lambda: self._marks("ended") == CONTAINERS, 300)
+            wait_until(f"{self.name}: the containers' last words", lambda: self._marks("ended") == self.count, 300)
             self._settle()
             self._end()
-            account = Account()
-            for name in self.containers:
-                account.add(self.records(name), self.each, self.driver)
-            self._one_shape()
+            account, found = Account(), self.records()
+            for records in found.values():
+                account.add(records, self.each, self.driver)
+            self._one_shape(found)
             return account
         finally:
             self._end()
@@ -79,8 +86,8 @@ class Row:
                 self.driver.log_driver, options, written, f"--env=NAME={name}", name=name, mount=self.mount, wait=False
             )
 
-        with concurrent.futures.ThreadPoolExecutor(CONTAINERS) as pool:
-            self.containers = dict(pool.map(one, range(CONTAINERS)))
+        with concurrent.futures.ThreadPoolExecutor(self.count) as pool:
+            self.containers = dict(pool.map(one, range(self.count)))
 
     def _marks(self, kind):
         return len(list(self.mount.glob(f"{kind}-*")))
@@ -95,9 +102,9 @@ class Row:
 
     def _settle(self):
         """Until all is there, or nothing new has come for a while."""
-        wanted = CONTAINERS * expected(self.each, self.driver.drops_empty).total()
+        wanted = self.count * expected(self.each, self.driver.drops_empty).total()
         logs, last, since = self.gateway.log_service(), -1, time.monotonic()
-        while not logs.holds(wanted) and time.monotonic() - since < QUIET:
+        while not logs.holds(wanted) and time.monotonic() - since < self.quiet:
             count = self.gateway.metric("sluicegate_received_records_total")
             if count != last:
                 last, since = count, time.monotonic()
@@ -105,12 +112,17 @@ class Row:
         # and what has come twice
         wait_until(f"{self.name}: all is delivered", lambda: self.gateway.metric("sluicegate_buffer_bytes") == 0, 60)
 
-    def records(self, name):
-        return self.gateway.query(f'container_name: "{name}"', "--limit", str(10 * self.each))
+    def records(self):
+        """Records by their container's name, in the order of a query."""
+        found = {name: [] for name in self.containers}
+        for record in self.gateway.query("*", "--limit", str(10 * self.count * self.each)):
+            if record.get("container_name") in found:
+                found[record["container_name"]].append(record)
+        return found
 
-    def _one_shape(self):
+    def _one_shape(self, found):
         for name, container in self.containers.items():
-            for record in self.records(name):
+            for record in found[name]:
                 what = f"{self.name}: fields of {record.get('log', '')[:20]!r}"
                 equal(what, sorted(self.driver.fields - set(record)), [])
                 equal(f"{what}: container_id", record["container_id"], container if self.driver.full_id else container[:12])
@@ -143,7 +155,7 @@ DISTURB = {
 }
 
 
-def run_table(case, engine, disturbance, drivers, at_once=AT_ONCE):
+def run_table(case, engine, disturbance, drivers, at_once=None):
     """All rows, whatever becomes of one; the table; then what is wrong with it."""
     authority, rows, wrong = certificates(case.directory), [], []
 
@@ -153,7 +165,7 @@ def run_table(case, engine, disturbance, drivers, at_once=AT_ONCE):
         except Exception as error:
             return error
 
-    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+    with concurrent.futures.ThreadPoolExecutor(at_once or case.size(*AT_ONCE)) as pool:
         for driver, outcome in zip(drivers, pool.map(one, drivers)):
             found = [f"{driver.name}: {outcome}"]
             if isinstance(outcome, Account):
@@ -162,7 +174,7 @@ def run_table(case, engine, disturbance, drivers, at_once=AT_ONCE):
             wrong += found
             if not found:  # only the logs of bad rows are shown
                 shutil.rmtree(case.directory / row_name(driver, disturbance), ignore_errors=True)
-    lines = table(f"{disturbance}, {case.size(SHORT, LONG) * CONTAINERS:,} numbered lines a row", rows)
+    lines = table(f"{disturbance}, {case.size(SHORT, LONG):,} numbered lines from each container", rows)
     results = case.work / "results"
     results.mkdir(exist_ok=True)
     (results / f"docker_native-{disturbance.replace(' ', '')}.txt").write_text("\n".join(lines) + "\n")
@@ -196,8 +208,9 @@ def test_nothing_happens(case, engine):
 
 
 def test_taken_over(case, engine):
-    """A successor gets the sockets: what listens is never gone."""
-    run_table(case, engine, TAKE_OVER, some(case))
+    """A successor gets the sockets: what listens is never gone. Connections of Unix sockets end: what was written into one is
+    stamped when it is read, so that on a machine with too much to do a line may be younger than the next connection's first."""
+    run_table(case, engine, TAKE_OVER, some(case), at_once=2)
 
 
 def test_restarted(case, engine):

@@ -233,7 +233,7 @@ def deliver(case, engine, what, disturb=None, pause=0.005, is_lossless=True, **l
         disturb(plugin)
     writers.back()
     writers.wait_for_end()
-    account = writers.account(service, SELF, patience=60 if is_lossless else 10)
+    account = writers.account(service, SELF, quiet=30 if is_lossless else 3)
     ROWS.append((what, account))
     if is_lossless:
         lossless(what, account)

@@ -81,6 +81,7 @@ class Place:
         for sender in senders:
             sender.finish()
         acked.finish()
+        # What is lost on the way is not waited for long: nobody holds it any more.
         settled(self.service, sum(s.number for s in senders) + acked.next_number)
         found = rows(self.service, senders)
         came = [number for numbers in records_by_sender(self.service)["forward-tcp-acked"] for number in numbers]

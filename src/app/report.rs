@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
 use super::doors::Place;
-use super::is_shipped;
+use super::stopping::is_shipped;
 use crate::api::operations::Report;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::config::plan::Plan;

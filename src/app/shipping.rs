@@ -3,7 +3,8 @@
 //! A destination whose client cannot be made (a name that is not resolved, a full disk) is tried again for as long as
 //! it takes; its records are stored meanwhile, and `status` says why they wait.
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -13,12 +14,16 @@ use super::report::Status;
 use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::gauge;
-use crate::config::plan::{Compression, Target};
+use crate::config::plan::{BatchGroup, Compression, OutOfRange, Target};
 use crate::input::{duplicates, positions};
 use crate::journal::Journal;
+use crate::output::concurrency::{Concurrency, Share};
 use crate::output::credentials::{AccessKey, Credentials, Keyring};
-use crate::output::deliver::{Delivery, DeliveryMetrics};
+use crate::output::deliver::{Delivery, DeliveryMetrics, Lists, Waits};
+use crate::output::ensure::Ensure;
+use crate::output::rate::Rate;
 use crate::output::refused::DeadLetters;
+use crate::output::shard_key::ShardKey;
 use crate::output::{Client, Outbox, Sender};
 use crate::pipeline::destinations::Destination;
 use crate::store::Store;
@@ -34,6 +39,10 @@ pub(super) struct Shipping {
     store: Option<(Arc<Store>, std::net::SocketAddr)>,
     keyring: Keyring,
     status: Arc<Status>,
+    out_of_range: OutOfRange,
+    concurrency: Arc<Concurrency>,
+    /// Of the destinations that have one, by their names in the configuration.
+    rates: Mutex<HashMap<String, Arc<Rate>>>,
     stop: CancellationToken,
     /// The deadline has passed: senders end where they are.
     abort: CancellationToken,
@@ -46,6 +55,7 @@ impl Shipping {
         letters: Arc<DeadLetters>,
         store: Option<(Arc<Store>, std::net::SocketAddr)>,
         status: Arc<Status>,
+        out_of_range: OutOfRange,
     ) -> Self {
         Shipping {
             journal,
@@ -53,6 +63,9 @@ impl Shipping {
             store,
             keyring: Keyring::default(),
             status,
+            out_of_range,
+            concurrency: Arc::default(),
+            rates: Mutex::default(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -84,6 +97,7 @@ impl Shipping {
             batch_age: plan.batch_age,
             quota: destination.quota,
             in_flight: plan.in_flight,
+            shard_key: (!plan.shard_key.is_empty()).then(|| ShardKey(plan.shard_key.clone())),
         };
         let flying = gauge(
             "sluicegate_requests_in_flight",
@@ -124,20 +138,53 @@ impl Shipping {
 
     fn delivery(&self, destination: &Destination, client: Client) -> Delivery {
         let label = destination.label();
+        let plan = &destination.plan;
+        let rate = plan.max_rate.map(|bytes| {
+            let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+            rates.entry(plan.name.clone()).or_insert_with(|| Arc::new(Rate::new(bytes))).clone()
+        });
+        let embedded = matches!(plan.target, Target::Embedded);
         Delivery {
+            share: self.share(destination, &client),
+            rate,
+            lists: Lists::new(match plan.batch_group {
+                BatchGroup::Auto => embedded,
+                BatchGroup::On => true,
+                BatchGroup::Off => false,
+            }),
+            ensure: plan.auto_create.map(|settings| {
+                let host = plan.hostname_tag.then(|| "__hostname__".to_owned());
+                let tags = host.into_iter().chain(plan.tags.iter().map(|(key, _)| key.clone())).collect();
+                let metrics = destination.logstore == plan.signal_logstores.metrics;
+                Ensure::new(settings, &plan.project, &destination.logstore, metrics, tags)
+            }),
+            out_of_range: self.out_of_range,
             client,
             logstore: destination.logstore.clone(),
-            compression: match destination.plan.compression {
+            compression: match plan.compression {
                 Compression::Lz4 => Kind::Lz4,
                 Compression::Zstd => Kind::Zstd,
                 Compression::None => Kind::None,
             },
             letters: self.letters.clone(),
+            waits: Waits::default(),
             trouble: Mutex::default(),
             metrics: DeliveryMetrics::new(&label),
             complaint: LogLimit::new(Duration::from_secs(60)),
             label,
         }
+    }
+
+    /// Its part in the limits of the endpoint it reaches, of its project and of its logstore.
+    fn share(&self, destination: &Destination, client: &Client) -> Share {
+        let plan = &destination.plan;
+        let mut endpoint = client.base().replacen(&format!("://{}.", plan.project), "://", 1);
+        if let Target::Cloud(cloud) = &plan.target
+            && let Some(connect) = &cloud.connect
+        {
+            endpoint = format!("{endpoint} at {connect}");
+        }
+        self.concurrency.join(&endpoint, &plan.project, &destination.logstore, plan.in_flight)
     }
 
     async fn client(&self, destination: &Destination) -> anyhow::Result<Client> {

@@ -48,6 +48,14 @@ pub const GROUP_BYTES: usize = 512 * KIB;
 pub const GROUP_AGE: Duration = Duration::from_secs(1);
 pub const GROUP_RECORDS: usize = 4_096;
 
+/// Log Service: seconds a log may be old, and ahead of its clock. Texts differ on whether it still looks.
+pub const TIME_BEHIND: i64 = 7 * 24 * 3600;
+pub const TIME_AHEAD: i64 = 15 * 60;
+/// Several LogGroups of less than this share a request, so many and so much of them.
+pub const LISTED_BYTES: usize = 64 * KIB;
+pub const LIST_GROUPS: usize = 256;
+pub const LIST_BYTES: usize = MIB;
+
 /// An unfinished line is emitted after this long, or at this size.
 pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub const JOINED_BYTES: usize = MIB;

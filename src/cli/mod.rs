@@ -6,6 +6,7 @@ mod demo_log;
 mod env;
 mod ilogtaild;
 mod query;
+mod refused;
 mod reload;
 mod run;
 mod send;
@@ -45,6 +46,8 @@ enum Command {
     Env(env::Env),
     /// Search a logstore.
     Query(query::Query),
+    /// Dead letters: list them, show them, send them again or drop them.
+    Refused(refused::Refused),
     /// Send records to a forward input and wait for their acks.
     Send(send::Send),
     /// Say how the running gateway does; exit 1 when it is not healthy.
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Some(Command::DemoLog(demo)) => demo.execute(),
         Some(Command::Env(env)) => env.execute(),
         Some(Command::Query(query)) => query.execute(),
+        Some(Command::Refused(refused)) => refused.execute(),
         Some(Command::Send(send)) => send.execute(),
         Some(Command::Status(status)) => status.execute(),
     };

@@ -48,7 +48,10 @@ const MOST_REQUESTS: u64 = 256;
 const NO_EFFECT: [(&str, &str); 4] = [
     ("cpu_usage_limit", "set the container's own limit of processor time"),
     ("mem_usage_limit", "limits.byte_budget bounds what is held in memory"),
-    ("max_bytes_per_sec", "rate_limit of an input of type file bounds what is read in a second"),
+    (
+        "max_bytes_per_sec",
+        "max_rate of a destination bounds what is sent in a second, rate_limit of a file input what is read",
+    ),
     ("process_thread_count", "there is a thread for each processor"),
 ];
 /// Key, its secret, and a token where the keys are temporary. The first that is set counts.

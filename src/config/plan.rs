@@ -9,6 +9,7 @@ mod connections;
 mod file;
 mod forward;
 mod native;
+mod sending;
 mod steps;
 
 pub use agent::*;
@@ -17,6 +18,7 @@ pub use connections::*;
 pub use file::*;
 pub use forward::*;
 pub use native::*;
+pub use sending::*;
 pub use steps::*;
 
 use std::path::PathBuf;
@@ -114,8 +116,15 @@ pub struct DestinationPlan {
     pub signal_logstores: SignalLogstores,
     pub topic: Template,
     pub compression: Compression,
-    /// Requests at once.
+    /// Requests at once, at most.
     pub in_flight: usize,
+    /// Bytes per second before compression, over all logstores of the destination.
+    pub max_rate: Option<u64>,
+    /// What chooses the shard of a LogGroup; empty when the service does.
+    pub shard_key: Vec<ShardKeyPart>,
+    pub batch_group: BatchGroup,
+    /// What is made when it is missing; never for the embedded Log Service, which makes its own.
+    pub auto_create: Option<AutoCreate>,
     pub request_timeout: Duration,
     /// A LogGroup is closed at this size before compression.
     pub batch_bytes: usize,
@@ -142,7 +151,7 @@ pub struct SignalLogstores {
 pub enum Target {
     /// The embedded Log Service: its address is known once it listens, its key once it has made one.
     Embedded,
-    Cloud(CloudPlan),
+    Cloud(Box<CloudPlan>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,6 +240,26 @@ pub struct LimitsPlan {
     pub dead_letter_bytes: u64,
     /// After SIGTERM, delivery goes on for at most so long.
     pub stop_deadline: Duration,
+}
+
+impl LimitsPlan {
+    /// What closing the journal and the HTTP ports is given where a stop has no deadline of its own.
+    pub const CLOSING: Duration = Duration::from_millis(1500);
+
+    /// The part of a stop of `total` that is kept for closing the journal and the HTTP ports; a short one is not all for that.
+    pub fn closing(total: Duration) -> Duration {
+        LimitsPlan::CLOSING.min(total / 4)
+    }
+
+    /// How long an input may read on at a stop: what it reads then is delivered in as much time as closing takes.
+    pub fn longest_stop_delay(&self) -> Duration {
+        self.stop_deadline - 2 * LimitsPlan::closing(self.stop_deadline)
+    }
+
+    /// The shortest deadline that leaves so much to an input's `stop_delay`.
+    pub fn shortest_stop_deadline(stop_delay: Duration) -> Duration {
+        stop_delay + (2 * LimitsPlan::CLOSING).min(stop_delay)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

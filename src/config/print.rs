@@ -195,6 +195,26 @@ impl Page {
             },
         );
         self.line(2, "in_flight", destination.in_flight);
+        if let Some(rate) = destination.max_rate {
+            self.line(2, "max_rate", size_text(rate));
+        }
+        self.line(2, "shard_key", list(&destination.shard_key));
+        self.line(
+            2,
+            "batch_group",
+            match destination.batch_group {
+                BatchGroup::Auto => "auto",
+                BatchGroup::On => "on",
+                BatchGroup::Off => "off",
+            },
+        );
+        if let Some(AutoCreate { shards, ttl, mode, index }) = destination.auto_create {
+            self.heading(2, "auto_create");
+            self.line(3, "shards", shards);
+            self.line(3, "ttl", ttl);
+            self.line(3, "mode", mode.name());
+            self.line(3, "index", index);
+        }
         self.line(2, "request_timeout", duration_text(destination.request_timeout));
         self.line(2, "batch_bytes", size_text(destination.batch_bytes as u64));
         self.line(2, "batch_age", duration_text(destination.batch_age));

@@ -132,6 +132,10 @@ impl<'c> Leaf<'c> {
         matches!(self.value.as_ref().map(|value| &value.kind), Some(ValueKind::String(_)))
     }
 
+    pub(super) fn is_map(&self) -> bool {
+        matches!(self.value.as_ref().map(|value| &value.kind), Some(ValueKind::Table(_)))
+    }
+
     /// Whether it is a map with this key.
     pub(super) fn has(&self, key: &str) -> bool {
         let table = self.value.as_ref().map(|value| &value.kind);

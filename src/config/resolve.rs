@@ -88,7 +88,7 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
         secret_files: Vec::new(),
     };
     sockets::check(&plan, faults);
-    file::stop_delays(&plan.inputs, plan.limits.stop_deadline, faults);
+    file::stop_delays(&plan.inputs, &plan.limits, faults);
     Some(plan)
 }
 
@@ -180,8 +180,15 @@ fn destinations(
             let names: Vec<&str> = buffers.iter().map(|buffer| buffer.name.as_str()).collect();
             faults.key(&format!("{}.buffer", raw.path), no_such("buffer", typed, &names));
         }
+        if raw.batch_group == Some(BatchGroup::On) && !raw.shard_key.is_empty() {
+            let key = format!("{}.batch_group", raw.path);
+            faults.key(
+                &key,
+                "is on beside shard_key: LogGroups that travel together have no shard of their own",
+            );
+        }
         let place = match (raw.cloud, log_service) {
-            (Some(cloud), _) => Some((Target::Cloud(cloud.place), cloud.project, cloud.logstore)),
+            (Some(cloud), _) => Some((Target::Cloud(Box::new(cloud.place)), cloud.project, cloud.logstore)),
             (None, Some(local)) if raw.name == LOCAL => {
                 Some((Target::Embedded, local.project.clone(), local.logstore.clone()))
             }
@@ -206,6 +213,10 @@ fn destinations(
             topic: raw.topic.unwrap_or_else(Template::tag),
             compression: raw.compression.unwrap_or(Compression::Lz4),
             in_flight: raw.in_flight.unwrap_or(IN_FLIGHT),
+            max_rate: raw.max_rate,
+            shard_key: raw.shard_key,
+            batch_group: raw.batch_group.unwrap_or_default(),
+            auto_create: raw.auto_create,
             request_timeout: raw.request_timeout.unwrap_or(REQUEST_TIMEOUT),
             batch_bytes: in_memory(raw.batch_bytes, limits::GROUP_BYTES),
             batch_age: raw.batch_age.unwrap_or(limits::GROUP_AGE),

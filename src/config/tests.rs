@@ -8,6 +8,7 @@ mod locks;
 mod logtail;
 mod native;
 mod processors;
+mod sending;
 mod signals;
 mod variables;
 

@@ -44,6 +44,12 @@ impl Group {
         self.records += entry.records as usize;
         self.entries.push(entry);
     }
+
+    /// Whether it is small enough to share a request. One that is packed is not, however well it was.
+    pub fn is_small(&self) -> bool {
+        let is_packed = |entry: &Entry| packed::raw_len(&entry.mark).is_some();
+        self.bytes < limits::LISTED_BYTES && !self.entries.first().is_some_and(is_packed)
+    }
 }
 
 pub struct Coalescer {
@@ -98,13 +104,25 @@ impl Coalescer {
         Some(group)
     }
 
-    /// Closes every group that is old enough; all of them when `everything`.
-    pub fn due(&mut self, now: Instant, everything: bool, closed: &mut impl Extend<Group>) {
-        let age = self.batch_age;
+    /// Closes every group that is old enough. Where they travel together, those half as old go along: a thousand quiet
+    /// streams come of age one by one, and would go one by one.
+    pub fn due(&mut self, now: Instant, together: bool, closed: &mut impl Extend<Group>) {
+        let oldest = self.open.values().map(|group| group.opened).min();
+        if oldest.is_some_and(|oldest| now.duration_since(oldest) >= self.batch_age) {
+            self.close_older(now, if together { self.batch_age / 2 } else { self.batch_age }, closed);
+        }
+    }
+
+    /// Closes every group.
+    pub fn close_all(&mut self, closed: &mut impl Extend<Group>) {
+        self.close_older(Instant::now(), Duration::ZERO, closed);
+    }
+
+    fn close_older(&mut self, now: Instant, age: Duration, closed: &mut impl Extend<Group>) {
         let mut due: Vec<(Instant, u64)> = self
             .open
             .iter()
-            .filter(|(_, group)| everything || now.duration_since(group.opened) >= age)
+            .filter(|(_, group)| now.duration_since(group.opened) >= age)
             .map(|(stream, group)| (group.opened, *stream))
             .collect();
         due.sort_unstable();
@@ -125,5 +143,40 @@ impl Coalescer {
     /// When the next group will be old enough.
     pub fn next_due(&self) -> Option<Instant> {
         self.open.values().map(|group| group.opened + self.batch_age).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_travels_together_comes_of_age_together() {
+        let start = Instant::now();
+        let mut coalescer = Coalescer::new(limits::GROUP_BYTES, Duration::from_secs(1));
+        for stream in 0..100u64 {
+            let opened = start + Duration::from_millis(10 * stream);
+            let group = Group {
+                stream,
+                trailer: Bytes::new(),
+                entries: Vec::new(),
+                bytes: 1,
+                records: 1,
+                sealed: None,
+                opened,
+            };
+            coalescer.bytes += 1;
+            coalescer.open.insert(stream, group);
+        }
+        let mut closed = Vec::new();
+        coalescer.due(start + Duration::from_millis(999), true, &mut closed);
+        assert!(closed.is_empty(), "nothing is of age");
+        coalescer.due(start + Duration::from_millis(1_000), true, &mut closed);
+        assert_eq!(closed.len(), 51, "those of half a second and more");
+        assert!(closed.iter().map(|group| group.stream).eq(0..51), "the oldest first");
+        coalescer.due(start + Duration::from_millis(1_520), false, &mut closed);
+        assert_eq!(closed.len(), 53);
+        coalescer.close_all(&mut closed);
+        assert_eq!((closed.len(), coalescer.bytes(), coalescer.next_due()), (100, 0, None));
     }
 }

@@ -10,10 +10,14 @@
 
 pub mod client;
 pub mod coalesce;
+pub mod concurrency;
 pub mod credentials;
 pub mod deliver;
+pub mod ensure;
+pub mod rate;
 pub mod refused;
 pub mod sender;
+pub mod shard_key;
 #[cfg(test)]
 mod testing;
 

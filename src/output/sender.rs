@@ -2,10 +2,13 @@
 //! requests in flight, and settles what was delivered.
 //!
 //! A group is sealed by a journal entry that fixes its entries and its pack id, and is sent only after the commit that
-//! carries the seal: whatever happens, it is sent again byte for byte. Sequences rise with every group of a destination
-//! and, through the journal's generation, with every start.
+//! carries the seal: whatever happens, it is sent again byte for byte.
+//!
+//! Sequences count up by one within a series, and begin above all earlier ones with every start, through the journal's
+//! generation. Small groups that are ready together go in one request where the destination takes lists. With a shard
+//! key, groups of one bucket go one behind the other, and those of other buckets pass them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,14 +19,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::coalesce::{Coalescer, Group};
 use super::deliver::{Delivery, Load};
+use super::shard_key::{Bucket, ShardKey};
 use crate::base::backoff::Backoff;
 use crate::base::limits;
 use crate::base::metrics::Gauge;
-use crate::journal::{Commit, Entry, Journal, QueueId, ReadError, Receipt, Seal};
+use crate::journal::{Commit, Entry, Journal, QueueId, ReadError, Seal};
 use crate::wire::loggroup::{encode, packed};
 
 /// Bytes leased at once: enough for the groups of many streams to fill.
 const HELD_BYTES: usize = 8 * limits::MIB;
+
+/// Series whose last sequence is remembered; beyond, all of them go on above the highest.
+const SERIES: usize = 100_000;
 
 /// What a sender ships from.
 pub struct Outbox {
@@ -33,7 +40,9 @@ pub struct Outbox {
     pub batch_age: Duration,
     /// Bytes the queue may hold; a sender leases a small part of it, so that the rest can be evicted.
     pub quota: u64,
+    /// Requests at once, those that wait between two tries included.
     pub in_flight: usize,
+    pub shard_key: Option<ShardKey>,
 }
 
 pub struct Sender {
@@ -43,11 +52,43 @@ pub struct Sender {
     ready: VecDeque<Group>,
     /// Bytes of all groups that are open, ready or in flight.
     held: usize,
-    next_sequence: u64,
+    sequences: Sequences,
     slots: Arc<Semaphore>,
     flying: Gauge,
-    /// Groups on their way; each answers with its bytes.
-    flights: JoinSet<usize>,
+    /// Groups on their way; each flight answers with its bytes.
+    flights: JoinSet<Landed>,
+    /// Buckets with a group on its way.
+    busy: HashSet<Bucket>,
+}
+
+struct Landed {
+    bytes: usize,
+    bucket: Option<Bucket>,
+}
+
+/// A group that is sealed, or will be when the flight's receipt says so.
+struct Sealed {
+    group: Group,
+    seal: Seal,
+}
+
+/// The next sequence of each series.
+struct Sequences {
+    next: HashMap<u64, u64>,
+    /// Of a series that is not known: above everything that was given.
+    first: u64,
+    most: usize,
+}
+
+impl Sequences {
+    fn next(&mut self, series: u64) -> u64 {
+        if self.next.len() >= self.most && !self.next.contains_key(&series) {
+            self.first = self.next.drain().map(|(_, next)| next).max().unwrap_or(0).max(self.first);
+        }
+        let next = self.next.entry(series).or_insert(self.first);
+        *next += 1;
+        *next - 1
+    }
 }
 
 impl Sender {
@@ -56,9 +97,14 @@ impl Sender {
             coalescer: Coalescer::new(outbox.batch_bytes, outbox.batch_age),
             ready: VecDeque::new(),
             held: 0,
-            next_sequence: outbox.journal.generation() << 32,
+            sequences: Sequences {
+                next: HashMap::new(),
+                first: outbox.journal.generation() << 32,
+                most: SERIES,
+            },
             slots: Arc::new(Semaphore::new(outbox.in_flight)),
             flights: JoinSet::new(),
+            busy: HashSet::new(),
             flying,
             outbox,
             delivery,
@@ -75,7 +121,7 @@ impl Sender {
             let stopping = stop.is_cancelled();
             if stopping {
                 self.lease(most);
-                self.coalescer.due(Instant::now(), true, &mut self.ready);
+                self.coalescer.close_all(&mut self.ready);
             }
             self.take_off();
             if stopping && self.held == 0 {
@@ -83,9 +129,17 @@ impl Sender {
             }
             let next_due = self.coalescer.next_due();
             tokio::select! {
-                Some(landed) = self.flights.join_next() => self.held -= landed.unwrap_or(0),
+                Some(landed) = self.flights.join_next() => {
+                    if let Ok(Landed { bytes, bucket }) = landed {
+                        self.held -= bytes;
+                        bucket.map(|bucket| self.busy.remove(&bucket));
+                    }
+                }
                 () = self.outbox.journal.leasable(self.outbox.queue), if self.held < most => self.lease(most),
-                () = sleep_until(next_due) => self.coalescer.due(Instant::now(), false, &mut self.ready),
+                () = sleep_until(next_due) => {
+                    let together = self.makes_lists();
+                    self.coalescer.due(Instant::now(), together, &mut self.ready);
+                }
                 () = stop.cancelled(), if !stopping => {}
             }
             while self.held >= most && self.ready.len() < self.outbox.in_flight && self.coalescer.bytes() > 0
@@ -120,54 +174,107 @@ impl Sender {
         }
     }
 
-    /// Seals and sends ready groups while there are slots.
+    fn makes_lists(&self) -> bool {
+        self.outbox.shard_key.is_none() && self.delivery.takes_lists()
+    }
+
+    /// Seals what is ready with one commit and sends it, while there are slots.
     fn take_off(&mut self) {
-        while !self.ready.is_empty() {
-            let Ok(slot) = self.slots.clone().try_acquire_owned() else { return };
-            let Some(group) = self.ready.pop_front() else { return };
-            let sequence = group.sealed.unwrap_or(self.next_sequence);
-            let seal = self.seal_of(&group, sequence);
-            let sealed = group.sealed.is_none().then(|| self.seal(seal));
+        let (mut leaving, mut seals) = (Vec::new(), Commit::new());
+        while !self.ready.is_empty()
+            && let Ok(slot) = self.slots.clone().try_acquire_owned()
+            && let Some((groups, bucket)) = self.next_flight()
+        {
+            self.busy.extend(bucket);
+            let is_new = groups.iter().any(|group| group.sealed.is_none());
+            let sealed: Vec<Sealed> = groups.into_iter().map(|group| self.seal(group, &mut seals)).collect();
+            leaving.push((slot, sealed, bucket, is_new));
+        }
+        let receipt = (!seals.is_empty()).then(|| self.outbox.journal.submit(seals).receipt);
+        for (slot, sealed, bucket, is_new) in leaving {
+            let receipt = receipt.clone().filter(|_| is_new);
             let (journal, delivery, flying) =
                 (self.outbox.journal.clone(), self.delivery.clone(), self.flying.clone());
             self.flights.spawn(async move {
-                flying.increment(1.0);
-                if let Some(mut receipt) = sealed
+                let (count, bytes) = (sealed.len() as f64, sealed.iter().map(|one| one.group.bytes).sum());
+                flying.increment(count);
+                if let Some(mut receipt) = receipt
                     && receipt.stored().await.is_err()
                 {
-                    // The journal closed before the seal was stored: the next run seals it anew.
+                    // The journal closed before the seals were stored: the next run seals them anew.
                     std::future::pending::<()>().await;
                 }
-                let bytes = group.bytes;
-                fly(&journal, &delivery, group, seal).await;
-                flying.decrement(1.0);
+                fly(&journal, &delivery, sealed, bucket).await;
+                flying.decrement(count);
                 drop(slot);
-                bytes
+                Landed { bytes, bucket }
             });
         }
     }
 
-    fn seal_of(&self, group: &Group, sequence: u64) -> Seal {
+    /// What goes next: one group, as many small ones as follow each other, or the first whose bucket is free.
+    fn next_flight(&mut self) -> Option<(Vec<Group>, Option<Bucket>)> {
+        if let Some(key) = &self.outbox.shard_key {
+            let buckets = self.ready.iter().map(|group| key.bucket(&group.trailer)).enumerate();
+            let (at, bucket) = buckets.into_iter().find(|(_, bucket)| !self.busy.contains(bucket))?;
+            return Some((vec![self.ready.remove(at)?], Some(bucket)));
+        }
+        let mut groups = vec![self.ready.pop_front()?];
+        if !self.makes_lists() || !groups[0].is_small() {
+            return Some((groups, None));
+        }
+        let mut bytes = groups[0].bytes;
+        while groups.len() < limits::LIST_GROUPS {
+            let follows = |group: &mut Group| group.is_small() && bytes + group.bytes <= limits::LIST_BYTES;
+            let Some(group) = self.ready.pop_front_if(follows) else { break };
+            bytes += group.bytes;
+            groups.push(group);
+        }
+        Some((groups, None))
+    }
+
+    /// Gives a group its sequence, unless an earlier run has.
+    fn seal(&mut self, group: Group, commit: &mut Commit) -> Sealed {
+        let sequence = group.sealed.unwrap_or_else(|| self.sequences.next(group.stream));
         let index = |entry: Option<&Entry>| entry.map(|entry| entry.index).unwrap_or_default();
-        Seal {
+        let seal = Seal {
             queue: self.outbox.queue,
             stream: group.stream,
             sequence,
             first: index(group.entries.first()),
             last: index(group.entries.last()),
+        };
+        if group.sealed.is_none() {
+            commit.seal(seal);
         }
-    }
-
-    fn seal(&mut self, seal: Seal) -> Receipt {
-        self.next_sequence += 1;
-        let mut commit = Commit::new();
-        commit.seal(seal);
-        self.outbox.journal.submit(commit).receipt
+        Sealed { group, seal }
     }
 }
 
-/// Builds the LogGroup of a sealed group, delivers it and settles its entries.
-async fn fly(journal: &Journal, delivery: &Delivery, group: Group, seal: Seal) {
+/// Delivers sealed groups, together where there are several, and settles each.
+async fn fly(journal: &Journal, delivery: &Delivery, sealed: Vec<Sealed>, bucket: Option<Bucket>) {
+    let (mut loads, mut seals) = (Vec::new(), Vec::new());
+    for Sealed { group, seal } in sealed {
+        match build(journal, delivery, group, seal).await {
+            Some(load) => {
+                loads.push(load);
+                seals.push(seal);
+            }
+            None => journal.settle_seal(&seal),
+        }
+    }
+    if loads.len() > 1 {
+        let settle = |at: usize| seals.get(at).into_iter().for_each(|seal| journal.settle_seal(seal));
+        return delivery.deliver_list(loads, settle).await;
+    }
+    for ((load, records), seal) in loads.into_iter().zip(seals) {
+        delivery.deliver(load, records, bucket).await;
+        journal.settle_seal(&seal);
+    }
+}
+
+/// The LogGroup of a sealed group, and its number of records. `None` when the disk gives nothing of it back.
+async fn build(journal: &Journal, delivery: &Delivery, group: Group, seal: Seal) -> Option<(Load, usize)> {
     let Group { trailer, entries, bytes, mut records, .. } = group;
     let mut tail = trailer.to_vec();
     encode::put_pack_id(&mut tail, seal.stream, seal.sequence);
@@ -200,10 +307,7 @@ async fn fly(journal: &Journal, delivery: &Delivery, group: Group, seal: Seal) {
         raw.extend_from_slice(&tail);
         load = Some(Load::Raw(raw));
     }
-    if let Some(load) = load {
-        delivery.deliver(load, records).await;
-    }
-    journal.settle_seal(&seal);
+    Some((load?, records))
 }
 
 /// The bytes of an entry, from memory or its segment. A disk that cannot be read right now is asked again; `None` is
@@ -230,5 +334,22 @@ async fn sleep_until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_count_by_one_and_never_back() {
+        let mut sequences = Sequences { next: HashMap::new(), first: 7 << 32, most: 3 };
+        let at = |n: u64| (7 << 32) + n;
+        for n in 0..5 {
+            assert_eq!(sequences.next(1), at(n));
+        }
+        assert_eq!((sequences.next(2), sequences.next(3)), (at(0), at(0)));
+        // A fourth series: what is forgotten goes on above everything.
+        assert_eq!((sequences.next(4), sequences.next(1), sequences.next(1)), (at(5), at(5), at(6)));
     }
 }

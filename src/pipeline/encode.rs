@@ -4,6 +4,8 @@
 use crate::record::{Batch, Record};
 use crate::wire::loggroup::encode;
 
+pub use crate::wire::loggroup::encode::SPARE;
+
 /// What has to be known of a record before it is written.
 pub struct Measured<'a> {
     contents: usize,

@@ -243,6 +243,10 @@ impl Lane {
             None => pipeline.destinations.default_of(rule.destination, batch.signal),
         };
         let outlet = self.outlets.len();
+        if outlet == 0 {
+            // Most lanes have one.
+            self.outlets.reserve_exact(1);
+        }
         self.outlets.push(Outlet { destination, topic: topic.clone(), streams: HashMap::new() });
         self.remembered += 2 * key.len() + ENTRY_BYTES;
         self.by_record.insert(key.into(), outlet);
@@ -308,7 +312,7 @@ impl Lane {
             // The first fragment of a batch usually takes all of it: text as received plus a little framing.
             let mut payload = std::mem::take(&mut self.spare);
             let expected = if next == 0 { batch.frame.len() + batch.records.len() * 24 } else { 0 };
-            payload.reserve(expected.min(room).max(len));
+            payload.reserve(expected.min(room).max(len) + encode::SPARE);
             self.open.push(Fragment { stream, payload, records: 0, outlet, container: container.into() });
         }
         &mut self.open[at]

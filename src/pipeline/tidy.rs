@@ -14,8 +14,6 @@ use crate::record::{Batch, Field, Span, Timestamp, text};
 const RECORD_BYTES: usize = 8 * limits::MIB;
 /// How much of a long key is remembered.
 const NAME_BYTES: usize = 4 * limits::KIB;
-const OLDEST: i64 = 7 * 24 * 3600;
-const NEWEST: i64 = 15 * 60;
 
 pub struct Tidy {
     out_of_range: OutOfRange,
@@ -100,7 +98,8 @@ impl Tidy {
     pub fn time(&self, batch: &mut Batch, record: usize, now: Timestamp) -> (u32, u32) {
         let time = batch.records[record].time;
         let fits = u32::try_from(time.seconds).ok();
-        let within = (now.seconds - OLDEST..=now.seconds + NEWEST).contains(&time.seconds);
+        let within =
+            (now.seconds - limits::TIME_BEHIND..=now.seconds + limits::TIME_AHEAD).contains(&time.seconds);
         match fits {
             Some(seconds) if within || self.out_of_range == OutOfRange::Keep => (seconds, time.nanos),
             _ => {

@@ -263,10 +263,6 @@ impl Catalog {
     pub(super) fn delete_project(&mut self, connection: &Connection, name: &str) -> Result<(), ChangeError> {
         let id = self.project(name)?.id;
         let transaction = connection.unchecked_transaction()?;
-        transaction.execute(
-            "DELETE FROM indexes WHERE logstore IN (SELECT id FROM logstores WHERE project = ?1)",
-            [id],
-        )?;
         transaction.execute("DELETE FROM logstores WHERE project = ?1", [id])?;
         transaction.execute("DELETE FROM projects WHERE id = ?1", [id])?;
         forget_orphans(&transaction)?;
@@ -311,9 +307,9 @@ impl Catalog {
             id,
             name: name.into(),
             settings,
-            index: None,
             created: now,
             modified: now,
+            index: None,
             shards,
             groups: BTreeMap::new(),
         };
@@ -356,7 +352,6 @@ impl Catalog {
     ) -> Result<(), ChangeError> {
         let id = self.logstore(project, name)?.id;
         let transaction = connection.unchecked_transaction()?;
-        transaction.execute("DELETE FROM indexes WHERE logstore = ?1", [id])?;
         transaction.execute("DELETE FROM logstores WHERE id = ?1", [id])?;
         forget_orphans(&transaction)?;
         transaction.commit()?;
@@ -428,7 +423,7 @@ fn load_indexes(connection: &Connection) -> rusqlite::Result<HashMap<i64, Arc<In
 
 /// Removes what belonged to logstores that are no more.
 fn forget_orphans(connection: &Connection) -> rusqlite::Result<()> {
-    for table in ["shards", "consumer_groups", "checkpoints"] {
+    for table in ["indexes", "shards", "consumer_groups", "checkpoints"] {
         let text = format!("DELETE FROM {table} WHERE logstore NOT IN (SELECT id FROM logstores)");
         connection.execute(&text, [])?;
     }

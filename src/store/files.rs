@@ -35,9 +35,13 @@ pub struct PackFile {
     path: PathBuf,
     /// No pack is added any more.
     sealed: AtomicBool,
+    /// Damaged, and no longer under its name.
+    aside: AtomicBool,
     /// Off the list; once it is erased, its bytes leave this count.
     retired: AtomicBool,
     leaving: Arc<AtomicU64>,
+    /// What it added to that count.
+    counted: AtomicU64,
     /// Of a sealed file, once asked: by logstore.
     bounds: Mutex<HashMap<i64, Bounds>>,
 }
@@ -58,8 +62,10 @@ impl PackFile {
             slice,
             path: dir.join(slice.file_name()),
             sealed: AtomicBool::new(false),
+            aside: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             leaving: leaving.clone(),
+            counted: AtomicU64::new(0),
             bounds: Mutex::default(),
         }
     }
@@ -82,9 +88,16 @@ impl PackFile {
         self.sealed.load(Relaxed)
     }
 
+    /// Whether what is written to it now will not be found.
+    pub(super) fn is_aside(&self) -> bool {
+        self.aside.load(Relaxed)
+    }
+
     /// Takes it away for good: nobody is offered it any more.
     fn retire(&self) {
-        self.leaving.fetch_add(self.bytes(), Relaxed);
+        let bytes = self.bytes();
+        self.counted.store(bytes, Relaxed);
+        self.leaving.fetch_add(bytes, Relaxed);
         self.retired.store(true, Relaxed);
     }
 }
@@ -94,7 +107,6 @@ impl Drop for PackFile {
         if !*self.retired.get_mut() {
             return;
         }
-        self.leaving.fetch_sub(self.bytes().min(self.leaving.load(Relaxed)), Relaxed);
         for path in [self.path.clone(), beside(&self.path, "-wal"), beside(&self.path, "-shm")] {
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -103,6 +115,8 @@ impl Drop for PackFile {
                 _ => {}
             }
         }
+        // Its size may have changed since, with its WAL.
+        self.leaving.fetch_sub(*self.counted.get_mut(), Relaxed);
     }
 }
 
@@ -144,6 +158,10 @@ impl Files {
         self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner()).values().cloned().collect()
     }
 
+    pub(super) fn get(&self, slice: Slice) -> Option<Arc<PackFile>> {
+        self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&slice).cloned()
+    }
+
     /// The newest file of a class.
     pub(super) fn newest(&self, ttl: i64) -> Option<Arc<PackFile>> {
         let list = self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -152,10 +170,7 @@ impl Files {
 
     /// A file and a connection that writes to it; made when it is not there.
     pub(super) fn open_writer(&self, slice: Slice) -> Result<(Arc<PackFile>, Connection), StoreError> {
-        let file = {
-            let list = self.list.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-            list.get(&slice).cloned()
-        };
+        let file = self.get(slice);
         let is_new = file.is_none();
         let file = file.unwrap_or_else(|| Arc::new(PackFile::new(&self.dir, slice, &self.leaving)));
         let opened = schema::open_writer(&file.path, &schema::PACKS_LAYOUT);
@@ -193,6 +208,8 @@ impl Files {
         if self.remove(file.slice).is_none() {
             return;
         }
+        file.aside.store(true, Relaxed);
+        file.seal();
         self.damaged.increment(1);
         let aside = beside(&file.path, DAMAGED);
         for ending in ["-wal", "-shm"] {
@@ -306,7 +323,7 @@ impl Drop for Reader<'_> {
         let Some(connection) = self.connection.take() else { return };
         let mut idle = self.files.idle();
         // Looked at under the lock, since who retires a file closes its idle connections.
-        if self.file.retired.load(Relaxed) {
+        if self.file.retired.load(Relaxed) || self.file.is_aside() {
             drop(idle);
             return;
         }

@@ -68,17 +68,20 @@ impl Keeper {
             if self.jobs.blocking_send(Job::Tidy).is_err() {
                 return;
             }
-            let files = self.files.all();
-            self.done.retain(|slice, _| files.iter().any(|file| file.slice == *slice));
-            for file in files {
-                while self.filter_some(&file).unwrap_or_else(|error| {
+            let slices: Vec<Slice> = self.files.all().iter().map(|file| file.slice).collect();
+            self.done.retain(|slice, _| slices.contains(slice));
+            let mut is_behind = false;
+            for slice in slices {
+                // Held for one round only: a file that is to go waits for who holds it.
+                let Some(file) = self.files.get(slice) else { continue };
+                is_behind |= self.filter_some(&file).unwrap_or_else(|error| {
                     // The scan that meets it says what is wrong with the file.
                     tracing::debug!(%error, "cannot make filters");
-                    self.done.insert(file.slice, None);
+                    self.done.insert(slice, None);
                     false
-                }) {}
+                });
             }
-            if self.stop.wait(TICK) {
+            if self.stop.wait(if is_behind { Duration::ZERO } else { TICK }) {
                 return;
             }
         }

@@ -74,8 +74,8 @@ impl Metrics {
         }
     }
 
-    pub(super) fn stored(&self, logs: usize, raw: usize, packed: usize) {
-        self.packs.increment(1);
+    pub(super) fn stored(&self, packs: usize, logs: usize, raw: usize, packed: usize) {
+        self.packs.increment(packs as u64);
         self.logs.increment(logs as u64);
         self.raw_bytes.increment(raw as u64);
         self.packed_bytes.increment(packed as u64);

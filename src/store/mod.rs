@@ -79,6 +79,9 @@ use writer::{Committed, Job, Writer};
 
 /// How often a crowded file system is worth a line.
 const CROWDED_LOG: Duration = Duration::from_secs(60);
+/// How often, and after which pause, room is asked for again while dropped files are still being read.
+const MAKE_ROOM: usize = 100;
+const LEAVING: Duration = Duration::from_millis(50);
 /// Packs that wait for the writer; the bytes they hold are bounded by who hands them over.
 const WAITING: usize = 256;
 
@@ -219,9 +222,17 @@ impl Store {
     /// Stores a pack; `Ok` when it is on the disk. Where there is no room it is refused, or the oldest logs go, by
     /// [`Options::on_full`].
     pub async fn put(&self, logstore: i64, pack: Pack) -> Result<(), StoreError> {
-        self.admit(pack.body.len() as u64).await?;
+        self.put_all(logstore, vec![pack]).await
+    }
+
+    /// Stores packs, all of them or none, in their order.
+    pub async fn put_all(&self, logstore: i64, packs: Vec<Pack>) -> Result<(), StoreError> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        self.admit(packs.iter().map(|pack| pack.body.len() as u64).sum()).await?;
         let (answer, stored) = oneshot::channel();
-        self.send(Job::Put { logstore, pack: Box::new(pack), answer }).await?;
+        self.send(Job::Put { logstore, packs, answer }).await?;
         stored.await.unwrap_or(Err(StoreError::Stopped))
     }
 
@@ -365,12 +376,18 @@ impl Store {
     async fn admit(&self, bytes: u64) -> Result<(), StoreError> {
         let Err(mut error) = self.bounds.admit(bytes) else { return Ok(()) };
         if self.bounds.on_full == OnFull::DropOldest {
-            let (done, made) = oneshot::channel();
-            self.send(Job::MakeRoom(bytes, done)).await?;
-            let _ = made.await;
-            match self.bounds.admit(bytes) {
-                Ok(()) => return Ok(()),
-                Err(again) => error = again,
+            for _ in 0..MAKE_ROOM {
+                let (done, made) = oneshot::channel();
+                self.send(Job::MakeRoom(bytes, done)).await?;
+                let _ = made.await;
+                match self.bounds.admit(bytes) {
+                    Ok(()) => return Ok(()),
+                    Err(again) => error = again,
+                }
+                if self.files.leaving() == 0 {
+                    break;
+                }
+                tokio::time::sleep(LEAVING).await;
             }
         }
         if let Some(suppressed) = self.crowded.allow() {

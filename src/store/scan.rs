@@ -278,20 +278,15 @@ impl<'a> Scan<'a> {
         Ok(scanned)
     }
 
-    fn next_page(
-        &self,
-        scope: &Scope,
-        shared: &Shared<'a>,
-    ) -> Result<Option<(Arc<PackFile>, VecDeque<Place>)>, StoreError> {
+    fn next_page(&self, scope: &Scope, shared: &Shared<'a>) -> Result<Option<Page>, StoreError> {
         let mut head = shared.head.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         loop {
-            if let Some(found) = head.take() {
-                if let Some(mut filled) = going_on(found.filled(scope))?.flatten() {
-                    let page = std::mem::take(&mut filled.page);
-                    let file = filled.file.clone();
-                    *head = Some(filled);
-                    return Ok(Some((file, page)));
-                }
+            if let Some(found) = head.take()
+                && let Some(mut filled) = going_on(found.filled(scope))?.flatten()
+            {
+                let page = (filled.file.clone(), std::mem::take(&mut filled.page));
+                *head = Some(filled);
+                return Ok(Some(page));
             }
             let Some(file) = self.list.get(shared.at.fetch_add(1, Relaxed)) else { return Ok(None) };
             *head = going_on(Head::new(self.files, file, scope, false))?.flatten();
@@ -397,6 +392,9 @@ impl<'a> Scan<'a> {
         self.files.reader(file)
     }
 }
+
+/// Packs of a file.
+type Page = (Arc<PackFile>, VecDeque<Place>);
 
 /// What threads that share a scan share.
 struct Shared<'a> {

@@ -8,8 +8,8 @@
 //!                      consumer_groups, checkpoints  by logstore and name: how far each shard was read
 //! packs/TTLd-START.db  packs      id (nanosecond of arrival, unique in the store), logstore, shard, first_time,
 //!                                 last_time (ns), logs, raw_size, compression, series, sequence (of the pack_id),
-//!                                 topic, source, client (the sender's address, where the logstore keeps it),
-//!                                 digest (XXH3 of the body), body (the LogGroup as it came)
+//!                                 topic, source, client (the sender's address, where the logstore
+//!                                 keeps it), digest (XXH3 of the body), body (the LogGroup as it came)
 //!                      filters    pack, filter (which words occur in it; comes some time after the pack)
 //! ```
 //!
@@ -115,8 +115,8 @@ CREATE TABLE packs (
     sequence INTEGER NOT NULL,
     topic BLOB NOT NULL,
     source BLOB NOT NULL,
-    client TEXT NOT NULL,
     digest INTEGER NOT NULL,
+    client TEXT NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX packs_by_first_time ON packs (logstore, first_time, last_time);

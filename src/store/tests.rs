@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod keeping;
+mod pulls;
 mod scans;
 
 use std::time::{Duration, Instant};
@@ -114,8 +115,8 @@ proptest! {
                 let pack_id = if series.is_empty() { String::new() } else { format!("{series}{sequence:X}") };
                 // In order, but without waiting for each: they share commits.
                 let (answer, done) = oneshot::channel();
-                let pack = Box::new(pack(&raw_group(&one.times, topic, &pack_id, label)));
-                store.send(Job::Put { logstore, pack, answer }).await.unwrap();
+                let packs = vec![pack(&raw_group(&one.times, topic, &pack_id, label))];
+                store.send(Job::Put { logstore, packs, answer }).await.unwrap();
                 stored.push(done);
                 for (position, time) in one.times.iter().enumerate() {
                     model.push((*time, prefix.clone(), sequence, label, position, topic));

@@ -48,7 +48,7 @@ pub(super) type Change = Box<dyn FnOnce(&mut Connection) + Send>;
 pub(super) enum Job {
     Put {
         logstore: i64,
-        pack: Box<Pack>,
+        packs: Vec<Pack>,
         answer: Answer,
     },
     Change(Change),
@@ -124,8 +124,9 @@ impl Open {
 
 struct Waiting {
     answer: Answer,
-    /// Where it was written, or why not.
-    outcome: Result<Slice, StoreError>,
+    /// Where the first and the last were written, or why not.
+    outcome: Result<[Slice; 2], StoreError>,
+    packs: usize,
     logs: usize,
     raw: usize,
     packed: usize,
@@ -210,8 +211,8 @@ impl Writer {
             };
             while let Some(this) = job.take() {
                 match this {
-                    Job::Put { logstore, pack, answer } => {
-                        job = self.write(logstore, pack, answer, &mut jobs);
+                    Job::Put { logstore, packs, answer } => {
+                        job = self.write(logstore, packs, answer, &mut jobs);
                     }
                     Job::Change(change) => self.change(change),
                     Job::Filters(slice, filters) => self.add_filters(slice, &filters),
@@ -244,38 +245,40 @@ impl Writer {
         }
     }
 
-    /// Writes this pack and all that wait behind it; another job found among them is handed back, to be done next.
+    /// Writes these packs and all that wait behind them; another job found among them is handed back, to be done next.
     fn write(
         &mut self,
         logstore: i64,
-        pack: Box<Pack>,
+        packs: Vec<Pack>,
         answer: Answer,
         jobs: &mut mpsc::Receiver<Job>,
     ) -> Option<Job> {
         let started = Instant::now();
         let (mut waiting, mut behind, mut bytes) = (Vec::new(), None, 0);
-        let mut next = Some((logstore, pack, answer));
+        let mut next = Some((logstore, packs, answer));
         let catalog = self.catalog.clone();
         let catalog = catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        while let Some((logstore, pack, answer)) = next.take() {
-            bytes += pack.body.len();
-            let (logs, raw, packed) = (pack.logs, pack.raw_size, pack.body.len());
-            let odd_times = pack.odd_times;
+        while let Some((logstore, packs, answer)) = next.take() {
+            let sum = |of: fn(&Pack) -> usize| packs.iter().map(of).sum::<usize>();
+            let packed = sum(|pack| pack.body.len());
+            bytes += packed;
             let outcome = match catalog.ttl(logstore) {
-                Some(ttl) => {
-                    self.turn = self.turn.wrapping_add(1);
-                    catalog
-                        .shard_for(logstore, pack.route, self.turn)
-                        .map_err(StoreError::Refused)
-                        .and_then(|shard| self.insert(ttl, logstore, shard, &pack))
-                }
-                // Deleted while the pack was on its way.
+                Some(ttl) => self.insert_all(&catalog, ttl, logstore, &packs),
+                // Deleted while the packs were on their way.
                 None => Err(Refused::NoLogstore(String::new()).into()),
             };
-            waiting.push(Waiting { answer, outcome, logs, raw, packed, odd_times });
+            waiting.push(Waiting {
+                answer,
+                outcome,
+                packs: packs.len(),
+                logs: sum(|pack| pack.logs),
+                raw: sum(|pack| pack.raw_size),
+                packed,
+                odd_times: packs.iter().map(|pack| pack.odd_times).sum(),
+            });
             if waiting.len() < GATHER_JOBS && bytes < GATHER_BYTES {
                 match jobs.try_recv() {
-                    Ok(Job::Put { logstore, pack, answer }) => next = Some((logstore, pack, answer)),
+                    Ok(Job::Put { logstore, packs, answer }) => next = Some((logstore, packs, answer)),
                     Ok(other) => behind = Some(other),
                     Err(_) => {}
                 }
@@ -286,9 +289,12 @@ impl Writer {
         self.committed.set(self.last);
         let took = started.elapsed().as_secs_f64();
         for one in waiting {
-            let outcome = one.outcome.and_then(|slice| self.outcome_of(slice));
+            let outcome = one.outcome.and_then(|[first, last]| {
+                self.outcome_of(first)?;
+                if first == last { Ok(()) } else { self.outcome_of(last) }
+            });
             if outcome.is_ok() {
-                self.metrics.stored(one.logs, one.raw, one.packed);
+                self.metrics.stored(one.packs, one.logs, one.raw, one.packed);
                 self.metrics.odd_times.increment(one.odd_times);
                 self.metrics.put_seconds.record(took);
             }
@@ -298,6 +304,24 @@ impl Writer {
         self.close_former();
         self.measure();
         behind
+    }
+
+    /// Writes packs into the transaction of their file; of two, where one file is followed by the next just then.
+    fn insert_all(
+        &mut self,
+        catalog: &Catalog,
+        ttl: i64,
+        logstore: i64,
+        packs: &[Pack],
+    ) -> Result<[Slice; 2], StoreError> {
+        let mut slices = None;
+        for pack in packs {
+            self.turn = self.turn.wrapping_add(1);
+            let shard = catalog.shard_for(logstore, pack.route, self.turn)?;
+            let slice = self.insert(ttl, logstore, shard, pack)?;
+            slices = Some([slices.map_or(slice, |[first, _]: [Slice; 2]| first), slice]);
+        }
+        Ok(slices.unwrap_or([FIRST; 2]))
     }
 
     /// Writes a pack into the transaction of its file.
@@ -368,10 +392,14 @@ impl Writer {
     /// Commits what is under way in each file, or takes it back.
     fn end_transactions(&mut self) {
         for open in &mut self.open {
-            if let Some(Ok(())) = open.state
-                && let Err(cause) = open.connection.execute_batch("COMMIT")
-            {
-                open.failed(cause);
+            if let Some(Ok(())) = open.state {
+                if let Err(cause) = open.connection.execute_batch("COMMIT") {
+                    open.failed(cause);
+                } else if open.file.is_aside() {
+                    // A reader found it damaged meanwhile. Who sent these packs sends them again, to another file.
+                    let (file, reason) = (open.file.path().to_owned(), "it was set aside".into());
+                    open.state = Some(Err(StoreError::Damaged { file, reason }));
+                }
             }
             if let Some(Err(error)) = &open.state {
                 let _ = open.connection.execute_batch("ROLLBACK");

@@ -10,7 +10,7 @@ pub enum Verdict {
     RetrySoon,
     /// Repair what the answer names (the clock offset; times out of the window) and try again at once.
     RetryNow,
-    /// A quota: wait long (3 s to 10 min) and use less concurrency.
+    /// A quota: wait longer (3 s to 60 s) and use less concurrency.
     Throttle,
     /// Refresh the credentials once, then as [`Verdict::Configuration`].
     Credentials,

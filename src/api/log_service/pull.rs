@@ -6,7 +6,8 @@ use axum::http::{HeaderName, header};
 
 use super::answer::{Answer, Refusal};
 use super::request::{Target, short};
-use crate::store::{From, Pull, Store, cursor_of, cursor_text, query};
+use crate::store::query::{self, Query};
+use crate::store::{From, Pull, Store, cursor_of, cursor_text};
 
 /// LogGroups of one answer when the client does not say, and at most.
 const GROUPS: usize = 100;
@@ -56,18 +57,7 @@ pub(super) async fn pull(
     }
     let text = target.parameter("query").unwrap_or("");
     let has_query = !text.trim().is_empty();
-    let index = store.catalog().logstore(target.project()?, logstore)?.index.clone();
-    let query = if has_query {
-        let refused = |reason: String| Refusal::new("InvalidQueryString", reason);
-        let parsed = query::read(text, index.as_deref()).map_err(|error| refused(error.to_string()))?;
-        if parsed.analysis.is_some() {
-            let reason = "a pull can be filtered by a search only, without what stands behind `|`";
-            return Err(refused(reason.to_owned()));
-        }
-        Some(parsed.search)
-    } else {
-        None
-    };
+    let query = if has_query { Some(search_of(store, target, logstore, text)?) } else { None };
     let end = cursor_in(target, &["end_cursor", "endCursor"])?;
     let pulled = store.pull(target.project()?, logstore, Pull { shard, cursor, end, count, query }).await?;
     let (groups, next) = (pulled.groups, pulled.next);
@@ -94,6 +84,21 @@ pub(super) async fn pull(
         .with("x-log-cursor", cursor_text(next))
         .with("x-log-cursor-time", next / 1_000_000_000)
         .with("x-log-read-last-cursor", next.saturating_sub(1)))
+}
+
+/// The search that logs have to match.
+fn search_of(store: &Store, target: &Target, logstore: &str, text: &str) -> Result<Query, Refusal> {
+    let catalog = store.catalog();
+    let index = catalog.logstore(target.project()?, logstore)?.index.as_deref();
+    let parsed =
+        query::read(text, index).map_err(|error| Refusal::new("InvalidQueryString", error.to_string()))?;
+    match parsed.analysis {
+        None => Ok(parsed.search),
+        Some(_) => Err(Refusal::new(
+            "InvalidQueryString",
+            "a pull can be filtered by a search only, without what stands behind `|`",
+        )),
+    }
 }
 
 /// The first of these parameters that is there, as a cursor.

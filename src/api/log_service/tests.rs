@@ -3,6 +3,8 @@
 mod auth;
 mod beside;
 mod harness;
+mod lists;
+mod pulls;
 mod queries;
 
 use serde_json::{Value, json};
@@ -437,10 +439,10 @@ async fn a_statement_behind_the_bar_answers_rows_of_columns() {
 
     let mut call = Call::new("GET", "/logstores/app-log");
     call.query = vec![
-        ("type", "log"),
         ("from", "1700000000"),
-        ("to", "1700000060"),
         ("query", "* | select count(1) as c"),
+        ("to", "1700000060"),
+        ("type", "log"),
     ];
     let reply = service.call(call).await;
     assert_eq!(reply.json(), json!([{"c": "3"}]));
@@ -448,5 +450,19 @@ async fn a_statement_behind_the_bar_answers_rows_of_columns() {
     assert_eq!(reply.header("x-log-agg-query"), "select count(1) as c");
     assert_eq!(reply.header("x-log-where-query"), "*");
     assert_eq!(reply.header("x-log-count"), "1");
+
+    // An index says which fields there are.
+    let token = json!([" "]);
+    let index = json!({
+        "line": { "token": token, "caseSensitive": false },
+        "keys": { "level": { "type": "text", "token": token, "caseSensitive": false, "doc_value": true, "alias": "severity" } },
+    });
+    assert_eq!(service.outcome(Call::new("POST", "/logstores/app-log/index").json(index)).await, "200");
+    let found =
+        service.get_logs(ask("* | select severity, count(1) c from log group by severity order by c")).await;
+    assert_eq!(rows(found), json!([{"severity": "error", "c": "1"}, {"severity": "info", "c": "2"}]));
+    let reply = service.get_logs(ask("* | select levle from log")).await;
+    let message = reply.json()["errorMessage"].as_str().unwrap().to_owned();
+    assert_eq!(message, "line 1:8: there is no column levle; perhaps level is meant");
     service.stop().await;
 }

@@ -8,10 +8,16 @@ use crate::base::secret::Secret;
 use crate::config::endpoint::{Endpoint, Network, parse_region};
 use crate::config::leaf::Address;
 use crate::config::plan::{
-    CloudPlan, Compression, LOCAL, ProxyPlan, SignatureChoice, SourceAddress, TransportPlan,
+    AutoCreate, BatchGroup, CloudPlan, Compression, LOCAL, LogstoreMode, ProxyPlan, ShardKeyPart,
+    SignatureChoice, SourceAddress, TransportPlan,
 };
 use crate::config::reader::{Leaf, Table};
 use crate::config::template::Template;
+
+/// Shards of a new logstore, by the documentation of CreateLogstore.
+const SHARDS: usize = 10;
+/// Days that mean for ever.
+const FOR_EVER: usize = 3650;
 
 #[derive(Default)]
 pub(in crate::config) struct RawDestination {
@@ -26,6 +32,10 @@ pub(in crate::config) struct RawDestination {
     pub(in crate::config) topic: Option<Template>,
     pub(in crate::config) compression: Option<Compression>,
     pub(in crate::config) in_flight: Option<usize>,
+    pub(in crate::config) max_rate: Option<u64>,
+    pub(in crate::config) shard_key: Vec<ShardKeyPart>,
+    pub(in crate::config) batch_group: Option<BatchGroup>,
+    pub(in crate::config) auto_create: Option<AutoCreate>,
     pub(in crate::config) request_timeout: Option<Duration>,
     pub(in crate::config) batch_bytes: Option<u64>,
     pub(in crate::config) batch_age: Option<Duration>,
@@ -45,6 +55,12 @@ pub(in crate::config) struct RawCloud {
 pub(super) fn destination((name, leaf): (String, Leaf<'_>)) -> Option<RawDestination> {
     let path = leaf.path().to_owned();
     let mut table = leaf.table()?;
+    let auto_create = if name == LOCAL {
+        table.refuse("auto_create", "`local` is the embedded Log Service, which makes what it needs");
+        None
+    } else {
+        auto_create(table.take("auto_create"))
+    };
     let destination = RawDestination {
         cloud: if name == LOCAL { embedded(&mut table) } else { cloud(&mut table) },
         name,
@@ -60,6 +76,14 @@ pub(super) fn destination((name, leaf): (String, Leaf<'_>)) -> Option<RawDestina
             ("none", Compression::None),
         ]),
         in_flight: table.take("in_flight").integer(1..=256),
+        max_rate: table.take("max_rate").size(KIB as u64..=1 << 40),
+        shard_key: table.take("shard_key").any_number("one part", ShardKeyPart::parse).unwrap_or_default(),
+        batch_group: table.take("batch_group").choice(&[
+            ("auto", BatchGroup::Auto),
+            ("on", BatchGroup::On),
+            ("off", BatchGroup::Off),
+        ]),
+        auto_create,
         request_timeout: table.take("request_timeout").duration(MOMENT..=HOUR),
         batch_bytes: table.take("batch_bytes").size(KIB as u64..=LOG_GROUP_BYTES as u64),
         batch_age: table.take("batch_age").duration(MOMENT..=HOUR),
@@ -71,6 +95,26 @@ pub(super) fn destination((name, leaf): (String, Leaf<'_>)) -> Option<RawDestina
     };
     table.finish();
     Some(destination)
+}
+
+/// true, false, or what is made in other words than the defaults.
+fn auto_create(leaf: Leaf<'_>) -> Option<AutoCreate> {
+    if !leaf.is_map() {
+        return leaf.boolean()?.then(AutoCreate::default);
+    }
+    let mut table = leaf.table()?;
+    let default = AutoCreate::default();
+    let typed = AutoCreate {
+        shards: table.take("shards").integer(1..=SHARDS).unwrap_or(default.shards),
+        ttl: table.take("ttl").integer(1..=FOR_EVER).unwrap_or(default.ttl),
+        mode: table
+            .take("mode")
+            .choice(&[("standard", LogstoreMode::Standard), ("query", LogstoreMode::Query)])
+            .unwrap_or(default.mode),
+        index: table.take("index").boolean().unwrap_or(default.index),
+    };
+    table.finish();
+    Some(typed)
 }
 
 fn tags(leaf: Leaf<'_>) -> Vec<(String, String)> {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::in_memory;
 use crate::base::limits;
 use crate::config::errors::Faults;
-use crate::config::plan::{Charset, FileFormat, FilePlan, FileStart, InputKind, InputPlan, JoinPlan};
+use crate::config::leaf::duration_text;
+use crate::config::plan::{
+    Charset, FileFormat, FilePlan, FileStart, InputKind, InputPlan, JoinPlan, LimitsPlan,
+};
 use crate::config::raw::RawFile;
 
 /// Directories that `**` goes down; Logtail's for its own `**`.
@@ -81,15 +84,20 @@ pub(super) fn patterns(plans: &[InputPlan], faults: &Faults) {
     }
 }
 
-/// An input that waits for the whole deadline leaves no time to deliver what it waited for.
-pub(super) fn stop_delays(plans: &[InputPlan], stop_deadline: Duration, faults: &Faults) {
+/// What an input reads while it waits has to be delivered, and all be closed, before the deadline.
+pub(super) fn stop_delays(plans: &[InputPlan], limits: &LimitsPlan, faults: &Faults) {
+    let most = limits.longest_stop_delay();
     for input in plans {
         if let InputKind::File(file) = &input.kind
-            && !file.stop_delay.is_zero()
-            && file.stop_delay >= stop_deadline
+            && file.stop_delay > most
         {
-            let what = "is not less than limits.stop_deadline, in which all has to be delivered; raise that one as well";
-            faults.key(&format!("inputs.{}.stop_delay", input.name), what);
+            let (most, deadline) = (duration_text(most), duration_text(limits.stop_deadline));
+            let enough = duration_text(LimitsPlan::shortest_stop_deadline(file.stop_delay));
+            let what = format!(
+                "leaves no time to deliver what comes until then; write at most {most}, or raise limits.stop_deadline \
+                 ({deadline}) to {enough}"
+            );
+            faults.key(&format!("inputs.{}.stop_delay", input.name), &what);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 fn cloud(keys: &str, env: &[(&str, &str)]) -> CloudPlan {
     let plan = plan_of(keys, env);
     let Target::Cloud(cloud) = &plan.destinations[0].target else { panic!() };
-    cloud.clone()
+    CloudPlan::clone(cloud)
 }
 
 fn plan_of(keys: &str, env: &[(&str, &str)]) -> Plan {

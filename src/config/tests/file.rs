@@ -159,8 +159,9 @@ fn faults() {
             "file.tags.__path__: is a tag that the gateway sets itself",
         ),
         (
-            "file: { paths: /a, stop_delay: 10s }",
-            "file.stop_delay: is not less than limits.stop_deadline, in which all has to be delivered",
+            "file: { paths: /a, stop_delay: 7001ms }",
+            "file.stop_delay: leaves no time to deliver what comes until then; write at most 7s, or raise \
+             limits.stop_deadline (10s) to 10001ms",
         ),
         (
             "file: { paths: /a }, two: { type: file, paths: [ /b, /a ] }",
@@ -183,4 +184,20 @@ fn faults() {
             "file.kubernetes.pods: is a list and must be a map of keys",
         ),
     ]);
+}
+
+#[test]
+fn what_would_be_right_for_a_stop_delay_is_right_and_not_more() {
+    let longest = |stop_deadline| {
+        LimitsPlan { byte_budget: 0, dead_letter_bytes: 0, stop_deadline }.longest_stop_delay()
+    };
+    assert_eq!(longest(Duration::ZERO), Duration::ZERO);
+    assert_eq!(longest(Duration::from_secs(10)), Duration::from_secs(7));
+    let moment = Duration::from_millis(1);
+    for millis in [1, 100, 2_999, 3_000, 3_001, 7_000, 3_600_000] {
+        let stop_delay = Duration::from_millis(millis);
+        let deadline = LimitsPlan::shortest_stop_deadline(stop_delay);
+        assert!(longest(deadline) >= stop_delay, "{millis}");
+        assert!(longest(deadline - moment) < stop_delay, "{millis}");
+    }
 }

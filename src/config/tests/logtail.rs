@@ -183,7 +183,7 @@ fn without_keys_they_are_looked_for() {
         let plan = plan(text, more);
         let [destination] = plan.destinations.as_slice() else { panic!() };
         let Target::Cloud(cloud) = &destination.target else { panic!() };
-        cloud.clone()
+        CloudPlan::clone(cloud)
     };
     let found = of("", &none);
     assert!(matches!(found.credentials, CredentialsPlan::Chain(_)));

@@ -5,7 +5,6 @@
 //! at, so that what is rotated is opened before it is removed. Turns go round in the order they were asked for, a block
 //! each, so that one noisy container delays no other for longer than that.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,29 +18,22 @@ use crate::base::shutdown::Stop;
 use crate::base::signal::Signal;
 use crate::input::budget::Grant;
 use crate::input::follow::FileError;
-use crate::journal::Receipt;
+use crate::input::follow::window::Window;
 
-/// Blocks of one container that may be on their way to the disk.
-const WINDOW: usize = 4;
 /// What has just come is followed by more: a pause lets it gather.
 const PAUSE: Duration = Duration::from_millis(20);
-/// While nothing can be stored, files are looked at this often at least, and at most.
-const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(20));
 
 static FAILED: LogLimit = LogLimit::new(Duration::from_secs(10));
-
-/// Blocks that were read and are not known to be stored.
-type Window = VecDeque<(Receipt, Grant)>;
 
 /// Follows a container until it is removed or the gateway stops.
 pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, from_end: bool, stop: Stop) {
     let following = async {
-        let mut lag = Lag { shared: &shared, bytes: 0 };
+        let mut lag = shared.tally.read.lag();
         while let Err(error) = reader.resume(from_end) {
             failed(&shared, &error).await;
         }
         let waker = Arc::new(Notify::new());
-        let mut window = Window::new();
+        let mut window = Window::default();
         let mut is_first = true;
         loop {
             let mut grant = room(&shared, &mut reader, &waker, &mut window, is_first).await;
@@ -68,24 +60,17 @@ pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, from_en
                 Some((receipt, made)) => {
                     is_first = false;
                     grant.shrink(reader.read.max(made));
-                    window.push_back((receipt, grant));
+                    window.push(receipt, grant);
                 }
                 // Now, and not when the container has something to say again.
                 None => drop(grant),
             }
             lag.set(reader.chain.lag());
             match step {
-                Ok(Step::More) => {
-                    while window.len() > WINDOW || window.front().is_some_and(|(first, _)| first.is_stored())
-                    {
-                        stored_first(&mut window).await;
-                    }
-                }
+                Ok(Step::More) => window.has_place().await,
                 Ok(Step::Idle) => idle(&shared, &mut reader, &waker, &mut window).await,
                 Ok(Step::Gone) => {
-                    while !window.is_empty() {
-                        stored_first(&mut window).await;
-                    }
+                    window.drain().await;
                     shared.positions.forget(reader.key());
                     return;
                 }
@@ -123,36 +108,20 @@ async fn room(
         shared.intake.budget.extend(&mut grant, BLOCK).await;
         grant
     };
-    tokio::pin!(room);
-    let mut is_watched = false;
-    loop {
-        tokio::select! {
-            biased;
-            grant = &mut room => return grant,
-            () = stored_first(window), if !window.is_empty() => {}
-            () = async {
-                sleep(LOOK.1).await;
-                if is_watched {
-                    let _ = timeout(LOOK.0, waker.notified()).await;
-                }
-            } => {
-                is_watched = true;
-                if let Some(dir) = base.parent() {
-                    shared.hints.once_for_names(dir, waker);
-                }
-                if let Err(error) = chain.look() {
-                    complain(&error);
-                }
-            }
+    let look = || {
+        if let Some(dir) = base.parent() {
+            shared.hints.once_for_names(dir, waker);
         }
-    }
+        if let Err(error) = chain.look() {
+            complain(&error);
+        }
+    };
+    window.until(room, waker, look).await
 }
 
 /// Waits for new lines, or for the time of an unfinished one to be up.
 async fn idle(shared: &Shared, reader: &mut Reader, waker: &Arc<Notify>, window: &mut Window) {
-    while !window.is_empty() {
-        stored_first(window).await;
-    }
+    window.drain().await;
     reader.chain.rest();
     reader.sink.batcher.rest();
     loop {
@@ -175,16 +144,6 @@ async fn idle(shared: &Shared, reader: &mut Reader, waker: &Arc<Notify>, window:
     }
 }
 
-/// Waits for the oldest block and gives its bytes back. May be dropped and called again.
-async fn stored_first(window: &mut Window) {
-    let Some((receipt, _)) = window.front_mut() else { return };
-    if receipt.stored().await.is_err() {
-        // The journal is closed: the gateway stops, and nothing that is read now would be kept.
-        std::future::pending::<()>().await;
-    }
-    window.pop_front();
-}
-
 async fn failed(shared: &Shared, error: &FileError) {
     complain(error);
     sleep(shared.plan.scan_interval).await;
@@ -193,24 +152,5 @@ async fn failed(shared: &Shared, error: &FileError) {
 fn complain(error: &FileError) {
     if let Some(suppressed) = FAILED.allow() {
         tracing::warn!(%error, suppressed, "a container's log cannot be read");
-    }
-}
-
-/// A container's part of the metric.
-struct Lag<'s> {
-    shared: &'s Shared,
-    bytes: u64,
-}
-
-impl Lag<'_> {
-    fn set(&mut self, bytes: u64) {
-        self.shared.tally.lag.increment(bytes as f64 - self.bytes as f64);
-        self.bytes = bytes;
-    }
-}
-
-impl Drop for Lag<'_> {
-    fn drop(&mut self) {
-        self.set(0);
     }
 }

@@ -33,13 +33,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::base::log_limit::LogLimit;
-use crate::base::metrics::{Counter, Gauge, counter, gauge};
+use crate::base::metrics::{Gauge, gauge};
 use crate::base::shutdown::Stop;
 use crate::config::plan::{DockerPlan, Start};
 use crate::input::Intake;
 use crate::input::follow::OpenFiles;
 use crate::input::follow::chain::Losses;
 use crate::input::follow::hints::Hints;
+use crate::input::follow::tally::Tally as ReadTally;
 use crate::input::positions::Positions;
 use metadata::Driver;
 use reader::Reader;
@@ -68,36 +69,31 @@ pub(super) struct Shared {
     waiting: Arc<AtomicUsize>,
 }
 
-#[derive(Clone)]
 struct Tally {
-    bytes: Counter,
-    records: Counter,
-    joined: Counter,
-    malformed: Counter,
-    skipped: Counter,
+    read: ReadTally,
     containers: Gauge,
-    lag: Gauge,
 }
 
 impl Tally {
     fn new(input: &str) -> Tally {
-        let labels = [("input", input)];
-        Tally {
-            bytes: counter("sluicegate_received_bytes_total", "Bytes read from peers.", &labels),
-            records: counter("sluicegate_received_records_total", "Records decoded.", &labels),
-            joined: counter("sluicegate_docker_files_joined_total", "Lines put together of pieces.", &labels),
-            malformed: counter(
+        let read = [
+            ("sluicegate_docker_files_joined_total", "Lines put together of pieces."),
+            (
                 "sluicegate_docker_files_malformed_total",
                 "Lines that the json-file driver cannot have written; their text is kept as it stands.",
-                &labels,
             ),
-            skipped: counter(
+            (
                 "sluicegate_docker_files_skipped_bytes_total",
                 "Bytes that hold no line: runs of NULs, and damage in files of the local driver.",
-                &labels,
             ),
-            containers: gauge("sluicegate_docker_files_containers", "Containers that are followed.", &labels),
-            lag: gauge("sluicegate_file_lag_bytes", "Bytes that files have and that were not read.", &labels),
+        ];
+        Tally {
+            read: ReadTally::new(input, read),
+            containers: gauge(
+                "sluicegate_docker_files_containers",
+                "Containers that are followed.",
+                &[("input", input)],
+            ),
         }
     }
 }

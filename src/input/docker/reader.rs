@@ -13,19 +13,23 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Shared;
 use super::json_lines::{self, Stream};
 use super::local_entries;
 use super::metadata::{self, Container, Driver, Stamp};
-use super::sink::{Marks, Sink};
-use super::{Shared, Tally};
+use super::sink::Sink;
 use crate::base::{host, limits};
 use crate::input::batcher::Batcher;
+use crate::input::follow::decoding::Decoding;
 use crate::input::follow::generation::Generation;
+use crate::input::follow::marks::Marks;
 use crate::input::follow::pieces::{LineKey, Piece, Pieces};
 use crate::input::follow::progress::Progress;
 use crate::input::follow::rfc3339::Times;
+use crate::input::follow::tally::Tally;
 use crate::input::follow::{Chain, FileError, Filled, Position};
 use crate::input::positions::Positions;
+use crate::journal::Commit;
 use crate::pipeline::stream::Origin;
 use crate::record::{Span, Timestamp};
 
@@ -66,7 +70,6 @@ pub(super) struct Reader {
     progress: Progress,
     positions: Arc<Positions>,
     key: Bytes,
-    tally: Tally,
     shared: Arc<Shared>,
     stamp: Stamp,
     truncations: u64,
@@ -96,7 +99,6 @@ impl Reader {
             progress: Progress::default(),
             positions: shared.positions.clone(),
             key: shared.key(id),
-            tally: shared.tally.clone(),
             shared,
             stamp: stamp.filter(|_| is_described),
             truncations: 0,
@@ -149,7 +151,7 @@ impl Reader {
                 return;
             }
             self.stamp = stamp.filter(|_| !container.name.is_empty());
-            self.commit(0);
+            self.commit(0, 0);
             self.sink.set_container(Arc::new(container));
         }
     }
@@ -199,40 +201,16 @@ impl Reader {
             }
         }
         if ended {
-            self.commit(0);
+            self.commit(0, 0);
         }
     }
 
     fn decode(&mut self, ended: bool, now: Instant) {
-        if self.chain.unread().is_empty() {
-            return;
-        }
         let received = Timestamp::now();
-        let frame = self.chain.lend();
-        self.sink.batch().frame = frame.clone();
-        let mut done = 0;
-        while done < frame.len() {
-            if self.sink.is_full() {
-                self.commit(done);
-            }
-            let (records, arena) = (self.sink.batch().records.len(), self.sink.batch().arena.len());
-            let next = match self.format {
-                Format::Json => self.json_line(&frame, done, ended, now, received),
-                Format::Local => self.local_entry(&frame, done, ended, now),
-            };
-            let Some(next) = next else { break };
-            done = next;
-            if self.sink.batch().records.len() == records {
-                // What was made for a piece is kept with its line.
-                self.sink.unmake(arena);
-            }
-        }
-        self.tally.bytes.increment(done as u64);
-        self.read = done;
-        self.silent += done as u64;
-        self.commit(done);
-        self.sink.batch().frame = Bytes::new();
-        self.chain.give_back(frame, done);
+        self.read = self.decode_with(|reader, frame, from| match reader.format {
+            Format::Json => reader.json_line(frame, from, ended, now, received),
+            Format::Local => reader.local_entry(frame, from, ended, now),
+        });
     }
 
     /// Decodes the line at `from`; gives its end, or nothing when it is not all there.
@@ -247,12 +225,12 @@ impl Reader {
         match json_lines::next(&mut self.sink.batcher.batch, frame, &mut self.times, from, ended) {
             json_lines::Next::Wait => None,
             json_lines::Next::Nothing(end) => {
-                self.tally.skipped.increment((end - from) as u64);
+                self.shared.tally.read.skipped.increment((end - from) as u64);
                 Some(end)
             }
             json_lines::Next::Malformed(text, end) => {
                 if !self.is_stored(None, from) {
-                    self.tally.malformed.increment(1);
+                    self.shared.tally.read.malformed.increment(1);
                     self.sink.record(text, None, received, Marks::default());
                 }
                 Some(end)
@@ -280,7 +258,7 @@ impl Reader {
         let (entry, end) = match local_entries::next(unread, ended) {
             local_entries::Next::Wait => return None,
             local_entries::Next::Damaged(len) => {
-                self.tally.skipped.increment(len as u64);
+                self.shared.tally.read.skipped.increment(len as u64);
                 return Some(from + len);
             }
             local_entries::Next::Entry(entry, taken) => (entry, from + taken),
@@ -337,7 +315,7 @@ impl Reader {
         let start = self.chain.point(from);
         let text = self.sink.batcher.batch.bytes(text);
         if self.pieces.add(stream, &Piece { text, key, ends, ordinal }, start, now) {
-            self.tally.joined.increment(u64::from(ends));
+            self.shared.tally.read.joined.increment(u64::from(ends));
             if let Some(line) = self.pieces.take(stream, ends) {
                 self.sink.line(&line, stream);
             }
@@ -360,19 +338,43 @@ impl Reader {
         self.progress.position(&self.chain, done, self.pieces.starts())
     }
 
-    /// Stores the batch with the position `done` bytes behind the chain's.
-    fn commit(&mut self, done: usize) {
-        let records = self.sink.batch().records.len();
+    /// Stores the batch with the position `done` bytes behind the chain's, of which `silent` were not told of before.
+    fn commit(&mut self, done: usize, silent: usize) {
+        self.silent += silent as u64;
+        let records = self.sink.batcher.batch.records.len();
         if records == 0 && self.silent < SILENT_BYTES {
             return;
         }
-        self.tally.records.increment(records as u64);
+        self.shared.tally.read.records.increment(records as u64);
         self.silent = 0;
         let value = self.position(done).to_bytes();
         let (positions, key) = (&self.positions, &self.key);
-        if let Some((boarded, submitted)) = self.sink.store(|commit| positions.board(commit, key, value)) {
+        let board = |commit: &mut Commit| positions.board(commit, key, value);
+        if let Some((boarded, submitted)) = self.sink.batcher.store_with(board) {
             self.positions.submitted(boarded, &submitted);
         }
+    }
+}
+
+impl Decoding for Reader {
+    fn chain(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+
+    fn batcher(&mut self) -> &mut Batcher {
+        &mut self.sink.batcher
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.shared.tally.read
+    }
+
+    fn laid_out(&self) -> usize {
+        self.sink.laid_out
+    }
+
+    fn commit(&mut self, done: usize, silent: usize) {
+        Reader::commit(self, done, silent);
     }
 }
 

@@ -11,27 +11,14 @@ use std::sync::Arc;
 
 use super::json_lines::Stream;
 use super::metadata::Container;
-use crate::base::metrics::Counter;
 use crate::input::batcher::Batcher;
+use crate::input::follow::marks::{Marker, Marks};
 use crate::input::follow::pieces::Line;
-use crate::journal::{Commit, Submitted};
-use crate::pipeline::join;
 use crate::record::json::{ReadLimits, read_object};
-use crate::record::{Batch, Field, Span, Timestamp};
+use crate::record::{Field, Span, Timestamp};
 use crate::wire::log_entry::Attrs as Attributes;
 
-/// A batch is handed over at so many records, or so much made text, before the next line: what a line makes still fits
-/// well below what a batcher stores by itself.
-const RECORDS: usize = 4_000;
-const ARENA_BYTES: usize = 256 * 1024;
 const IDENTITY: [&str; 5] = ["log", "source", "container_id", "container_name", "image_name"];
-
-/// What a record is marked with.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Marks {
-    pub(super) is_cut: bool,
-    pub(super) is_partial: bool,
-}
 
 pub(super) struct Sink {
     pub(super) batcher: Batcher,
@@ -39,12 +26,10 @@ pub(super) struct Sink {
     /// Fields of all records, as they lie in the batch in hand.
     common: Vec<Field>,
     /// Where they end in its arena.
-    laid_out: usize,
+    pub(super) laid_out: usize,
     names: Names,
     attrs: Attrs,
-    /// As the joiner of the other inputs counts them.
-    cut: Counter,
-    unfinished: Counter,
+    marker: Marker,
 }
 
 /// Spans of the batch in hand.
@@ -73,19 +58,8 @@ impl Sink {
             laid_out: 0,
             names: Names::default(),
             attrs: Attrs::default(),
-            cut: join::cut_lines(),
-            unfinished: join::unfinished_lines(),
+            marker: Marker::default(),
         }
-    }
-
-    pub(super) fn batch(&mut self) -> &mut Batch {
-        &mut self.batcher.batch
-    }
-
-    /// Whether the batch should be stored before the next line.
-    pub(super) fn is_full(&self) -> bool {
-        let batch = &self.batcher.batch;
-        batch.records.len() >= RECORDS || batch.arena.len() >= ARENA_BYTES
     }
 
     pub(super) fn container(&self) -> &Arc<Container> {
@@ -171,12 +145,6 @@ impl Sink {
         self.laid_out = batch.arena.len();
     }
 
-    /// Forgets what was made behind `arena`, save what records to come name.
-    pub(super) fn unmake(&mut self, arena: usize) {
-        let kept = if self.batcher.batch.is_empty() { 0 } else { self.laid_out };
-        self.batcher.batch.arena.truncate(arena.max(kept));
-    }
-
     /// Writes a record. `text` is a span of the batch in hand.
     pub(super) fn record(&mut self, text: Span, stream: Option<Stream>, time: Timestamp, marks: Marks) {
         if self.batcher.batch.is_empty() {
@@ -192,16 +160,7 @@ impl Sink {
         for field in &self.common {
             batch.push(field.key, field.value);
         }
-        for (mark, name, value, count) in [
-            (marks.is_cut, "__cut__", "log", &self.cut),
-            (marks.is_partial, "__partial__", "true", &self.unfinished),
-        ] {
-            if mark {
-                count.increment(1);
-                let (key, value) = (batch.keep(name.as_bytes()), batch.keep(value.as_bytes()));
-                batch.push(key, value);
-            }
-        }
+        self.marker.mark(batch, marks, "log");
     }
 
     /// Adds a field to the record written last.
@@ -214,12 +173,6 @@ impl Sink {
     /// Writes a line of several pieces.
     pub(super) fn line(&mut self, line: &Line, stream: Stream) {
         let text = self.batcher.batch.keep(&line.text);
-        let marks = Marks { is_cut: line.is_cut, is_partial: line.is_partial };
-        self.record(text, Some(stream), line.time, marks);
-    }
-
-    /// Hands the batch over with its position. The frame stays.
-    pub(super) fn store<T>(&mut self, board: impl FnOnce(&mut Commit) -> T) -> Option<(T, Submitted)> {
-        self.batcher.store_with(board)
+        self.record(text, Some(stream), line.time, Marks::of(line));
     }
 }

@@ -7,6 +7,7 @@
 //!   Symbolic links are followed; the path is the one that matched, the identity is the target's.
 //! * A name that rotation gave to a file that is found beside it is no file of its own: it belongs to the other's chain
 //!   ([`naming`]). A packed one (`.gz`) is one only where the pattern itself ends so.
+//!   Where a file's own name is such a link, the file's place is told as well: what is written there is told of there.
 //! * What cannot be looked at is a fault; the walk goes on beside it. What does not exist is none: it may come.
 //! * More than [`MOST_FILES`] files, or directories nested deeper than [`MOST_DEEP`], are not looked at.
 //!
@@ -24,7 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::config::path_pattern::{PathPattern, Places};
 use crate::config::plan::FilePlan;
 use crate::input::follow::identity::FileId;
-use crate::input::follow::survey::is_gone;
+use crate::input::follow::survey::{is_gone, resolve};
 use crate::input::follow::{FileError, naming};
 
 /// Files of one input.
@@ -53,6 +54,8 @@ pub struct Walk {
     pub files: Vec<Candidate>,
     /// Where files and directories may come or change.
     pub directories: Vec<PathBuf>,
+    /// Files whose names are symbolic links, each by the place where it stands, all links followed.
+    pub links: Vec<(PathBuf, PathBuf)>,
     /// What could not be looked at.
     pub faults: Vec<FileError>,
 }
@@ -96,7 +99,11 @@ struct Walking<'d> {
 
 /// What is done with a name of a directory.
 enum Item {
-    File(Metadata),
+    File {
+        metadata: Metadata,
+        /// Of a symbolic link.
+        real: Option<PathBuf>,
+    },
     Directory(Standing),
 }
 
@@ -132,7 +139,7 @@ impl Walking<'_> {
         }
         items.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         // Of names that are all written out and there, the directories tell by themselves.
-        let has_files = items.iter().any(|(_, item)| matches!(item, Item::File(_)));
+        let has_files = items.iter().any(|(_, item)| matches!(item, Item::File { .. }));
         if is_listed || has_files || !is_complete {
             self.walk.directories.push(dir.to_owned());
         }
@@ -140,9 +147,9 @@ impl Walking<'_> {
         let mut bases: HashSet<OsString> = HashSet::new();
         for (name, item) in items {
             match item {
-                Item::File(metadata) => {
+                Item::File { metadata, real } => {
                     if !naming::bases(name.as_bytes()).any(|base| bases.contains(OsStr::from_bytes(base))) {
-                        self.found(dir.join(&name), &metadata);
+                        self.found(dir.join(&name), &metadata, real);
                         bases.insert(name);
                     }
                 }
@@ -198,7 +205,10 @@ impl Walking<'_> {
         };
         match metadata {
             Ok(metadata) if metadata.is_dir() => below.map(Item::Directory),
-            Ok(metadata) => (is_wanted && metadata.is_file()).then_some(Item::File(metadata)),
+            Ok(metadata) => (is_wanted && metadata.is_file()).then(|| {
+                let real = entry.is_link(dir).then(|| resolve(&dir.join(name))).flatten();
+                Item::File { metadata, real }
+            }),
             Err(error) => {
                 self.fault("cannot look at", &dir.join(name), error);
                 None
@@ -230,7 +240,7 @@ impl Walking<'_> {
         Some(Standing { wanted, unwanted: enter(&self.discovery.exclude, &standing.unwanted, usize::MAX) })
     }
 
-    fn found(&mut self, path: PathBuf, metadata: &Metadata) {
+    fn found(&mut self, path: PathBuf, metadata: &Metadata, real: Option<PathBuf>) {
         let id = FileId::of(metadata);
         if self.walk.files.len() == MOST_FILES {
             let many = io::Error::other(format!("there are more than {MOST_FILES} files; name fewer"));
@@ -241,6 +251,7 @@ impl Walking<'_> {
             return;
         }
         if self.ids.insert(id) {
+            self.walk.links.extend(real.map(|real| (real, path.clone())));
             let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
             self.walk.files.push(Candidate { path, id, size: metadata.len(), modified });
         }
@@ -263,6 +274,15 @@ impl Entry {
         match self {
             Entry::Listed(entry) => entry.file_name(),
             Entry::Named(name) => name.to_os_string(),
+        }
+    }
+
+    fn is_link(&self, dir: &Path) -> bool {
+        match self {
+            Entry::Listed(entry) => entry.file_type().is_ok_and(|kind| kind.is_symlink()),
+            Entry::Named(name) => {
+                fs::symlink_metadata(dir.join(&**name)).is_ok_and(|metadata| metadata.is_symlink())
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! walks, hints of the kernel  [scan]  ->  [table]: an entry for each file, which rests or is followed
 //!                                             |
-//!                                         [follow]: a task  ->  [reader]: blocks, [cut] into records  ->  [sink]
+//!   who reads which file: [contents]      [follow]: a task  ->  [reader]: blocks, [cut] into records  ->  [sink]
 //!                                                                  `- over the chain of its rotations ([crate::input::follow])
 //! ```
 //!
@@ -13,11 +13,12 @@
 //!
 //! Nothing is written beside the files, which may be mounted read-only.
 
+mod contents;
 pub mod cut;
 pub mod discover;
 mod follow;
 mod kubernetes;
-mod left;
+mod looks;
 pub mod pod;
 mod rate;
 mod reader;
@@ -44,12 +45,14 @@ use crate::config::path_pattern::PathPattern;
 use crate::config::plan::FilePlan;
 use crate::input::Intake;
 use crate::input::follow::chain::Losses;
+use crate::input::follow::tally::Tally as ReadTally;
 use crate::input::follow::{FileError, OpenFiles};
 use crate::input::positions::Positions;
 use crate::pipeline::steps::Steps;
+use contents::Contents;
 use cut::Cutter;
 use kubernetes::{Kubernetes, Verdict};
-use left::Left;
+use looks::Looks;
 use rate::Rate;
 use scan::Scan;
 use table::{Status, Table};
@@ -58,6 +61,8 @@ pub use table::{FileReport, FileState};
 
 /// Files read at the same moment: more would only wait for the processor.
 const TURNS: usize = 4;
+/// Files that keep their buffers for what comes soon: making them anew, several times a second, costs a tenth of reading.
+const WARM: usize = 8;
 /// Faults that are named in such a time; the others are in the report.
 const NAMED: (u32, Duration) = (20, Duration::from_secs(10));
 
@@ -87,6 +92,8 @@ struct Shared {
     cutter: Cutter,
     kubernetes: Option<Arc<Kubernetes>>,
     turns: Semaphore,
+    looks: Arc<Looks>,
+    warm: Semaphore,
     rate: Option<Rate>,
     open: OpenFiles,
     losses: Losses,
@@ -95,45 +102,35 @@ struct Shared {
     waiting: Arc<AtomicUsize>,
     table: Arc<Table>,
     patience: Patience,
-    left: Left,
+    contents: Arc<Contents>,
     named: Mutex<(Option<Instant>, u32)>,
     /// What is there is read a last time.
     last: CancellationToken,
 }
 
 struct Tally {
-    bytes: Counter,
-    records: Counter,
-    joined: Counter,
-    malformed: Counter,
-    skipped: Counter,
+    read: ReadTally,
     dropped: Counter,
     found: Gauge,
     followed: Gauge,
-    lag: Gauge,
 }
 
 impl Tally {
     fn new(input: &str) -> Tally {
         let labels = [("input", input)];
-        Tally {
-            bytes: counter("sluicegate_received_bytes_total", "Bytes read from peers.", &labels),
-            records: counter("sluicegate_received_records_total", "Records decoded.", &labels),
-            joined: counter(
-                "sluicegate_files_joined_total",
-                "Lines put together of a container runtime's pieces.",
-                &labels,
-            ),
-            malformed: counter(
+        let read = [
+            ("sluicegate_files_joined_total", "Lines put together of a container runtime's pieces."),
+            (
                 "sluicegate_files_malformed_total",
                 "Lines that no container runtime can have written; their text is kept as it stands.",
-                &labels,
             ),
-            skipped: counter(
+            (
                 "sluicegate_files_skipped_bytes_total",
                 "Bytes that hold no line: runs of NULs, byte order marks.",
-                &labels,
             ),
+        ];
+        Tally {
+            read: ReadTally::new(input, read),
             dropped: counter(
                 "sluicegate_files_dropped_lines_total",
                 "Lines outside of any multi-line record, dropped as multiline.unmatched says.",
@@ -145,7 +142,6 @@ impl Tally {
                 "Files that are followed; the others rest.",
                 &labels,
             ),
-            lag: gauge("sluicegate_file_lag_bytes", "Bytes that files have and that were not read.", &labels),
         }
     }
 }
@@ -158,9 +154,8 @@ impl Shared {
         Bytes::from(key)
     }
 
-    /// Of all keys of this input; by itself the key of the note that it ran before. Names hold no blank.
     fn prefix(&self) -> String {
-        format!("file {} ", self.name)
+        prefix(&self.name)
     }
 
     /// Whether the patterns ask for it, and its Pod is none that is refused.
@@ -179,26 +174,34 @@ impl Shared {
         }
     }
 
-    /// A file is gone for good, or has another name.
-    fn gone(&self, path: &Path, position: Option<Bytes>) {
-        if scan::has_rotated(path, |other| self.is_wanted(other)) {
-            // Who forgets the log takes what it was rotated to for new files.
+    /// Whether what the log was rotated to would be taken for new files without it. Blocking.
+    fn has_rotated(&self, path: &Path) -> bool {
+        scan::has_rotated(path, |other| self.is_wanted(other))
+    }
+
+    /// A file is gone for good, or has another name. `is_kept`: it is known all the same.
+    fn gone(&self, path: &Path, position: Option<Bytes>, is_kept: bool) {
+        if is_kept {
             return self.table.rest(path, None, position);
         }
         self.give_up(path, position);
+        self.forget(path);
+    }
+
+    /// Nothing is known of this path any more.
+    fn forget(&self, path: &Path) {
+        self.contents.release_all(path);
         self.table.remove(path);
     }
 
     /// Nobody reads under this name any more.
     fn give_up(&self, path: &Path, position: Option<Bytes>) {
         let key = self.key(path);
-        let is_stored = position.is_some() && self.positions.get(&key) == position;
-        if !is_stored {
-            self.positions.forget(&key);
-        }
         if let Some(position) = position {
-            self.left.add(position, is_stored, is_stored.then_some(key));
+            let is_stored = self.positions.get(&key).as_ref() == Some(&position);
+            self.contents.leave(path, position, is_stored);
         }
+        self.positions.forget(&key);
     }
 
     /// Notes what went wrong with a file, and says it when it is new.
@@ -217,6 +220,11 @@ impl Shared {
         named.1 += 1;
         named.1 <= NAMED.0
     }
+}
+
+/// Of all keys of an input; by itself the key of the note that it ran before. Names hold no blank.
+fn prefix(input: &str) -> String {
+    format!("file {input} ")
 }
 
 /// The input.
@@ -287,6 +295,8 @@ impl Files {
             cutter: Cutter::new(&self.plan),
             kubernetes: self.kubernetes(),
             turns: Semaphore::new(TURNS),
+            looks: Arc::default(),
+            warm: Semaphore::new(WARM),
             rate: self.plan.rate_limit.map(Rate::new),
             open: OpenFiles::new(self.open_files, open),
             losses: Losses::new(&self.name),
@@ -294,7 +304,7 @@ impl Files {
             waiting: Arc::default(),
             table: self.table.clone(),
             patience: self.patience,
-            left: Left::default(),
+            contents: Arc::new(Contents::new(prefix(&self.name), self.positions.clone())),
             named: Mutex::default(),
             last: CancellationToken::new(),
         });

@@ -10,7 +10,6 @@
 //!
 //! All of it is plain synchronous code, run where blocking is allowed.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::Shared;
+use super::contents::ByPath;
 use super::cut::{Cutter, More};
 use super::follow::Order;
 use super::kubernetes::FilePod;
@@ -29,13 +29,14 @@ use crate::config::plan::{Charset, FileFormat};
 use crate::input::follow::pieces::Pieces;
 use crate::input::follow::progress::Progress;
 use crate::input::follow::rfc3339::Times;
-use crate::input::follow::survey::is_gone;
 use crate::input::follow::{At, Chain, FileError, Filled, Position};
+use crate::journal::Commit;
 
 mod decode;
 
-/// What is read at once: a file's turn, after which others have theirs.
-pub(super) const BLOCK: usize = limits::READ_BYTES;
+/// What is read at once: a file's turn, after which others have theirs. What it becomes is up to a third larger for most
+/// formats, and then fills one LogGroup: each block is a commit, a seal and a request.
+pub(super) const BLOCK: usize = limits::GROUP_BYTES / 4 * 3;
 /// A position is stored by itself when so much was read since the last one that became no record.
 const SILENT_BYTES: u64 = limits::MIB as u64;
 /// While a file is behind, an unfinished line waits so much longer for its end.
@@ -92,7 +93,9 @@ impl Reader {
     /// Of the ordered file; nothing is read yet.
     pub(super) fn new(shared: Arc<Shared>, order: &Order) -> Reader {
         let key = shared.key(&order.path);
-        let chain = Chain::new(order.path.to_path_buf(), shared.open.clone(), shared.losses.clone());
+        let claims = ByPath { contents: shared.contents.clone(), path: order.path.clone() };
+        let chain = Chain::new(order.path.to_path_buf(), shared.open.clone(), shared.losses.clone())
+            .with_claims(Box::new(claims));
         let position = order.position.clone().or_else(|| shared.positions.get(&key));
         let kubernetes = shared.kubernetes.as_ref();
         let pod = kubernetes.and_then(|kubernetes| kubernetes.pod_of(&order.path, position.is_some()));
@@ -149,7 +152,7 @@ impl Reader {
         } else if let Some(value) = &self.position
             && resumed.read.is_none()
         {
-            self.shared.left.add(value.clone(), !self.is_passing(), None);
+            self.shared.contents.leave(self.chain.base(), value.clone(), !self.is_passing());
         }
         self.tell();
         Ok(())
@@ -193,6 +196,10 @@ impl Reader {
         let unread = self.chain.unread().len();
         self.chain.rest();
         self.forgotten = unread - self.chain.unread().len();
+    }
+
+    /// Gives the large buffers back.
+    pub(super) fn cool(&mut self) {
         self.sink.batcher.rest();
     }
 
@@ -227,9 +234,7 @@ impl Reader {
             }
             Filled::Ended => {
                 self.decode(More::Never, now);
-                // It may be met under another name, and is known there.
-                self.shared.left.add(self.position_at(0), !self.is_passing(), None);
-                self.chain.leave();
+                self.leave();
                 self.tell();
                 self.begin_content();
                 Step::More
@@ -244,6 +249,19 @@ impl Reader {
                 Step::Idle
             }
         })
+    }
+
+    /// Turns to the next content. This one may be met under another name, and is known there.
+    fn leave(&mut self) {
+        if !self.chain.is_replaced() {
+            let mut position =
+                Position { read: self.chain.point(0), before: self.chain.before(), ..Position::default() };
+            if let Format::Lines(cutter) = &self.format {
+                position.within = cutter.state();
+            }
+            self.shared.contents.leave(self.chain.base(), position.to_bytes(), !self.is_passing());
+        }
+        self.chain.leave();
     }
 
     /// Forgets what is known of the record that begins here.
@@ -280,9 +298,8 @@ impl Reader {
 
     /// Whether its name is gone and nothing more comes.
     fn is_gone(&mut self, now: Instant) -> bool {
-        let is_missing = fs::metadata(self.chain.base()).is_err_and(|error| is_gone(&error));
         let since = *self.missing.get_or_insert(now);
-        if !is_missing {
+        if !self.chain.is_missing() {
             self.missing = None;
             return false;
         }
@@ -318,8 +335,8 @@ impl Reader {
     }
 
     /// Takes note of whether the file is there at all, between two steps.
-    pub(super) fn note_missing(&mut self, is_missing: bool, now: Instant) {
-        match is_missing {
+    pub(super) fn note_missing(&mut self, now: Instant) {
+        match self.chain.is_missing() {
             true => self.missing = self.missing.or(Some(now)),
             false => self.missing = None,
         }
@@ -351,18 +368,20 @@ impl Reader {
         self.position.is_some() && self.shared.positions.get(&self.key).as_ref() != self.position.as_ref()
     }
 
-    /// Stores the batch with the position `done` bytes behind the chain's.
-    fn commit(&mut self, done: usize) {
+    /// Stores the batch with the position `done` bytes behind the chain's, of which `silent` were not told of before.
+    fn commit(&mut self, done: usize, silent: usize) {
+        self.silent += silent as u64;
         let records = self.sink.batch().records.len();
         if records == 0 && self.silent < SILENT_BYTES {
             return;
         }
-        self.shared.tally.records.increment(records as u64);
+        self.shared.tally.read.records.increment(records as u64);
         self.silent = 0;
         let value = self.position_at(done);
         let (positions, key) = (&self.shared.positions, &self.key);
         self.position = Some(value.clone());
-        if let Some((boarded, submitted)) = self.sink.store(|commit| positions.board(commit, key, value)) {
+        let board = |commit: &mut Commit| positions.board(commit, key, value);
+        if let Some((boarded, submitted)) = self.sink.batcher.store_with(board) {
             positions.submitted(boarded, &submitted);
         }
     }
@@ -370,7 +389,6 @@ impl Reader {
     /// Puts what is known into the report.
     fn tell(&self) {
         let (place, lag) = (self.chain.at(0), self.chain.lag());
-        self.status.set_contents(self.chain.contents());
         self.status.offset.store(place.offset, Ordering::Relaxed);
         self.status.lag.store(lag, Ordering::Relaxed);
         self.status.size.store(place.offset + lag, Ordering::Relaxed);

@@ -9,7 +9,7 @@
 //! one that is not there any more is followed by what it was rotated to, or forgotten.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::future::pending;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,8 @@ pub(super) struct Scan {
     /// Away during a walk.
     discovery: Option<Discovery>,
     watches: Option<Watches>,
+    /// Directories in which files stand that are followed under the names of symbolic links, which lie elsewhere.
+    links: HashMap<PathBuf, Linked>,
     /// A directory is watched that was not at the last walk.
     walk_again: bool,
     walks: u64,
@@ -51,6 +53,14 @@ pub(super) struct Scan {
     first: First,
     /// The beginning of the last walk.
     since: Option<SystemTime>,
+}
+
+#[derive(Default)]
+struct Linked {
+    /// The links, by the names of the files that they lead to.
+    files: HashMap<OsString, Arc<Path>>,
+    /// Patterns name files in it, too.
+    is_walked: bool,
 }
 
 /// What a walk brought.
@@ -72,6 +82,7 @@ impl Scan {
         Scan {
             discovery: Some(Discovery::new(&shared.plan)),
             watches: hints.then(Watches::new),
+            links: HashMap::new(),
             walk_again: false,
             since: None,
             walks: 0,
@@ -93,7 +104,7 @@ impl Scan {
                 tokio::select! {
                     biased;
                     events = events(&self.watches) => {
-                        if self.heard(events) {
+                        if self.heard(events).await {
                             next = next.min(soonest.max(Instant::now() + SOON));
                         }
                     }
@@ -148,7 +159,7 @@ impl Scan {
         self.discovery = Some(discovery);
         let is_first = self.walks == 0;
         self.walks += 1;
-        self.watch(walk.directories);
+        self.watch(walk.directories, walk.links);
         for fault in &walk.faults {
             if let Some(suppressed) = UNREADABLE.allow() {
                 tracing::warn!(input = %self.shared.name, error = %fault, suppressed, "a directory cannot be looked through");
@@ -159,11 +170,12 @@ impl Scan {
         let mut entries = shared.table.lock();
         let mut orders = Vec::new();
         let mut new = Vec::new();
+        let met: Vec<FileId> = walk.files.iter().map(|file| file.id).collect();
         for (path, position) in &stored {
             let id = Position::from_bytes(position).map(|position| position.read.id).unwrap_or_default();
             let state = State::Resting { seen: None, position: Some(position.clone()) };
+            shared.contents.own(id, path);
             let status = Arc::<Status>::default();
-            status.set_contents([id].into_iter());
             entries.insert(path.clone(), Entry { state, status, walk: 0, id });
         }
         for candidate in walk.files {
@@ -186,18 +198,20 @@ impl Scan {
             }
         }
         if !new.is_empty() {
-            let mut reading = self.reading(&entries);
+            let mut unmet = self.unmet(&entries);
             for candidate in new {
                 // Its log is between two files, or away: who follows that reads this.
                 if logs_of(&candidate.path).any(|log| entries.contains_key(&*log)) {
                     continue;
                 }
                 let key = shared.key(&candidate.path);
-                shared.left.free(&key, &shared.positions);
-                let mut position = shared.left.take(candidate.id, &key, &shared.positions);
+                let mut position = shared.contents.take(candidate.id, &key);
+                let mut holder =
+                    || shared.contents.owner(candidate.id).or_else(|| unmet.remove(&candidate.id));
                 // It had another name, under which it is read to its end, if there is anything under that.
                 if position.is_none()
-                    && let Some(holder) = reading.remove(&candidate.id)
+                    && let Some(holder) = holder()
+                    && entries.contains_key(&*holder)
                 {
                     let is_there = !absent.contains(&holder);
                     let rest = entries.get(&*holder).filter(|entry| entry.walk != self.walks && is_there);
@@ -205,8 +219,9 @@ impl Scan {
                         continue;
                     };
                     shared.give_up(&holder, known.clone());
+                    shared.contents.release_all(&holder);
                     entries.remove(&*holder);
-                    position = shared.left.take(candidate.id, &key, &shared.positions);
+                    position = shared.contents.take(candidate.id, &key);
                 }
                 let seen = seen(&candidate);
                 // Nothing is read of an empty file, so it need not be begun.
@@ -219,7 +234,7 @@ impl Scan {
                 entries.insert(path, entry);
             }
         }
-        shared.left.tend(&shared.positions);
+        shared.contents.tend(met.into_iter());
         let followed = entries.values().filter(|entry| matches!(entry.state, State::Followed(_))).count();
         let found = entries.len();
         drop(entries);
@@ -241,14 +256,10 @@ impl Scan {
         }
     }
 
-    /// Who reads each file, or has its rest to read, whatever name it has now.
-    fn reading(&self, entries: &HashMap<Arc<Path>, Entry>) -> HashMap<FileId, Arc<Path>> {
-        let mut reading = HashMap::new();
-        for (path, entry) in entries {
-            let met = (entry.walk != self.walks).then_some(entry.id);
-            reading.extend(entry.status.contents().into_iter().chain(met).map(|id| (id, path.clone())));
-        }
-        reading
+    /// The files that were met before under paths at which this walk met none.
+    fn unmet(&self, entries: &HashMap<Arc<Path>, Entry>) -> HashMap<FileId, Arc<Path>> {
+        let unmet = entries.iter().filter(|(_, entry)| entry.walk != self.walks);
+        unmet.map(|(path, entry)| (entry.id, path.clone())).collect()
     }
 
     fn start(&self, order: Order) {
@@ -264,10 +275,18 @@ impl Scan {
         }
     }
 
-    /// Watches these directories and no others.
-    fn watch(&mut self, directories: Vec<PathBuf>) {
+    /// Watches these directories, those of files that links lead to, and no others.
+    fn watch(&mut self, directories: Vec<PathBuf>, links: Vec<(PathBuf, PathBuf)>) {
         let Some(watches) = &self.watches else { return };
-        let wanted: HashSet<PathBuf> = directories.into_iter().collect();
+        let mut wanted: HashSet<PathBuf> = directories.into_iter().collect();
+        self.links.clear();
+        for (real, link) in links {
+            let (Some(dir), Some(name)) = (real.parent(), real.file_name()) else { continue };
+            let linked = self.links.entry(dir.to_owned()).or_default();
+            linked.is_walked = wanted.contains(dir);
+            linked.files.insert(name.to_owned(), link.into());
+        }
+        wanted.extend(self.links.keys().cloned());
         watches.retain(|dir| wanted.contains(dir));
         let before = watches.len();
         for dir in &wanted {
@@ -278,48 +297,81 @@ impl Scan {
     }
 
     /// Wakes who is concerned; whether a walk should come soon.
-    fn heard(&self, events: Vec<Event>) -> bool {
+    async fn heard(&self, events: Vec<Event>) -> bool {
         let mut is_due = false;
-        let sight = self.sight();
-        let mut orders = Vec::new();
         let mut directories = HashSet::new();
-        let mut entries = self.shared.table.lock();
-        for event in events {
-            match event {
-                Event::Changed { dir, name } => {
-                    let path = dir.join(&name);
-                    match entries.get_mut(&*path) {
-                        Some(entry) => match &entry.state {
-                            State::Followed(waker) => waker.notify_one(),
-                            State::Resting { .. } => match Seen::at(&path) {
-                                Ok(seen) => orders.extend(news(&path, entry, Some(seen), sight)),
-                                Err(_) => is_due = true,
-                            },
-                        },
-                        None => is_due |= self.shared.is_wanted(&path),
+        let mut resting = Vec::new();
+        {
+            let entries = self.shared.table.lock();
+            let mut wake = |path: &Path| match entries.get_key_value(path) {
+                Some((_, Entry { state: State::Followed(waker), .. })) => {
+                    waker.notify_one();
+                    true
+                }
+                Some((path, _)) => {
+                    resting.push(path.clone());
+                    true
+                }
+                None => false,
+            };
+            for event in events {
+                match event {
+                    Event::Changed { dir, name } => {
+                        let linked = self.links.get(&*dir);
+                        let link = linked.and_then(|linked| linked.files.get(&name));
+                        let is_link = link.is_some_and(|link| wake(link));
+                        let path = dir.join(&name);
+                        is_due |= !wake(&path) && !is_link && self.shared.is_wanted(&path);
+                    }
+                    Event::Names { dir } => {
+                        let linked = self.links.get(&*dir);
+                        linked.into_iter().flat_map(|linked| linked.files.values()).for_each(|link| {
+                            wake(link);
+                        });
+                        if linked.is_none_or(|linked| linked.is_walked) {
+                            is_due = true;
+                            directories.insert(dir);
+                        }
+                    }
+                    Event::Overflow => is_due = true,
+                }
+            }
+            if !directories.is_empty() {
+                for (path, entry) in entries.iter() {
+                    if let State::Followed(waker) = &entry.state
+                        && path.parent().is_some_and(|parent| directories.contains(parent))
+                    {
+                        waker.notify_one();
                     }
                 }
-                Event::Names { dir } => {
-                    is_due = true;
-                    directories.insert(dir);
-                }
-                Event::Overflow => is_due = true,
             }
         }
-        if !directories.is_empty() {
-            for (path, entry) in entries.iter() {
-                if let State::Followed(waker) = &entry.state
-                    && path.parent().is_some_and(|parent| directories.contains(parent))
-                {
-                    waker.notify_one();
-                }
+        is_due | self.wake(resting).await
+    }
+
+    /// Starts a task for each of these files that rests and has news; whether one is not there.
+    async fn wake(&self, paths: Vec<Arc<Path>>) -> bool {
+        if paths.is_empty() {
+            return false;
+        }
+        let looks = move || paths.into_iter().map(|path| (Seen::at(&path).ok(), path)).collect::<Vec<_>>();
+        // Looking fails only where it is looked for again by the next walk.
+        let Ok(looked) = self.stop.tasks.spawn_blocking(looks).await else { return true };
+        let mut is_one_gone = false;
+        let sight = self.sight();
+        let mut orders = Vec::new();
+        let mut entries = self.shared.table.lock();
+        for (seen, path) in looked {
+            match (seen, entries.get_mut(&path)) {
+                (Some(seen), Some(entry)) => orders.extend(news(&path, entry, Some(seen), sight)),
+                _ => is_one_gone = true,
             }
         }
         drop(entries);
         for order in orders {
             self.start(order);
         }
-        is_due
+        is_one_gone
     }
 }
 
@@ -359,11 +411,16 @@ impl Found {
         let prefix = shared.prefix().into_bytes();
         let files: HashMap<&Path, &Candidate> =
             self.walk.files.iter().map(|file| (file.path.as_path(), file)).collect();
+        let mut left = Vec::new();
         for key in shared.positions.keys(&prefix) {
             let path = Path::new(OsStr::from_bytes(&key[prefix.len()..]));
             let Some(value) = shared.positions.get(&key).filter(|_| key.len() > prefix.len()) else {
                 continue;
             };
+            if shared.contents.is_key(&key) {
+                left.push((key, value));
+                continue;
+            }
             match files.get(path) {
                 Some(candidate) if is_read(candidate, &value) => {
                     self.read.insert(path.to_owned());
@@ -379,6 +436,11 @@ impl Found {
                 None => {}
             }
             self.stored.insert(path.into(), value);
+        }
+        let read = |value: &Bytes| Position::from_bytes(value).map(|position| position.read.id);
+        let known: HashSet<FileId> = self.stored.values().filter_map(read).collect();
+        for (key, value) in left {
+            shared.contents.restore(&key, value, |id| known.contains(&id));
         }
     }
 

@@ -15,28 +15,12 @@ use super::Shared;
 use super::kubernetes::FilePod;
 use super::tags;
 use crate::base::host;
-use crate::base::metrics::Counter;
 use crate::input::batcher::Batcher;
+use crate::input::follow::marks::{Marker, Marks};
 use crate::input::follow::pieces::Line;
 use crate::input::follow::stream::Stream;
-use crate::journal::{Commit, Submitted};
-use crate::pipeline::join;
 use crate::pipeline::stream::Origin;
 use crate::record::{Batch, Span, Timestamp};
-
-/// A batch is handed over at so many records, or so much made text, before the next line: what a line makes still fits
-/// well below what a batcher stores by itself.
-const RECORDS: usize = 4_000;
-const ARENA_BYTES: usize = 256 * 1024;
-
-/// What a record is marked with.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Marks {
-    /// The line goes on, or had more: it was longer than allowed.
-    pub(super) is_cut: bool,
-    /// Pieces are missing.
-    pub(super) is_partial: bool,
-}
 
 pub(super) struct Sink {
     pub(super) batcher: Batcher,
@@ -45,10 +29,8 @@ pub(super) struct Sink {
     offset_key: Option<String>,
     names: Names,
     /// Where the names end in the arena.
-    laid_out: usize,
-    /// As the joiner of the other inputs counts them.
-    cut: Counter,
-    unfinished: Counter,
+    pub(super) laid_out: usize,
+    marker: Marker,
 }
 
 fn batcher(shared: &Shared, tags: Arc<[(String, String)]>) -> Batcher {
@@ -83,8 +65,7 @@ impl Sink {
             offset_key: plan.offset_key.clone(),
             names: Names::default(),
             laid_out: 0,
-            cut: join::cut_lines(),
-            unfinished: join::unfinished_lines(),
+            marker: Marker::default(),
         }
     }
 
@@ -104,18 +85,6 @@ impl Sink {
 
     pub(super) fn batch(&mut self) -> &mut Batch {
         &mut self.batcher.batch
-    }
-
-    /// Whether the batch should be stored before the next line.
-    pub(super) fn is_full(&self) -> bool {
-        let batch = &self.batcher.batch;
-        batch.records.len() >= RECORDS || batch.arena.len() >= ARENA_BYTES
-    }
-
-    /// Forgets what was made behind `arena`, save what records to come name.
-    pub(super) fn unmake(&mut self, arena: usize) {
-        let kept = if self.batcher.batch.is_empty() { 0 } else { self.laid_out };
-        self.batcher.batch.arena.truncate(arena.max(kept));
     }
 
     fn lay_out(&mut self) {
@@ -155,27 +124,12 @@ impl Sink {
             });
             batch.push(self.names.offset, digits);
         }
-        for (mark, name, value, count) in [
-            (marks.is_cut, "__cut__", self.key.as_str(), &self.cut),
-            (marks.is_partial, "__partial__", "true", &self.unfinished),
-        ] {
-            if mark {
-                count.increment(1);
-                let (key, value) = (batch.keep(name.as_bytes()), batch.keep(value.as_bytes()));
-                batch.push(key, value);
-            }
-        }
+        self.marker.mark(batch, marks, &self.key);
     }
 
     /// Writes a line of several pieces, the first of which begins at `offset`.
     pub(super) fn line(&mut self, line: &Line, offset: u64, stream: Stream) {
         let text = self.batcher.batch.keep(&line.text);
-        let marks = Marks { is_cut: line.is_cut, is_partial: line.is_partial };
-        self.record(text, offset, Some(stream), line.time, marks);
-    }
-
-    /// Hands the batch over with its position. The frame stays.
-    pub(super) fn store<T>(&mut self, board: impl FnOnce(&mut Commit) -> T) -> Option<(T, Submitted)> {
-        self.batcher.store_with(board)
+        self.record(text, offset, Some(stream), line.time, Marks::of(line));
     }
 }

@@ -75,21 +75,9 @@ pub(super) struct Status {
     pub(super) offset: AtomicU64,
     pub(super) lag: AtomicU64,
     error: Mutex<Option<String>>,
-    /// The files that its task reads or will read: a name that one of them has now is no new file.
-    contents: Mutex<Vec<FileId>>,
 }
 
 impl Status {
-    pub(super) fn set_contents(&self, contents: impl Iterator<Item = FileId>) {
-        let mut known = self.contents.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        known.clear();
-        known.extend(contents);
-    }
-
-    pub(super) fn contents(&self) -> Vec<FileId> {
-        self.contents.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
-    }
-
     /// Takes note of what went wrong; whether that is new.
     pub(super) fn set_error(&self, error: Option<String>) -> bool {
         let mut known = self.error.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

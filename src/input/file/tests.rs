@@ -190,3 +190,36 @@ async fn a_file_that_cannot_be_read_is_named_and_others_go_on() {
     house.until(|| error().is_none()).await;
     house.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_link_leads_to_is_heard_where_it_stands() {
+    for rest in [50, 60_000] {
+        // Nothing but the kernel's word.
+        let house = House::with(|_, file, how| {
+            file.scan_interval = Duration::from_secs(600);
+            how.patience.rest = Duration::from_millis(rest);
+        });
+        let pods = tempfile::tempdir().unwrap();
+        let at = |name: &str| pods.path().join(name);
+        fs::create_dir(at("pod")).unwrap();
+        let target = house::Log { path: at("pod/0.txt"), written: 0 };
+        target.put("one\n");
+        // As the runtimes have it: a link to a link.
+        std::os::unix::fs::symlink(&target.path, at("0.txt")).unwrap();
+        std::os::unix::fs::symlink(at("0.txt"), house.path("app.log")).unwrap();
+        let input = house.start();
+        assert_eq!(house.texts(1).await, ["one"]);
+        for turn in 0..4 {
+            if rest == 50 {
+                house.until(|| input.report().iter().all(|file| file.state == FileState::Resting)).await;
+            }
+            target.put("more\n");
+            assert_eq!(house.texts(1).await, ["more"]);
+            // Rotated where it stands.
+            fs::rename(&target.path, at(&format!("pod/0.txt.{turn}"))).unwrap();
+            target.put("new\n");
+            assert_eq!(house.texts(1).await, ["new"]);
+        }
+        house.stop().await;
+    }
+}

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::generation::{Change, Generation};
 use super::identity::{At, FileId, Fingerprint, Point};
 use super::survey::{self, Found, survey};
-use super::{FileError, OpenFiles};
+use super::{Claims, FileError, OpenFiles};
 use crate::base::log_limit::LogLimit;
 
 mod losses;
@@ -46,6 +46,8 @@ pub struct Chain {
     real: PathBuf,
     first_sight: FirstSight,
     open: OpenFiles,
+    /// Absent: all that bears the log's name is this chain's.
+    claims: Option<Box<dyn Claims>>,
     losses: Losses,
     generations: VecDeque<Generation>,
     recent: VecDeque<Left>,
@@ -61,6 +63,7 @@ pub struct Chain {
     /// All was read once.
     is_read: bool,
     is_missing: bool,
+    is_taken: bool,
     /// Place in the first generation up to which everything was seen when it rested.
     rested: Option<At>,
 }
@@ -98,8 +101,10 @@ impl Chain {
             base,
             first_sight: FirstSight::All,
             open,
+            claims: None,
             losses,
-            generations: VecDeque::new(),
+            // Nearly always there is one, and thousands of chains rest.
+            generations: VecDeque::with_capacity(1),
             recent: VecDeque::new(),
             next: 1,
             buffer: Vec::new(),
@@ -109,6 +114,7 @@ impl Chain {
             is_gone: false,
             is_read: false,
             is_missing: false,
+            is_taken: false,
             rested: None,
         }
     }
@@ -118,9 +124,20 @@ impl Chain {
         Chain { first_sight, ..self }
     }
 
+    /// Reads nothing that is another's.
+    pub fn with_claims(self, claims: Box<dyn Claims>) -> Chain {
+        Chain { claims: Some(claims), ..self }
+    }
+
     /// An earlier chain came to its end: when nothing is left of it, [`Chain::resume`] has lost nothing.
     pub fn with_all_read(self, is_read: bool) -> Chain {
         Chain { is_read, ..self }
+    }
+
+    /// Takes it away to where it may block; what is left is not to be used until it is put back.
+    pub fn take(&mut self) -> Chain {
+        let away = Chain::new(PathBuf::new(), self.open.clone(), self.losses.clone());
+        std::mem::replace(self, away)
     }
 
     pub fn base(&self) -> &Path {
@@ -156,6 +173,7 @@ impl Chain {
                 Change::Holed(former) => self.replaced(former, true)?,
             }
         }
+        self.is_taken = false;
         match fs::metadata(&self.base) {
             Ok(metadata) => {
                 self.is_missing = false;
@@ -173,12 +191,14 @@ impl Chain {
         }
         let real = survey::resolve(&self.base).unwrap_or_else(|| self.real.clone());
         let is_swapped = real != self.real;
-        let meets_known = Cell::new(false);
+        let (meets_known, is_taken) = (Cell::new(false), Cell::new(false));
         let known = |found: &Found| {
             let is_known = self.generations.iter().any(|known| known.is(found))
                 || self.recent.iter().any(|left| found.is(left.id, &left.print, || left.size));
-            meets_known.set(meets_known.get() || is_known);
-            is_known
+            let is_others = !is_known && !self.claim(found);
+            is_taken.set(is_taken.get() || (is_others && found.path == real));
+            meets_known.set(meets_known.get() || is_known || is_others);
+            is_known || is_others
         };
         let mut found = Vec::new();
         if is_swapped {
@@ -206,9 +226,24 @@ impl Chain {
                 );
             }
         }
-        self.real = real;
+        (self.is_taken, self.real) = (is_taken.get(), real);
+        self.is_missing |= self.is_taken;
         found.into_iter().for_each(|found| self.append(found));
         Ok(())
+    }
+
+    /// Whether a file that was met may be read by this chain.
+    fn claim(&self, found: &Found) -> bool {
+        self.claims.as_ref().is_none_or(|claims| claims.claim(found))
+    }
+
+    /// What becomes of a content that is not read any more is not for this chain to say.
+    fn release(&self, id: FileId) {
+        if let Some(claims) = &self.claims
+            && self.contents().all(|known| known != id)
+        {
+            claims.release(id);
+        }
     }
 
     fn append(&mut self, found: Found) {
@@ -218,6 +253,7 @@ impl Chain {
 
     /// A content that will not be read again, or was never to be.
     fn remember(&mut self, found: &Found) {
+        self.release(found.id);
         self.recent.push_back(Left::from(found));
         if self.recent.len() > REMEMBERED {
             self.recent.pop_front();
@@ -244,8 +280,15 @@ impl Chain {
             );
             return Ok(Filled::Ended);
         }
-        let from = front.offset + self.buffer.len() as u64;
+        let before = self.buffer.len();
+        let from = front.offset + before as u64;
         match front.read(from, want, &mut self.buffer) {
+            Ok(1..) if alone && front.is_swallowed(&self.buffer[..before]) => {
+                self.buffer.truncate(before);
+                self.torn()?;
+                // Of one that is torn nothing more is read, and one that has a copy is not alone.
+                if self.generations.len() == 1 { Ok(Filled::More) } else { self.fill(want) }
+            }
             Ok(0) if front.gzip || !alone => Ok(Filled::Ended),
             Ok(0) => Ok(Filled::Idle),
             Ok(_) => Ok(Filled::More),
@@ -295,6 +338,7 @@ impl Chain {
         self.buffer.clear();
         if let Some(left) = self.generations.pop_front() {
             self.end = left.point(&[]);
+            self.release(left.id);
             if left.is_over {
                 return;
             }
@@ -357,9 +401,20 @@ impl Chain {
         self.is_gone
     }
 
-    /// Whether no file had the log's name at the last look. What was there is read through its open file.
+    /// Whether no file of this log had its name at the last look. What was there is read through its open file.
     pub fn is_missing(&self) -> bool {
         self.is_missing
+    }
+
+    /// Whether another chain's file had the log's name at the last look.
+    pub fn is_taken(&self) -> bool {
+        self.is_taken
+    }
+
+    /// Whether the file of the first generation has another content now, which is read after this one.
+    pub fn is_replaced(&self) -> bool {
+        let mut contents = self.contents();
+        contents.next().is_some_and(|first| contents.any(|other| other == first))
     }
 
     /// Whether somebody may still write to the first generation though the next is there: who writes opens a new file only
@@ -413,5 +468,7 @@ impl Chain {
 
 #[cfg(test)]
 mod changes;
+#[cfg(test)]
+mod holes;
 #[cfg(test)]
 mod tests;

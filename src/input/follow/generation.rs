@@ -310,7 +310,7 @@ impl Generation {
         };
         let head = survey::head(file)?;
         let tail = self.look_back(file);
-        let former = Former { print: self.print, modified: (self.seen.1, self.seen.2) };
+        let former = self.former();
         self.seen = seen;
         self.is_settled = metadata
             .modified()
@@ -354,6 +354,23 @@ impl Generation {
         } else {
             Before::Other
         }
+    }
+
+    /// Whether a hole is where `ahead` was read, which follows the offset.
+    pub fn is_swallowed(&self, ahead: &[u8]) -> bool {
+        let last = ahead.get(ahead.len().saturating_sub(Tail::BYTES)..).unwrap_or_default();
+        let mut now = [0; Tail::BYTES];
+        let (Some(Source::Plain(held)), Some(now)) = (&self.source, now.get_mut(..last.len())) else {
+            return false;
+        };
+        let from = self.offset + (ahead.len() - last.len()) as u64;
+        let is_null = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+        !is_null(last) && held.file.read_exact_at(now, from).is_ok() && is_null(now)
+    }
+
+    /// The content, should it turn out to be gone.
+    pub fn former(&self) -> Former {
+        Former { print: self.print, modified: (self.seen.1, self.seen.2) }
     }
 
     /// Takes note that it is the one that is written to.

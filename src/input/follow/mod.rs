@@ -17,10 +17,14 @@
 //!   Looking is the truth: without hints everything is found, only later.
 
 pub mod chain;
+pub mod decoding;
 pub mod generation;
 pub mod hints;
+#[cfg(test)]
+pub(in crate::input) mod house;
 pub mod identity;
 pub mod listings;
+pub mod marks;
 pub mod naming;
 pub mod pieces;
 pub mod progress;
@@ -28,10 +32,15 @@ pub mod rfc3339;
 pub mod search;
 pub mod stream;
 pub mod survey;
+pub mod tally;
 pub mod watches;
+pub mod window;
 
 pub use chain::{Chain, Filled, FirstSight};
 pub use identity::{At, Point, Position};
+
+use identity::FileId;
+use survey::Found;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +56,15 @@ pub struct FileError {
     pub what: &'static str,
     pub path: PathBuf,
     pub cause: std::io::Error,
+}
+
+/// What a chain may read, where a file may come to bear the name that another chain follows.
+pub trait Claims: Send {
+    /// Whether a file that was met is nobody else's, now and before. If so it is this chain's.
+    fn claim(&self, found: &Found) -> bool;
+
+    /// This chain does not read it any more.
+    fn release(&self, id: FileId);
 }
 
 /// Files held open beyond the one that is being read: a bound over all chains of an input. What is past it is closed and

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::answer::Code;
-use super::events::{Context, STEP_BYTES, Settings, Step, Tally, push_extra, push_log};
+use super::events::{Context, STEP_BYTES, Settings, Step, Tally};
+use super::fields::{push_extra, push_log};
 use super::request::Query;
 use super::tag;
 use super::time;

@@ -25,6 +25,7 @@ mod body;
 mod envelope;
 pub mod events;
 mod exchange;
+mod fields;
 mod lines;
 mod pace;
 mod request;

@@ -12,12 +12,12 @@
 //! nothing marks pieces, that rest may be the next line: then nothing is dropped, and it starts a record of its own.
 
 mod line;
+mod lines;
 mod piece;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use line::Line;
+use lines::Lines;
 use piece::{Piece, StreamKey};
 
 use super::stream::Origin;
@@ -40,8 +41,6 @@ const OPEN_LINES: usize = 4_096;
 const OPEN_BYTES: usize = 64 * limits::MIB;
 /// What the queue `pending` may hold before connections that bring pieces wait.
 const PENDING_BYTES: u64 = 4 * OPEN_BYTES as u64;
-/// Line ids remembered after completion, so that a resent piece does not start the line again.
-const FINISHED: usize = 4_096;
 
 #[derive(Clone, Debug)]
 pub struct JoinSettings {
@@ -87,17 +86,6 @@ pub struct Joiner {
     cut_pieces: Counter,
     defaults: HashMap<String, JoinSettings>,
     waiting: Gauge,
-}
-
-#[derive(Default)]
-struct Lines {
-    open: HashMap<StreamKey, Line>,
-    bytes: usize,
-    /// Ended by something other than their own batch; the timer sends them.
-    overdue: Vec<Line>,
-    /// Ids of lines that are done, and whether they were cut.
-    finished: HashMap<u64, bool>,
-    finished_order: VecDeque<u64>,
 }
 
 /// What joining a batch leaves to do: pieces to settle with the batch's own commit, the receipt of the pieces that were
@@ -400,43 +388,4 @@ impl Joiner {
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
-}
-
-impl Lines {
-    fn take(&mut self, key: &StreamKey) -> Option<Line> {
-        let line = self.open.remove(key)?;
-        self.bytes -= line.bytes();
-        Some(line)
-    }
-
-    /// Whether the piece's line is done already, and was cut.
-    fn finished_cut(&self, piece: &Piece) -> Option<bool> {
-        if self.finished.is_empty() || !piece.has_id() {
-            return None;
-        }
-        self.finished.get(&finger(&piece.stream, &piece.id)).copied()
-    }
-
-    /// Remembers a line of which nothing more is wanted. One that was given up early may still get its other pieces.
-    fn remember(&mut self, line: &Line) {
-        if !line.has_id() || !line.is_complete() {
-            return;
-        }
-        if self.finished_order.len() == FINISHED
-            && let Some(oldest) = self.finished_order.pop_front()
-        {
-            self.finished.remove(&oldest);
-        }
-        let finger = finger(&line.stream, &line.id);
-        if self.finished.insert(finger, line.is_cut()).is_none() {
-            self.finished_order.push_back(finger);
-        }
-    }
-}
-
-fn finger(stream: &StreamKey, id: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    stream.hash(&mut hasher);
-    id.hash(&mut hasher);
-    hasher.finish()
 }

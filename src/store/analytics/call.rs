@@ -171,10 +171,8 @@ impl<'a> Translator<'a> {
                 Ok(quoted(timestamp_text(self.names.setting.now).get(..10).unwrap_or("")))
             }
             ("time_series", [time, window, pattern, _padding]) => {
-                if let Node::Text(text) = &window.node {
-                    if window_seconds(text).is_none() {
-                        return Err(fault(window.at, "a window is a number with s, m, h or d, as '5m'"));
-                    }
+                if matches!(&window.node, Node::Text(text) if window_seconds(text).is_none()) {
+                    return Err(fault(window.at, "a window is a number with s, m, h or d, as '5m'"));
                 }
                 Ok(format!(
                     "p_time_series({}, {}, {})",

@@ -50,7 +50,21 @@ impl Deadline {
     }
 }
 
-/// Makes the table `log` with the columns `c0, c1, ...` and, with `is_weighted`, `w`, and fills it.
+/// Makes the table `log` with the columns `c0, c1, ...` and, with `is_weighted`, `w`.
+pub(super) fn make_table(connection: &Connection, loads: &[Load], is_weighted: bool) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("CREATE TABLE log ({})", names(loads, is_weighted).join(", ")))
+}
+
+fn names(loads: &[Load], is_weighted: bool) -> Vec<String> {
+    let mut names: Vec<String> = (0..loads.len()).map(|index| format!("c{index}")).collect();
+    // A table has at least one column, also for `count(*)`.
+    if is_weighted || names.is_empty() {
+        names.push("w".to_owned());
+    }
+    names
+}
+
+/// Fills the table.
 pub(super) fn load(
     connection: &Connection,
     loads: &[Load],
@@ -59,21 +73,14 @@ pub(super) fn load(
     limits: &Limits,
     deadline: &Deadline,
 ) -> Result<(), AnalyticsError> {
-    let mut names: Vec<String> = (0..loads.len()).map(|index| format!("c{index}")).collect();
-    // A table has at least one column, also for `count(*)`.
-    if is_weighted || names.is_empty() {
-        names.push("w".to_owned());
-    }
-    let places = vec!["?"; names.len()].join(", ");
-    let database = AnalyticsError::Database;
-    connection.execute_batch(&format!("CREATE TABLE log ({})", names.join(", "))).map_err(database)?;
-    let insert = format!("INSERT INTO log VALUES ({places})");
+    let width = names(loads, is_weighted).len();
+    let insert = format!("INSERT INTO log VALUES ({})", vec!["?"; width].join(", "));
     // Each column is asked for once, in whatever forms it is needed.
     let mut columns: Vec<Column> = Vec::new();
     let mut table = Table {
-        insert: connection.prepare(&insert).map_err(database)?,
+        insert: connection.prepare(&insert).map_err(AnalyticsError::Database)?,
         values: Vec::new(),
-        width: names.len(),
+        width,
         rows: 0,
         bytes: 0,
         limits,

@@ -81,8 +81,8 @@ pub(super) struct Names<'a> {
 impl<'a> Names<'a> {
     pub(super) fn find(&self, at: usize, relation: Option<&str>, name: &str) -> Result<Found<'a>, Fault> {
         let Some(qualifier) = relation else { return self.find_bare(at, name) };
-        let in_sight = self.scopes.iter().rev().flat_map(|scope| &scope.relations);
-        for named in in_sight.filter(|named| named.name.eq_ignore_ascii_case(qualifier)) {
+        let mut in_sight = self.scopes.iter().rev().flat_map(|scope| &scope.relations);
+        if let Some(named) = in_sight.find(|named| named.name.eq_ignore_ascii_case(qualifier)) {
             return match &named.relation {
                 Relation::Log => self.field(at, &named.alias, name),
                 Relation::Derived(outputs) => match outputs.iter().find(|output| is(output, name)) {
@@ -108,10 +108,10 @@ impl<'a> Names<'a> {
         }
         for scope in self.scopes.iter().rev() {
             for named in &scope.relations {
-                if let Relation::Derived(outputs) = &named.relation {
-                    if let Some(output) = outputs.iter().find(|output| is(output, name)) {
-                        return Ok(Found::Derived { sql: output.sql.clone(), kind: output.kind });
-                    }
+                if let Relation::Derived(outputs) = &named.relation
+                    && let Some(output) = outputs.iter().find(|output| is(output, name))
+                {
+                    return Ok(Found::Derived { sql: output.sql.clone(), kind: output.kind });
                 }
             }
             let log = scope.relations.iter().find(|named| matches!(named.relation, Relation::Log));

@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::ast::{Body, Item, Query, RelationSource};
 use super::error::{fault, place};
 use super::functions::{real_text, register};
-use super::load::{Deadline, failed, load};
+use super::load::{Deadline, failed, load, make_table};
 use super::names::Setting;
 use super::parse::parse;
 use super::translate::{DEFAULT_ROWS, Plan, translate};
@@ -87,8 +87,10 @@ pub(super) fn run(
     let database = |error| failed(error, limits);
     let mut connection = open(session.spill, limits).map_err(database)?;
     register(&connection).map_err(database)?;
-    // The statement's own faults come before the work.
     connection.execute_batch("BEGIN").map_err(database)?;
+    make_table(&connection, &plan.loads, plan.is_weighted).map_err(database)?;
+    // The statement's own faults come before the work.
+    connection.prepare(&plan.sql).map(drop).map_err(|error| refused(sql, &plan, error, limits))?;
     load(&connection, &plan.loads, plan.is_weighted, source, limits, &deadline)?;
     fence(&mut connection).map_err(database)?;
     let ended = watch(&mut connection, session.spill, deadline.clone()).map_err(database)?;
@@ -198,9 +200,7 @@ fn fence(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA query_only = ON")?;
     connection.authorizer(Some(|context: rusqlite::hooks::AuthContext<'_>| match context.action {
         AuthAction::Select => Authorization::Allow,
-        AuthAction::Read { table_name, .. } if matches!(table_name, "log" | "json_each" | "") => {
-            Authorization::Allow
-        }
+        AuthAction::Read { table_name: "log" | "json_each" | "", .. } => Authorization::Allow,
         AuthAction::Function { function_name }
             if function_name.starts_with("p_") || NATIVE.contains(&function_name) =>
         {

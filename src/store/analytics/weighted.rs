@@ -16,10 +16,12 @@ const ONE_BY_ONE: [&str; 5] = ["array_agg", "string_agg", "listagg", "geometric_
 pub(super) fn first_aggregate(expr: &Expr) -> Option<(usize, &str)> {
     let mut found = None;
     expr.walk(&mut |inner| {
-        if let Node::Call(call) = &inner.node {
-            if call.over.is_none() && AGGREGATES.contains(&call.name.as_str()) && found.is_none() {
-                found = Some((inner.at, call.name.as_str()));
-            }
+        if let Node::Call(call) = &inner.node
+            && call.over.is_none()
+            && AGGREGATES.contains(&call.name.as_str())
+            && found.is_none()
+        {
+            found = Some((inner.at, call.name.as_str()));
         }
         found.is_none()
     });

@@ -49,10 +49,10 @@ fn any_in(
                     return true;
                 }
             }
-            Some(rest) if json.get(start) == Some(&b'{') => {
-                if any_in(json, start, rest, buffer, test, depth) {
-                    return true;
-                }
+            Some(rest)
+                if json.get(start) == Some(&b'{') && any_in(json, start, rest, buffer, test, depth) =>
+            {
+                return true;
             }
             _ => {}
         }

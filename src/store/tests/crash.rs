@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use super::*;
 
 const DIR: &str = "SLUICEGATE_TEST_STORE";
+const WRITERS: &str = "SLUICEGATE_TEST_WRITERS";
+const PROCESS: [&str; 3] = ["store::tests::crash::a_process_that_writes", "--exact", "--nocapture"];
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_crash() {
@@ -42,14 +44,15 @@ async fn a_process_that_writes() {
     let Ok(dir) = std::env::var(DIR) else { return };
     let (store, logstore) = opened(Path::new(&dir)).await;
     let (store, next) = (Arc::new(store), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
-    let writers: Vec<_> = (0..4)
+    let writers = std::env::var(WRITERS).map_or(4, |text| text.parse().unwrap());
+    let writers: Vec<_> = (0..writers)
         .map(|_| {
             let (store, next) = (store.clone(), next.clone());
             tokio::spawn(async move {
-                loop {
-                    let label = next.fetch_add(1, Ordering::Relaxed);
-                    store.put(logstore, noisy(3_000, label)).await.unwrap();
+                let mut label = next.fetch_add(1, Ordering::Relaxed);
+                while store.put(logstore, noisy(3_000, label)).await.is_ok() {
                     println!("\nacknowledged {label}.0");
+                    label = next.fetch_add(1, Ordering::Relaxed);
                 }
             })
         })
@@ -65,7 +68,7 @@ async fn killed_while_it_writes_and_reads_it_has_all_it_acknowledged() {
     let mut acknowledged = std::collections::HashSet::new();
     for round in 1..=3 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["store::tests::crash::a_process_that_writes", "--exact", "--nocapture"])
+            .args(PROCESS)
             .env(DIR, dir.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -141,4 +144,47 @@ async fn who_reads_while_others_write_finds_what_was_acknowledged_before() {
         reader.await.unwrap();
     }
     assert_eq!(store.search(logstore, Search { line: 1000, ..everything() }).await.unwrap().rows.len(), 400);
+}
+
+/// What the kernel was asked for, in order: after the last write to the WAL comes a sync of it, and then the answer. Where
+/// processes cannot be traced there is nothing to see.
+#[test]
+fn the_wal_is_synced_before_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("trace");
+    let traced = Command::new("strace")
+        .args(["-f", "-y", "-e", "trace=write,pwrite64,fsync,fdatasync", "-o"])
+        .arg(&trace)
+        .arg(std::env::current_exe().unwrap())
+        .args(PROCESS)
+        .env(DIR, dir.path().join("store"))
+        .env(WRITERS, "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut traced) = traced else { return };
+    let lines = BufReader::new(traced.stdout.take().unwrap()).lines();
+    let seen = lines.map_while(Result::ok).filter(|line| line.starts_with("acknowledged ")).take(20).count();
+    if seen == 0 {
+        traced.wait().unwrap();
+        return;
+    }
+    // Without a reader of its output the process ends by itself, and the tracer with it.
+    traced.wait().unwrap();
+    let text = String::from_utf8_lossy(&std::fs::read(&trace).unwrap()).into_owned();
+    let (mut acknowledged, mut unsynced, mut synced) = (0, false, 0);
+    for line in text.lines() {
+        let is_wal = line.contains(".db-wal>") && !line.contains("catalog.db-wal>");
+        if is_wal && line.contains(" pwrite64(") {
+            unsynced = true;
+        } else if is_wal && (line.contains(" fdatasync(") || line.contains(" fsync(")) {
+            // A call that takes long is printed in two parts; the first one is enough, since its thread goes on only after.
+            synced += usize::from(unsynced);
+            unsynced = false;
+        } else if line.contains("acknowledged ") {
+            acknowledged += 1;
+            assert!(!unsynced && synced >= acknowledged, "{acknowledged} answers, {synced} syncs: {line}");
+        }
+    }
+    assert!(acknowledged >= 20, "{acknowledged}");
 }

@@ -81,7 +81,7 @@ impl Writer {
 
     /// Adds filters. Nobody counts on them: who finds none scans the pack.
     pub(super) fn add_filters(&mut self, slice: Slice, filters: &[(i64, Vec<u8>)]) {
-        if !self.files.all().iter().any(|file| file.slice == slice) {
+        if self.files.get(slice).is_none() {
             return;
         }
         if let Ok(open) = self.begin(slice)

@@ -16,15 +16,18 @@ pub fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
+/// A buffer with so much room more than what is written into it does not grow meanwhile.
+pub const SPARE: usize = 24;
+
 /// Tags and lengths that stand together, gathered so that the output is extended once for all of them.
 struct Head {
-    bytes: [u8; 24],
+    bytes: [u8; SPARE],
     len: usize,
 }
 
 impl Head {
     fn new() -> Self {
-        Head { bytes: [0; 24], len: 0 }
+        Head { bytes: [0; SPARE], len: 0 }
     }
 
     /// Adds a tag and a varint. Two of them fit, with room to spare.
@@ -41,8 +44,11 @@ impl Head {
         self
     }
 
+    /// All of it is copied, which is a few instructions and no call, and what is not meant is cut off again.
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes[..self.len]);
+        let end = out.len() + self.len;
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
     }
 }
 

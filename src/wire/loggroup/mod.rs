@@ -11,9 +11,12 @@
 //! LogGroup: that is how fragments become one, and how a refused LogGroup is halved.
 
 pub mod encode;
+pub mod list;
 pub mod packed;
+mod retime;
 pub mod walk;
 
+pub use retime::{ORIGINAL_TIME, retime};
 pub use walk::{Group, Log, WalkError, skim, walk};
 
 use super::protobuf::Fields;

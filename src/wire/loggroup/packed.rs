@@ -59,11 +59,19 @@ struct Last {
     literals: usize,
 }
 
+/// Behind a token with two short lengths: at most so many literals, and the offset of its match.
+const SHORT: usize = 14 + 2;
+
 fn last_sequence(block: &[u8]) -> Option<Last> {
     let mut at = 0;
     loop {
         let token = at;
         let first = *block.get(at)?;
+        // Nearly all sequences are such, and the last one is not while there are more bytes than that.
+        if first < 0xf0 && first & 15 != 15 && block.len() - at > 1 + SHORT {
+            at += 3 + usize::from(first >> 4);
+            continue;
+        }
         at += 1;
         let literals = length(block, &mut at, first >> 4)?;
         let start = at;

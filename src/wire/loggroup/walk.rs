@@ -168,7 +168,7 @@ fn pairs(bytes: &[u8], number: u32) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// Time and nanoseconds of a log; its contents are looked at by the caller.
-fn log_of(bytes: &[u8]) -> Result<Log<'_>, WalkError> {
+pub(super) fn log_of(bytes: &[u8]) -> Result<Log<'_>, WalkError> {
     let (mut time, mut time_ns) = (None, None);
     let mut fields = Fields::new(bytes);
     while let Some(field) = fields.next()? {

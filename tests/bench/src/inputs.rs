@@ -8,12 +8,12 @@
 //! machine's mood is in both.
 
 pub mod feed;
-mod kind;
+pub mod kind;
 mod report;
 mod subjects;
 #[cfg(test)]
 mod tests;
-mod text;
+pub mod text;
 
 use std::{error::Error, path::PathBuf, process::Command, time::Duration};
 

@@ -12,6 +12,8 @@ mod args;
 #[cfg(feature = "counts")]
 mod counts;
 mod disk;
+#[cfg(feature = "counts")]
+mod encoded;
 mod forward;
 mod http;
 mod inputs;
@@ -55,6 +57,8 @@ sluicegate-bench [--records N] [--only packed|message] [--acks on|off] [--gatewa
                  [--rounds N] [--no-verify] [--no-peers] [--idle]
                  forward [...]: the secure and compressed forward input; see forward --help
                  inputs [...]: syslog, gelf, splunk, json-file; see inputs --help
+                 encoded [--only FORMAT[,FORMAT...]] [--records N] [--rounds N] [--seed N]: files up to the encoded record
+                 (built with --features counts)
 parts:           load --to ADDR [--mode packed|message] [--acks] [...]    sink [--keep]";
 
 fn main() -> ExitCode {
@@ -66,6 +70,8 @@ fn main() -> ExitCode {
         Some("shake") => forward::flags::shake(words.skip(1)),
         Some("inputs") => inputs::main(words.skip(1)),
         Some("feed") => inputs::feed::Feed::read(words.skip(1)).and_then(|feed| inputs::feed::main(&feed)),
+        #[cfg(feature = "counts")]
+        Some("encoded") => encoded::main(words.skip(1)),
         #[cfg(feature = "counts")]
         Some("count") => count(words.skip(1)),
         Some("sink") => Args::read(words.skip(1), &[], &["keep"])

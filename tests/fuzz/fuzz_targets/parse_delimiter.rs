@@ -3,27 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sluicegate::config::plan::{DelimiterPlan, ExtraColumns, Nil, OnFailure, ParseFormat, ParsePlan, Step};
-use sluicegate::pipeline::steps::{Scratch, Steps};
-use sluicegate::record::{Batch, Timestamp};
+use sluicegate::config::plan::{DelimiterPlan, ExtraColumns, ParseFormat};
 
 fn parse(plan: DelimiterPlan, text: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let plan = ParsePlan {
-        format: ParseFormat::Delimiter(plan),
-        key: "log".to_owned(),
-        keep: false,
-        prefix: String::new(),
-        on_failure: OnFailure::Discard,
-    };
-    let mut batch = Batch::default();
-    batch.begin(Timestamp::default());
-    let (key, value) = (batch.keep(b"log"), batch.keep(text));
-    batch.push(key, value);
-    let steps = Steps::new(&[Step::Parse(plan)], Nil::Empty);
-    let parsed = steps.apply(&mut batch, 0, &mut Scratch::default());
-    let fields = batch.fields_of(&batch.records[0]).iter();
-    let values = fields.map(|field| batch.bytes(field.value).to_vec()).collect();
-    parsed.then_some(values)
+    let (parsed, columns) = sluicegate_fuzz::parse(ParseFormat::Delimiter(plan), text);
+    parsed.then_some(columns)
 }
 
 fn slow(text: &[u8], separator: &[u8], quote: &[u8]) -> Option<Vec<Vec<u8>>> {

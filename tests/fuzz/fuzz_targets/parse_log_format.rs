@@ -5,28 +5,10 @@
 use libfuzzer_sys::fuzz_target;
 use regex::bytes::Regex;
 use sluicegate::config::log_format;
-use sluicegate::config::plan::{
-    Escape, LogFormat, LogPart, LogServer, Nil, OnFailure, ParseFormat, ParsePlan, Step, ValueShape,
-};
-use sluicegate::pipeline::steps::{Scratch, Steps};
-use sluicegate::record::{Batch, Timestamp};
+use sluicegate::config::plan::{Escape, LogFormat, LogPart, LogServer, ParseFormat, ValueShape};
 
 fn parse(format: LogFormat, line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let plan = ParsePlan {
-        format: ParseFormat::LogFormat(format),
-        key: "log".to_owned(),
-        keep: false,
-        prefix: String::new(),
-        on_failure: OnFailure::Discard,
-    };
-    let mut batch = Batch::default();
-    batch.begin(Timestamp::default());
-    let (key, value) = (batch.keep(b"log"), batch.keep(line));
-    batch.push(key, value);
-    let steps = Steps::new(&[Step::Parse(plan)], Nil::Empty);
-    let parsed = steps.apply(&mut batch, 0, &mut Scratch::default());
-    let fields = batch.fields_of(&batch.records[0]).iter();
-    let values = fields.map(|field| batch.bytes(field.value).to_vec()).collect();
+    let (parsed, values) = sluicegate_fuzz::parse(ParseFormat::LogFormat(format), line);
     parsed.then_some(values)
 }
 

@@ -5,10 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use regex::bytes::Regex;
 use sluicegate::config::linear_regex::LinearRegex;
-use sluicegate::config::plan::{Nil, OnFailure, ParseFormat, ParsePlan, Step};
+use sluicegate::config::plan::ParseFormat;
 use sluicegate::config::regex_groups;
-use sluicegate::pipeline::steps::{Scratch, Steps};
-use sluicegate::record::{Batch, Timestamp};
 
 const KNOWN: [&str; 4] = [
     r#"(\S+) - (\S+) \[([^\]]*)\] "(\S+) (.*?) (\S+)" (\d+) (\d+) "([^"]*)" "([^"]*)""#,
@@ -35,20 +33,7 @@ fuzz_target!(|input: (u8, &str, &[u8])| {
         groups.map(|group| group.map_or(&b""[..], |group| group.as_bytes()).to_vec()).collect::<Vec<_>>()
     });
 
-    let plan = ParsePlan {
-        format: ParseFormat::Regex { regex, keys },
-        key: "log".to_owned(),
-        keep: false,
-        prefix: String::new(),
-        on_failure: OnFailure::Discard,
-    };
-    let mut batch = Batch::default();
-    batch.begin(Timestamp::default());
-    let (key, value) = (batch.keep(b"log"), batch.keep(text));
-    batch.push(key, value);
-    let parsed = Steps::new(&[Step::Parse(plan)], Nil::Empty).apply(&mut batch, 0, &mut Scratch::default());
-    let fields = batch.fields_of(&batch.records[0]).iter();
-    let found: Vec<Vec<u8>> = fields.map(|field| batch.bytes(field.value).to_vec()).collect();
+    let (parsed, found) = sluicegate_fuzz::parse(ParseFormat::Regex { regex, keys }, text);
     match wanted {
         // More groups than a record has fields.
         Some(wanted) if wanted.len() > 512 => assert!(!parsed),

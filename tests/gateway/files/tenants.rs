@@ -15,7 +15,7 @@ use crate::gateway::harness::{TestGateway, ack, message, read, read_to_close, st
 use crate::gateway::peers::{deliver, fluent_bit_id, fluentd_id};
 
 /// A read's size: what a file gets as its turn.
-const BLOCK: usize = 256 << 10;
+const BLOCK: usize = 384 << 10;
 
 /// A service that answers so for `red`, until it is told otherwise.
 async fn refusing(answer: (u16, &'static str)) -> (FakeService, Arc<AtomicBool>) {
@@ -269,7 +269,7 @@ async fn a_noisy_file_delays_a_line_by_a_few_blocks() {
         let most = delays.max().unwrap() / BLOCK;
         assert!(most < BLOCKS, "{most} blocks of the noisy file came before a line of the other");
         println!(
-            "{inputs} input(s): at most {most} blocks of 256 KiB of the noisy file before a line of the other"
+            "{inputs} input(s): at most {most} blocks of 384 KiB of the noisy file before a line of the other"
         );
         gateway.stop().await;
     }

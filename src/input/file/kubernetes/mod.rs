@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! path          namespace, pod, uid, container      [pod]: at once, for each file
-//! API server    node, image, labels                 [pods]: asked for once for each Pod, by its [client]
+//! API server    node, image, labels                 [pods]: asked for once for each Pod, by the [asker] and its [client]
 //! ```
 //!
 //! * A file that is no Pod's is read like any other.
@@ -15,6 +15,7 @@
 //! What was answered holds for a file as long as it is followed: of labels that change, the next task that follows the file
 //! takes note.
 
+mod asker;
 mod client;
 mod facts;
 mod pods;

@@ -1,11 +1,11 @@
-//! The Pods that were asked for, and the one task that asks.
+//! The Pods that were asked for, and what is known of them.
 //!
 //! ```text
-//! ask(path) --> [known: an answer for each Pod]  <-- publishes --  asker: list of the node once, then Pod by Pod
+//! ask(path) --> [known: an answer for each Pod]  <-- publishes --  [asker]: list of the node once, then Pod by Pod
 //!     `- watches its Pod's answer                                       a failure: all wait (back-off), one tries
 //! ```
 //!
-//! Bounded in every way: one request at a time for a Pod, [`AT_ONCE`] in all, and one while the server is away; at most
+//! Bounded in every way: one request at a time for a Pod, a few in all, and one while the server is away; at most
 //! [`KNOWN`] answers beside those that somebody watches. An answer is asked for anew when it is old and a file begins to be
 //! read; the old one stands until the new one is there. What is known of a Pod stays known when the server forgets the Pod:
 //! its last lines come behind it.
@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use super::asker::Asker;
 use super::client::{ApiError, Client};
 use super::facts::{Facts, PodList, PodObject};
-use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, counter};
 use crate::config::plan::KubernetesApiPlan;
@@ -28,8 +28,6 @@ use crate::input::file::pod::PodPath;
 
 /// Answers kept; nodes have some hundred Pods.
 const KNOWN: usize = 4_096;
-/// Requests at once.
-const AT_ONCE: usize = 4;
 
 static AWAY: LogLimit = LogLimit::new(Duration::from_secs(60));
 
@@ -75,14 +73,15 @@ pub(super) struct Pods {
     _asker: JoinSet<()>,
 }
 
-struct Inner {
+/// What asks and answers share.
+pub(super) struct Inner {
     input: Arc<str>,
-    client: Client,
-    manners: Manners,
+    pub(super) client: Client,
+    pub(super) manners: Manners,
     known: Mutex<Known>,
     /// There is something to ask.
-    news: Notify,
-    tally: Tally,
+    pub(super) news: Notify,
+    pub(super) tally: Tally,
 }
 
 #[derive(Default)]
@@ -95,7 +94,7 @@ struct Known {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     namespace: String,
     pod: String,
     uid: Option<String>,
@@ -110,11 +109,11 @@ struct Entry {
     is_asked: bool,
 }
 
-struct Tally {
-    found: Counter,
-    gone: Counter,
-    refused: Counter,
-    failed: Counter,
+pub(super) struct Tally {
+    pub(super) found: Counter,
+    pub(super) gone: Counter,
+    pub(super) refused: Counter,
+    pub(super) failed: Counter,
 }
 
 impl Tally {
@@ -141,7 +140,7 @@ impl Key {
         Key { namespace: namespace.clone(), pod: pod.clone(), uid: uid.clone() }
     }
 
-    fn path(&self) -> PodPath {
+    pub(super) fn path(&self) -> PodPath {
         let Key { namespace, pod, uid } = self.clone();
         PodPath { namespace, pod, uid, container: String::new(), container_id: None }
     }
@@ -234,7 +233,7 @@ impl Inner {
     }
 
     /// The next Pod to ask for, that somebody waits for or whose answer is old.
-    fn next(&self) -> Option<Key> {
+    pub(super) fn next(&self) -> Option<Key> {
         let mut known = self.lock();
         let now = Instant::now();
         while known.later.front().is_some_and(|(due, _)| *due <= now) {
@@ -253,12 +252,12 @@ impl Inner {
         None
     }
 
-    fn next_later(&self) -> Option<Instant> {
+    pub(super) fn next_later(&self) -> Option<Instant> {
         self.lock().later.front().map(|(due, _)| *due)
     }
 
     /// Tells what a Pod is to those who wait.
-    fn publish(&self, key: &Key, pod: Option<PodObject>) {
+    pub(super) fn publish(&self, key: &Key, pod: Option<PodObject>) {
         let now = Instant::now();
         let mut known = self.lock();
         let entry = known.entry(key, now);
@@ -282,7 +281,7 @@ impl Inner {
         });
     }
 
-    fn publish_all(&self, list: PodList) {
+    pub(super) fn publish_all(&self, list: PodList) {
         for pod in list.items {
             let (namespace, name) = pod.name();
             let key = |uid: &str| {
@@ -315,7 +314,7 @@ impl Inner {
     }
 
     /// Asks for a Pod again: soon, or after a while where the request itself is the reason.
-    fn put_back(&self, key: Key, error: &ApiError) {
+    pub(super) fn put_back(&self, key: Key, error: &ApiError) {
         let mut known = self.lock();
         if error.is_of_request() {
             self.excuse(&mut known, &key, error);
@@ -328,7 +327,7 @@ impl Inner {
     }
 
     /// Tells all who wait for their turn.
-    fn excuse_all(&self, error: &ApiError) {
+    pub(super) fn excuse_all(&self, error: &ApiError) {
         let mut known = self.lock();
         let waiting: Vec<Key> = known.queue.iter().cloned().collect();
         for key in &waiting {
@@ -336,7 +335,7 @@ impl Inner {
         }
     }
 
-    fn complain(&self, error: &ApiError) {
+    pub(super) fn complain(&self, error: &ApiError) {
         let outcome = if error.is_of_request() { &self.tally.refused } else { &self.tally.failed };
         outcome.increment(1);
         if let Some(suppressed) = AWAY.allow() {
@@ -344,114 +343,6 @@ impl Inner {
                 input = %self.input, %error, suppressed,
                 "the Kubernetes API server does not tell about Pods; it is asked again, and no line is lost"
             );
-        }
-    }
-}
-
-/// What is asked, and what came of it.
-enum Done {
-    List(Result<PodList, ApiError>),
-    Pod(Key, Result<Option<Box<PodObject>>, ApiError>),
-}
-
-struct Asker {
-    inner: Arc<Inner>,
-    /// The node whose list is to be asked for.
-    node: Option<String>,
-    calls: JoinSet<Done>,
-    backoff: Backoff,
-    pause: Option<Instant>,
-}
-
-impl Asker {
-    fn new(inner: Arc<Inner>, node: Option<String>) -> Asker {
-        let (first, longest) = inner.manners.pauses;
-        Asker { backoff: Backoff::new(first, longest), inner, node, calls: JoinSet::new(), pause: None }
-    }
-
-    async fn run(mut self) {
-        loop {
-            let now = Instant::now();
-            if self.pause.is_some_and(|until| until <= now) {
-                self.pause = None;
-            }
-            if self.pause.is_none() {
-                self.call();
-            }
-            let (inner, calls) = (&self.inner, &mut self.calls);
-            // While something is under way, its end is when to look again.
-            let wake = self.pause.or_else(|| inner.next_later().filter(|_| calls.is_empty()));
-            tokio::select! {
-                Some(done) = calls.join_next() => {
-                    match done {
-                        Ok(done) => self.done(done),
-                        Err(error) => tracing::error!(%error, "asking the Kubernetes API server failed"),
-                    }
-                }
-                () = inner.news.notified() => {}
-                () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
-            }
-        }
-    }
-
-    /// Begins what may be begun. The list comes first: it spares most of the others.
-    fn call(&mut self) {
-        let most = if self.backoff.tries() > 0 { 1 } else { AT_ONCE };
-        if let Some(node) = self.node.clone() {
-            if self.calls.is_empty() {
-                let inner = self.inner.clone();
-                self.calls.spawn(async move { Done::List(inner.client.pods_of(&node).await) });
-            }
-            return;
-        }
-        while self.calls.len() < most {
-            let Some(key) = self.inner.next() else { break };
-            let inner = self.inner.clone();
-            self.calls.spawn(async move {
-                let path = key.path();
-                let pod = inner.client.pod(&path).await;
-                let pod = pod.map(|pod| pod.filter(|pod| pod.is(&path)).map(Box::new));
-                Done::Pod(key, pod)
-            });
-        }
-    }
-
-    fn done(&mut self, done: Done) {
-        let error = match done {
-            Done::List(Ok(list)) => {
-                self.node = None;
-                self.inner.tally.found.increment(1);
-                self.inner.publish_all(list);
-                None
-            }
-            Done::Pod(key, Ok(pod)) => {
-                let tally = &self.inner.tally;
-                let outcome = if pod.is_some() { &tally.found } else { &tally.gone };
-                outcome.increment(1);
-                self.inner.publish(&key, pod.map(|pod| *pod));
-                None
-            }
-            Done::List(Err(error)) => {
-                if error.is_of_request() {
-                    // Each by itself, then.
-                    self.node = None;
-                } else {
-                    self.inner.excuse_all(&error);
-                }
-                Some(error)
-            }
-            Done::Pod(key, Err(error)) => {
-                self.inner.put_back(key, &error);
-                Some(error)
-            }
-        };
-        let Some(error) = error else { return self.backoff.reset() };
-        self.inner.complain(&error);
-        if error.is_of_request() {
-            self.backoff.reset();
-        } else {
-            let pause = self.backoff.next_wait().max(error.wait().unwrap_or_default());
-            self.pause = Some(Instant::now() + pause);
         }
     }
 }

@@ -6,12 +6,46 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::super::cut::{self, More, cri};
-use super::super::sink::Marks;
 use super::{Format, Reader};
+use crate::input::batcher::Batcher;
 use crate::input::docker::json_lines;
+use crate::input::follow::Chain;
+use crate::input::follow::decoding::Decoding;
+use crate::input::follow::marks::Marks;
 use crate::input::follow::pieces::{LineKey, Piece};
 use crate::input::follow::stream::Stream;
+use crate::input::follow::tally::Tally;
 use crate::record::{Span, Timestamp};
+
+/// When bytes are decoded, and what is known of those to come.
+#[derive(Clone, Copy)]
+struct Moment {
+    more: More,
+    now: Instant,
+    received: Timestamp,
+}
+
+impl Decoding for Reader {
+    fn chain(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+
+    fn batcher(&mut self) -> &mut Batcher {
+        &mut self.sink.batcher
+    }
+
+    fn tally(&self) -> &Tally {
+        &self.shared.tally.read
+    }
+
+    fn laid_out(&self) -> usize {
+        self.sink.laid_out
+    }
+
+    fn commit(&mut self, done: usize, silent: usize) {
+        Reader::commit(self, done, silent);
+    }
+}
 
 impl Reader {
     /// Ends the lines that have waited too long at `now`, or all, as they are.
@@ -23,7 +57,7 @@ impl Reader {
             }
         }
         if ended {
-            self.commit(0);
+            self.commit(0, 0);
         }
     }
 
@@ -44,48 +78,24 @@ impl Reader {
     }
 
     pub(super) fn decode(&mut self, more: More, now: Instant) {
-        if self.chain.unread().is_empty() {
-            return;
-        }
-        let received = Timestamp::now();
-        let frame = self.chain.lend();
-        self.sink.batch().frame = frame.clone();
-        let mut done = 0;
-        while done < frame.len() {
-            if self.sink.is_full() {
-                self.commit(done);
-            }
-            let (records, arena) = (self.sink.batch().records.len(), self.sink.batch().arena.len());
-            let next = match self.format {
-                Format::Lines(_) => self.line(&frame, done, more, received),
-                Format::Json => self.json_line(&frame, done, more, now, received),
-                Format::Cri => self.cri_line(&frame, done, more, now, received),
-                Format::Unknown => self.tell_format(&frame, done),
-            };
-            let Some(next) = next else { break };
-            debug_assert!(next >= done && next <= frame.len());
-            done = next;
-            if self.sink.batch().records.len() == records {
-                // What was made for a piece is kept with its line.
-                self.sink.unmake(arena);
-            }
-        }
-        self.shared.tally.bytes.increment(done as u64);
-        self.silent += done as u64;
-        self.commit(done);
-        self.sink.batch().frame = Bytes::new();
-        self.chain.give_back(frame, done);
+        let moment = Moment { more, now, received: Timestamp::now() };
+        self.decode_with(|reader, frame, from| match reader.format {
+            Format::Lines(_) => reader.line(frame, from, moment),
+            Format::Json => reader.json_line(frame, from, moment),
+            Format::Cri => reader.cri_line(frame, from, moment),
+            Format::Unknown => reader.tell_format(frame, from),
+        });
     }
 
     /// Cuts the record at `from`; gives its end, or nothing when it is not all there.
-    fn line(&mut self, frame: &Bytes, from: usize, more: More, received: Timestamp) -> Option<usize> {
+    fn line(&mut self, frame: &Bytes, from: usize, moment: Moment) -> Option<usize> {
         let Format::Lines(cutter) = &mut self.format else { return None };
         let tally = &self.shared.tally;
-        match cutter.next(frame, from, more) {
+        match cutter.next(frame, from, moment.more) {
             cut::Next::Wait => None,
             cut::Next::Skip { next, dropped } => {
                 match dropped {
-                    0 => tally.skipped.increment((next - from) as u64),
+                    0 => tally.read.skipped.increment((next - from) as u64),
                     lines => tally.dropped.increment(lines),
                 }
                 Some(next)
@@ -94,7 +104,7 @@ impl Reader {
                 let offset = self.chain.at(text.start).offset;
                 let text = cutter.text(self.sink.batch(), text);
                 let marks = Marks { is_cut: cut, is_partial: false };
-                self.sink.record(text, offset, None, received, marks);
+                self.sink.record(text, offset, None, moment.received, marks);
                 Some(next)
             }
         }
@@ -106,15 +116,9 @@ impl Reader {
         Some(from)
     }
 
-    fn json_line(
-        &mut self,
-        frame: &Bytes,
-        from: usize,
-        more: More,
-        now: Instant,
-        received: Timestamp,
-    ) -> Option<usize> {
-        let ended = matches!(more, More::Never);
+    fn json_line(&mut self, frame: &Bytes, from: usize, moment: Moment) -> Option<usize> {
+        let Moment { now, received, .. } = moment;
+        let ended = matches!(moment.more, More::Never);
         match json_lines::next(&mut self.sink.batcher.batch, frame, &mut self.times, from, ended) {
             json_lines::Next::Wait => None,
             json_lines::Next::Nothing(end) => self.nothing(from, end),
@@ -139,15 +143,9 @@ impl Reader {
         }
     }
 
-    fn cri_line(
-        &mut self,
-        frame: &Bytes,
-        from: usize,
-        more: More,
-        now: Instant,
-        received: Timestamp,
-    ) -> Option<usize> {
-        let ended = matches!(more, More::Never);
+    fn cri_line(&mut self, frame: &Bytes, from: usize, moment: Moment) -> Option<usize> {
+        let Moment { now, received, .. } = moment;
+        let ended = matches!(moment.more, More::Never);
         match cri::next(frame, from, ended, &mut self.times) {
             cri::Next::Wait => None,
             cri::Next::Nothing(end) => self.nothing(from, end),
@@ -170,13 +168,13 @@ impl Reader {
     }
 
     fn nothing(&mut self, from: usize, end: usize) -> Option<usize> {
-        self.shared.tally.skipped.increment((end - from) as u64);
+        self.shared.tally.read.skipped.increment((end - from) as u64);
         Some(end)
     }
 
     fn malformed(&mut self, text: Span, from: usize, end: usize, received: Timestamp) -> Option<usize> {
         if !self.is_stored(None, from) {
-            self.shared.tally.malformed.increment(1);
+            self.shared.tally.read.malformed.increment(1);
             self.whole(text, from, None, received);
         }
         Some(end)
@@ -195,7 +193,7 @@ impl Reader {
         let start = self.chain.point(from);
         let text = self.sink.batcher.batch.bytes(text);
         if self.pieces.add(stream, &Piece { text, key, ends, ordinal: 0 }, start, now) {
-            self.shared.tally.joined.increment(u64::from(ends));
+            self.shared.tally.read.joined.increment(u64::from(ends));
             self.take_line(stream, ends);
         }
     }

@@ -1,26 +1,17 @@
 //! A gateway without sockets, and the files that it reads.
 
 use super::super::*;
-use crate::base::signal::Signal;
 use crate::config::path_pattern::PathPattern;
-use crate::config::plan::{Charset, FileFormat, FileStart, JoinPlan, Nil, OutOfRange, Plan};
-use crate::config::{self, Flags};
-use crate::input::budget::Budget;
-use crate::journal::{Journal, Options, QueueId};
-use crate::pipeline::Pipeline;
-use crate::pipeline::destinations::Destinations;
-use crate::pipeline::route::Router;
-use crate::pipeline::stream::Identity;
-use crate::pipeline::tidy::Tidy;
-use crate::wire::loggroup::{packed, walk};
-use std::collections::BTreeMap;
+use crate::config::plan::{Charset, FileFormat, FileStart, JoinPlan, Nil, Plan};
+use crate::input::follow::house;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::ops::Deref;
 use std::path::PathBuf;
 
-pub(in crate::input::file) const BUDGET: usize = 8 << 20;
+pub(in crate::input::file) use crate::input::follow::house::Record;
 
-pub(in crate::input::file) type Record = BTreeMap<String, String>;
+pub(in crate::input::file) const BUDGET: usize = 8 << 20;
 
 /// How the input is run.
 #[derive(Clone, Copy)]
@@ -31,16 +22,18 @@ pub(in crate::input::file) struct How {
 }
 
 pub(in crate::input::file) struct House {
-    pub(in crate::input::file) journal_dir: tempfile::TempDir,
+    pub(in crate::input::file) gateway: house::House,
     pub(in crate::input::file) logs: tempfile::TempDir,
-    pub(in crate::input::file) plan: Plan,
     pub(in crate::input::file) file: FilePlan,
     pub(in crate::input::file) how: How,
-    pub(in crate::input::file) journal: Journal,
-    pub(in crate::input::file) queue: QueueId,
-    pub(in crate::input::file) intake: Arc<Intake>,
-    pub(in crate::input::file) positions: Arc<Positions>,
-    pub(in crate::input::file) stop: Stop,
+}
+
+impl Deref for House {
+    type Target = house::House;
+
+    fn deref(&self) -> &house::House {
+        &self.gateway
+    }
 }
 
 impl House {
@@ -50,9 +43,7 @@ impl House {
     }
 
     pub(in crate::input::file) fn with(change: impl FnOnce(&mut Plan, &mut FilePlan, &mut How)) -> House {
-        let env = [("HOME".to_owned(), "/home/u".to_owned())];
-        let mut plan = config::load(None, env.into_iter(), &Flags::default()).unwrap();
-        plan.time.out_of_range = OutOfRange::Keep;
+        let mut plan = house::House::plan();
         let logs = tempfile::tempdir().unwrap();
         let mut file = FilePlan {
             paths: vec![PathPattern::parse(&format!("{}/**/*.log", logs.path().display())).unwrap()],
@@ -77,26 +68,7 @@ impl House {
         };
         let mut how = How { hints: true, patience: Patience::default(), open_files: 1_024 };
         change(&mut plan, &mut file, &mut how);
-        House::open(tempfile::tempdir().unwrap(), logs, plan, file, how)
-    }
-
-    pub(in crate::input::file) fn open(
-        journal_dir: tempfile::TempDir,
-        logs: tempfile::TempDir,
-        plan: Plan,
-        file: FilePlan,
-        how: How,
-    ) -> House {
-        let journal = Journal::open(Options::new(journal_dir.path())).unwrap();
-        let (destinations, _) = Destinations::new(&plan, journal.clone());
-        let queue = destinations.default_of(plan.default_destination, Signal::Logs).queue;
-        let identity = Identity { instance: "1".repeat(32), host: "host".to_owned(), source: None };
-        let (router, tidy) = (Router::new(&plan), Tidy::new(plan.time.out_of_range));
-        let pipeline = Arc::new(Pipeline::new(router, destinations, None, identity, tidy, journal.clone()));
-        let intake = Arc::new(Intake::new(pipeline, Budget::new(BUDGET)));
-        let positions = Arc::new(Positions::open(journal.clone()));
-        let stop = Stop::default();
-        House { journal_dir, logs, plan, file, how, journal, queue, intake, positions, stop }
+        House { gateway: house::House::new(plan, BUDGET), logs, file, how }
     }
 
     pub(in crate::input::file) fn start(&self) -> Arc<Files> {
@@ -109,74 +81,30 @@ impl House {
         input
     }
 
-    pub(in crate::input::file) async fn stop(&self) {
-        self.stop.draining.cancel();
-        self.stop.tasks.close();
-        self.stop.tasks.wait().await;
-    }
-
     /// Ends in order and begins again.
     pub(in crate::input::file) async fn restart(self) -> House {
-        self.stop().await;
-        self.journal.close().await;
-        let House { journal_dir, logs, plan, file, how, .. } = self;
-        House::open(journal_dir, logs, plan, file, how)
+        House { gateway: self.gateway.restart().await, ..self }
     }
 
     /// Goes on with what is on the disk at this moment; what runs is left behind.
     pub(in crate::input::file) async fn kill(self) -> House {
-        let copy = loop {
-            if let Some(copy) = copied(self.journal_dir.path()) {
-                break copy;
-            }
-        };
-        self.stop().await;
-        let House { logs, plan, file, how, .. } = self;
-        House::open(copy, logs, plan, file, how)
+        House { gateway: self.gateway.kill().await, ..self }
     }
 
     /// Takes all records that are stored, each with the tag `__path__` of its LogGroup under that name.
     pub(in crate::input::file) fn take(&self) -> Vec<Record> {
-        let mut records = Vec::new();
-        let entries = self.journal.lease(self.queue, usize::MAX);
-        for entry in &entries {
-            let payload = self.journal.read(entry).unwrap();
-            let logs = match packed::raw_len(&entry.mark) {
-                Some(len) => lz4_flex::block::decompress(&payload, len).unwrap(),
-                None => payload.to_vec(),
-            };
-            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-            let trailer = walk::walk(&entry.trailer).unwrap();
-            let tags: Vec<_> = trailer.tags().map(|(key, value)| (text(key), text(value))).collect();
-            for log in walk::walk(&logs).unwrap().logs() {
-                let fields = log.contents().map(|(key, value)| (text(key), text(value)));
-                records.push(fields.chain(tags.iter().cloned()).collect());
-            }
-        }
-        self.journal.settle(self.queue, entries.iter().map(|entry| entry.index));
-        records
+        let stored = self.take_stored().into_iter();
+        stored.map(|stored| stored.record.into_iter().chain(stored.tags).collect()).collect()
     }
 
     /// Waits for so many records, and takes them.
     pub(in crate::input::file) async fn wait(&self, count: usize) -> Vec<Record> {
-        let mut records = Vec::new();
-        while records.len() < count {
-            records.extend(self.take());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(records.len(), count, "{:?}", records.last());
-        records
+        self.wait_for(count, || self.take()).await
     }
 
     /// Waits for so many records, and takes their texts.
     pub(in crate::input::file) async fn texts(&self, count: usize) -> Vec<String> {
         self.wait(count).await.into_iter().map(|mut record| record.remove("log").unwrap()).collect()
-    }
-
-    pub(in crate::input::file) async fn until(&self, mut condition: impl FnMut() -> bool) {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
     }
 
     pub(in crate::input::file) fn path(&self, name: &str) -> PathBuf {
@@ -195,19 +123,6 @@ impl House {
     pub(in crate::input::file) fn key(&self, path: &Path) -> Bytes {
         Bytes::from(format!("file app {}", path.display()))
     }
-}
-
-fn copied(dir: &Path) -> Option<tempfile::TempDir> {
-    let names = || -> Vec<_> {
-        let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name()).collect();
-        names.sort();
-        names
-    };
-    let (copy, before) = (tempfile::tempdir().unwrap(), names());
-    for name in &before {
-        fs::copy(dir.join(name), copy.path().join(name)).ok()?;
-    }
-    (names() == before).then_some(copy)
 }
 
 /// A log that an application writes.

@@ -164,3 +164,92 @@ async fn a_file_rotated_while_nobody_runs_is_read_on() {
     assert_lines(&texts, 120);
     house.stop().await;
 }
+
+/// Names move up, and every one of them matches: `a.log`, `a.1.log`, `a.2.log`.
+fn shift(log: &house::Log, keep: usize) {
+    let name = |number: usize| log.path.with_file_name(format!("a.{number}.log"));
+    let _ = fs::remove_file(name(keep));
+    for number in (1..keep).rev() {
+        let _ = fs::rename(name(number), name(number + 1));
+    }
+    fs::rename(&log.path, name(1)).unwrap();
+    fs::write(&log.path, "").unwrap();
+}
+
+#[tokio::test]
+async fn files_that_shift_through_matching_names_are_read_once() {
+    for hints in [true, false] {
+        for rest in [50, 60_000] {
+            let house = House::with(|_, _, how| {
+                how.hints = hints;
+                how.patience =
+                    Patience { rest: Duration::from_millis(rest), gone: Duration::from_millis(200) };
+            });
+            let mut log = house.log("a.log");
+            house.start();
+            let mut texts = Vec::new();
+            for _ in 0..6 {
+                log.lines(20);
+                texts.extend(house.texts(20).await);
+                log.lines(5);
+                shift(&log, 4);
+                log.lines(5);
+                texts.extend(house.texts(10).await);
+            }
+            assert_lines(&texts, log.written);
+            // Each is known by the name that it has in the end, and whoever still writes to it is heard.
+            for number in 1..=4 {
+                let path = house.path(&format!("a.{number}.log"));
+                house.until(|| house.is_known(&path)).await;
+                OpenOptions::new().append(true).open(&path).unwrap().write_all(b"late\n").unwrap();
+                assert_eq!(house.texts(1).await, ["late"], "{number}");
+            }
+            house.stop().await;
+            assert!(house.take().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_that_shift_through_matching_names_are_read_once_over_restarts_and_kills() {
+    for away in [false, true] {
+        for is_kill in [false, true] {
+            let mut house = House::with(|_, _, how| how.patience.gone = Duration::from_millis(200));
+            let mut log = house.log("a.log");
+            house.start();
+            let mut texts = Vec::new();
+            for turn in 0..6 {
+                log.lines(20);
+                texts.extend(house.texts(20).await);
+                if !away {
+                    shift(&log, 9);
+                    log.lines(5);
+                    texts.extend(house.texts(5).await);
+                }
+                house = if is_kill { house.kill().await } else { house.restart().await };
+                // What was taken before is in the copy of the journal, too.
+                house.take();
+                log.lines(5);
+                if away {
+                    shift(&log, 9);
+                    if turn % 2 == 1 {
+                        log.lines(5);
+                        shift(&log, 9);
+                    }
+                }
+                log.lines(5);
+                house.start();
+                let count = log.written as usize - texts.len();
+                texts.extend(house.texts(count).await);
+            }
+            // Two that were made while nobody ran are read side by side.
+            texts.sort_by_key(|text| text.split(' ').next().and_then(|number| number.parse::<u32>().ok()));
+            assert_lines(&texts, log.written);
+            let last = house.log("last.log");
+            last.put("last\n");
+            assert_eq!(house.texts(1).await, ["last"]);
+            house.stop().await;
+            assert!(house.take().is_empty());
+        }
+    }
+}

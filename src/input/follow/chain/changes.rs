@@ -9,7 +9,7 @@ use super::*;
 
 impl Logger {
     /// As logrotate's copytruncate does.
-    fn copy_and_truncate(&self, keep: usize) {
+    pub(super) fn copy_and_truncate(&self, keep: usize) {
         for number in (1..keep).rev() {
             let _ = fs::rename(self.name(number, ""), self.name(number + 1, ""));
         }
@@ -21,24 +21,51 @@ impl Logger {
         fs::OpenOptions::new().write(true).open(self.base()).unwrap().set_len(0).unwrap();
     }
 
-    fn resumed(&self, position: &Position) -> Chain {
+    pub(super) fn resumed(&self, position: &Position) -> Chain {
         let mut chain = self.chain(100);
         chain.resume(Some(position)).unwrap();
         chain
     }
+
+    /// A log of so many lines, and a chain that has read the first of them.
+    pub(super) fn begun(lines: u32, read: usize) -> (Logger, Chain) {
+        let mut logger = Logger::new();
+        logger.write(lines);
+        let mut chain = started(&logger);
+        read_lines(&mut chain, read);
+        (logger, chain)
+    }
+
+    /// A log of a hundred lines that were read and ten more, and a chain that is so many behind.
+    fn behind(behind: usize) -> (Logger, Chain) {
+        let mut logger = Logger::new();
+        logger.write(100);
+        let mut chain = started(&logger);
+        drain(&mut chain);
+        logger.write(10);
+        read_lines(&mut chain, 10 - behind);
+        (logger, chain)
+    }
+
+    /// As a writer has it that keeps its place, and this place.
+    pub(super) fn held(&self) -> (fs::File, u64) {
+        let file = fs::OpenOptions::new().write(true).open(self.base()).unwrap();
+        let end = file.metadata().unwrap().len();
+        (file, end)
+    }
 }
 
-fn started(logger: &Logger) -> Chain {
+pub(super) fn started(logger: &Logger) -> Chain {
     let mut chain = logger.chain(100);
     chain.resume(None).unwrap();
     chain
 }
 
-fn position(chain: &Chain) -> Position {
+pub(super) fn position(chain: &Chain) -> Position {
     Position { read: chain.point(0), before: chain.before(), ..Position::default() }
 }
 
-fn range(from: u32, to: u32) -> Vec<u32> {
+pub(super) fn range(from: u32, to: u32) -> Vec<u32> {
     (from..=to).collect()
 }
 
@@ -152,12 +179,7 @@ fn a_copy_is_not_read_twice_and_its_rest_is_read() {
     for behind in [0, 1, 7] {
         for away in [false, true] {
             for copies in 1..3 {
-                let mut logger = Logger::new();
-                logger.write(100);
-                let mut chain = started(&logger);
-                drain(&mut chain);
-                logger.write(10);
-                read_lines(&mut chain, 10 - behind);
+                let (mut logger, mut chain) = Logger::behind(behind);
                 let before = position(&chain);
                 for _ in 0..copies {
                     logger.copy_and_truncate(5);
@@ -185,12 +207,7 @@ fn a_copy_is_not_read_twice_and_its_rest_is_read() {
 fn a_file_that_was_truncated_and_then_went_comes_before_the_next_one() {
     for removed in [false, true] {
         for behind in [0, 7] {
-            let mut logger = Logger::new();
-            logger.write(100);
-            let mut chain = started(&logger);
-            drain(&mut chain);
-            logger.write(10);
-            read_lines(&mut chain, 10 - behind);
+            let (mut logger, mut chain) = Logger::behind(behind);
             // All between two looks.
             logger.copy_and_truncate(5);
             logger.write(3);
@@ -211,10 +228,7 @@ fn a_file_that_was_truncated_and_then_went_comes_before_the_next_one() {
 #[test]
 fn the_rest_of_a_compressed_copy_is_read() {
     for away in [false, true] {
-        let mut logger = Logger::new();
-        logger.write(100);
-        let mut chain = started(&logger);
-        read_lines(&mut chain, 50);
+        let (mut logger, mut chain) = Logger::begun(100, 50);
         let before = position(&chain);
         logger.copy_and_truncate(3);
         logger.compress(1);
@@ -228,12 +242,9 @@ fn the_rest_of_a_compressed_copy_is_read() {
 
 #[test]
 fn a_new_content_that_begins_as_the_old_one_is_read_from_its_beginning() {
-    let head = |logger: &Logger| {
-        fs::write(logger.base(), format!("0 {}\n", "same".repeat(Fingerprint::BYTES / 4))).unwrap();
-    };
     for (away, copied) in [(false, false), (false, true), (true, false), (true, true)] {
         let mut logger = Logger::new();
-        head(&logger);
+        same_head(&logger);
         logger.write(50);
         let mut chain = started(&logger);
         read_lines(&mut chain, 31);
@@ -241,7 +252,7 @@ fn a_new_content_that_begins_as_the_old_one_is_read_from_its_beginning() {
         if copied {
             logger.copy_and_truncate(3);
         }
-        head(&logger);
+        same_head(&logger);
         logger.write(5);
         if away {
             chain = logger.resumed(&before);
@@ -252,20 +263,6 @@ fn a_new_content_that_begins_as_the_old_one_is_read_from_its_beginning() {
         expected.extend(51..=55);
         assert_eq!(drain(&mut chain), expected, "away {away}, copied {copied}");
     }
-}
-
-#[test]
-fn behind_a_hole_the_copy_ends_before_the_new_lines_come() {
-    let mut logger = Logger::new();
-    logger.write(30);
-    let mut chain = started(&logger);
-    read_lines(&mut chain, 20);
-    let file = fs::OpenOptions::new().write(true).open(logger.base()).unwrap();
-    let end = file.metadata().unwrap().len();
-    logger.copy_and_truncate(3);
-    std::os::unix::fs::FileExt::write_all_at(&file, b"31 behind the hole\n", end).unwrap();
-    assert_eq!(drain(&mut chain), range(21, 31));
-    assert_eq!(chain.truncations(), 0);
 }
 
 #[test]
@@ -287,10 +284,7 @@ fn an_edited_file_is_read_again_and_nothing_of_it_is_missed() {
 
 #[test]
 fn a_device_may_have_another_number_after_a_boot() {
-    let mut logger = Logger::new();
-    logger.write(100);
-    let mut chain = started(&logger);
-    read_lines(&mut chain, 30);
+    let (logger, chain) = Logger::begun(100, 30);
     let mut moved = position(&chain);
     moved.read.id.device += 1;
     assert_eq!(drain(&mut logger.resumed(&moved)), range(31, 100));
@@ -371,52 +365,6 @@ fn a_new_content_that_begins_as_the_old_one_and_is_longer_is_read_from_its_begin
 }
 
 #[test]
-fn a_writer_that_keeps_its_place_may_be_truncated_again_and_again() {
-    use std::os::unix::fs::FileExt;
-    for away in [false, true] {
-        let mut logger = Logger::new();
-        logger.write(100);
-        let mut chain = started(&logger);
-        read_lines(&mut chain, 90);
-        let file = fs::OpenOptions::new().write(true).open(logger.base()).unwrap();
-        let mut end = file.metadata().unwrap().len();
-        let mut numbers = Vec::new();
-        for turn in 0..4 {
-            let before = position(&chain);
-            logger.copy_and_truncate(9);
-            for _ in 0..10 {
-                logger.written += 1;
-                let line = format!("{} is behind a hole\n", logger.written);
-                file.write_all_at(line.as_bytes(), end).unwrap();
-                end += line.len() as u64;
-            }
-            if away {
-                chain = logger.resumed(&before);
-            }
-            // Some are left to the next copy.
-            while numbers.len() < 15 + 10 * turn {
-                chain.look().unwrap();
-                chain.fill(50).unwrap();
-                let frame = chain.lend();
-                let line = memchr::memchr(b'\n', &frame).map_or(0, |at| at + 1);
-                let text = std::str::from_utf8(&frame[..line]).unwrap().trim_matches('\0');
-                numbers.extend(
-                    text.split(' ').next().filter(|text| !text.is_empty()).map(|n| n.parse::<u32>().unwrap()),
-                );
-                let nulls = frame.iter().take_while(|byte| **byte == 0).count();
-                let is_end = line == 0 && nulls == 0;
-                chain.give_back(frame, line.max(nulls));
-                if is_end && chain.fill(50).unwrap() == Filled::Ended {
-                    chain.leave();
-                }
-            }
-        }
-        numbers.extend(drain(&mut chain));
-        assert_eq!(numbers, range(91, logger.written), "away {away}");
-    }
-}
-
-#[test]
 fn a_content_replaced_in_the_moment_of_a_look_is_seen_at_the_next() {
     for _ in 0..50 {
         let logger = Logger::new();
@@ -427,5 +375,62 @@ fn a_content_replaced_in_the_moment_of_a_look_is_seen_at_the_next() {
         fs::write(logger.base(), "2 is a line\n").unwrap();
         std::thread::sleep(Duration::from_millis(30));
         assert_eq!(drain(&mut chain), [2]);
+    }
+}
+
+#[test]
+fn a_log_renamed_to_a_name_of_its_own_while_nobody_looked_is_read_on_before_the_new_ones() {
+    for (older, newer) in [(0, 0), (2, 0), (0, 2), (2, 2)] {
+        let mut logger = Logger::new();
+        for _ in 0..older {
+            logger.write(10);
+            logger.rotate(9);
+        }
+        logger.write(10);
+        let mut chain = started(&logger);
+        drain(&mut chain);
+        logger.write(10);
+        read_lines(&mut chain, 4);
+        let position = position(&chain);
+        drop(chain);
+        let renamed = logger.dir.path().join("put away by hand");
+        fs::rename(logger.base(), &renamed).unwrap();
+        logger.write(10);
+        for _ in 0..newer {
+            logger.rotate(9);
+            logger.write(10);
+        }
+        // The rest of the renamed file, then what came after it; what was rotated before is known.
+        let rest = range(logger.written - 10 * (newer + 1) - 5, logger.written);
+        let mut again = logger.resumed(&position);
+        assert_eq!(drain(&mut again), rest, "{older} {newer}");
+        let after = self::position(&again);
+        logger.write(3);
+        logger.rotate(9);
+        logger.write(3);
+        let last = range(logger.written - 5, logger.written);
+        assert_eq!(drain(&mut again), last, "{older} {newer}");
+        assert_eq!(drain(&mut logger.resumed(&after)), last, "{older} {newer}");
+    }
+}
+
+#[test]
+fn a_neighbour_that_begins_alike_is_not_taken_for_a_renamed_log() {
+    for has_own_name in [true, false] {
+        let mut logger = Logger::new();
+        let head = format!("0 {}\n", "same".repeat(Fingerprint::BYTES / 4));
+        fs::write(logger.base(), &head).unwrap();
+        logger.write(10);
+        let mut chain = started(&logger);
+        drain(&mut chain);
+        let position = position(&chain);
+        let text = fs::read(logger.base()).unwrap();
+        fs::remove_file(logger.base()).unwrap();
+        // The same bytes in another file: a copy where it bears the log's name, else another program's.
+        let name = if has_own_name { "c-of-yesterday.log" } else { "other.log" };
+        fs::write(logger.dir.path().join(name), [&text[..], b"90 more\n"].concat()).unwrap();
+        logger.write(2);
+        let expected: &[u32] = if has_own_name { &[90, 11, 12] } else { &[11, 12] };
+        assert_eq!(drain(&mut logger.resumed(&position)), expected, "{has_own_name}");
     }
 }

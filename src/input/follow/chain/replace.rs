@@ -26,7 +26,7 @@ impl Chain {
             let known = copy.get().is_some()
                 || self.generations.iter().any(|known| known.is(found))
                 || self.recent.iter().any(|left| found.is(left.id, &left.print, || left.size));
-            if !known && !point.print.is_empty() && found.likeness(&point) > 0 {
+            if !known && !point.print.is_empty() && found.likeness(&point) > 0 && self.claim(found) {
                 copy.set(Some(found.id));
             }
             known
@@ -53,13 +53,19 @@ impl Chain {
         if is_hole && copy.get().is_none() {
             found.clear();
         }
+        found.retain(|found| self.claim(found));
+        newer.retain(|found| self.claim(found));
         // A hole is as long as what was copied before the file was truncated.
         let copied = found.last().filter(|copy| !copy.gzip).map_or(0, |copy| copy.size);
-        let offset = if is_hole { newest.offset.max(copied) } else { 0 };
+        let mut offset = if is_hole { newest.offset.max(copied) } else { 0 };
+        let is_torn = copy.get().is_none() && alone && !self.buffer.is_empty();
         if copy.get().is_none() {
-            if alone && !is_hole && !self.buffer.is_empty() {
+            if is_torn {
                 // What was read of it and waits for its end is all there is.
                 self.generations.push_back(newest.remains(former.print, self.buffer.len()));
+                if is_hole {
+                    offset += self.buffer.len() as u64;
+                }
             } else if !is_hole {
                 self.truncations += 1;
             }
@@ -70,7 +76,7 @@ impl Chain {
             copied.is_copy = true;
             self.generations.push_back(copied);
         }
-        let is_continued = is_hole && copy.get().is_none();
+        let is_continued = is_hole && copy.get().is_none() && !is_torn;
         found.into_iter().for_each(|found| self.append(found));
         if !is_continued {
             newest.number = self.next;
@@ -80,5 +86,20 @@ impl Chain {
         self.generations.push_back(newest);
         newer.into_iter().for_each(|found| self.append(found));
         Ok(())
+    }
+
+    /// What was read and waits stands no more where it was read, so what stands behind that is not its rest: a hole came
+    /// since the last look, or behind another one, where looks do not tell.
+    pub(super) fn torn(&mut self) -> Result<(), FileError> {
+        let number = |chain: &Chain| chain.generations.front().map(|front| front.number);
+        let before = number(self);
+        self.look()?;
+        match self.generations.back() {
+            Some(newest) if self.generations.len() == 1 && number(self) == before && !newest.is_over => {
+                let former = newest.former();
+                self.replaced(former, true)
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -44,6 +44,7 @@ impl Chain {
             self.is_gone = true;
             return Ok(Resumed::default());
         };
+        found.retain(|found| self.claim(found));
         let place = |found: &[Found], point: &Point| {
             (0..found.len())
                 .rev()
@@ -58,10 +59,12 @@ impl Chain {
         };
         if read.is_none() && truncated.is_none() {
             found = self.with_renamed(found, &position.read)?;
+            found.retain(|found| self.claim(found));
             read = place(&found, &position.read);
         }
         if found.is_empty() && self.is_read {
             self.is_missing = true;
+            self.release(position.read.id);
             return Ok(Resumed::default());
         }
         let unfinished = position.unfinished.map(|point| point.and_then(|point| place(&found, &point)));
@@ -112,6 +115,7 @@ impl Chain {
         {
             front.go_on_at(begin.offset);
         }
+        self.release(position.read.id);
         Ok(resumed)
     }
 
@@ -131,7 +135,7 @@ impl Chain {
             if is_older {
                 older = Some(Left::from(found));
             }
-            is_older
+            is_older || !self.claim(found)
         };
         match survey(&self.real, self.open.listings(), is_older)? {
             Some(found) => found.into_iter().for_each(|found| self.append(found)),

@@ -5,8 +5,10 @@
 //! text that is not what they read (a time that is none, JSON that is none): logs hold all sorts of things.
 
 mod aggregate;
+mod civil;
 mod json;
 mod number;
+mod pattern;
 mod text;
 mod time;
 mod web;
@@ -19,7 +21,8 @@ use rusqlite::types::{Value, ValueRef};
 
 use super::types::Type;
 pub(super) use number::natural;
-pub(super) use time::{format, read, timestamp_text, window_seconds};
+pub(super) use pattern::{format, read};
+pub(super) use time::{timestamp_text, window_seconds};
 
 /// Bytes of a value that a function makes.
 const VALUE_BYTES: usize = 4 << 20;

@@ -8,6 +8,9 @@ use rusqlite::types::{Value, ValueRef};
 
 use super::{Outcome, argument, as_text, float, number_of, owned, raw, scalar, user_error, whole};
 
+type OfFloat = fn(f64) -> f64;
+type OfBits = fn(i64, i64) -> i64;
+
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     scalar(connection, "p_num", |context| Ok(number_of(raw(context, 0))))?;
     scalar(connection, "p_nat", |context| Ok(natural(raw(context, 0))))?;
@@ -18,7 +21,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     scalar(connection, "p_sign", |context| {
         Ok(match number_of(raw(context, 0)) {
             Value::Integer(number) => Value::Integer(number.signum()),
-            Value::Real(number) if number == 0.0 => Value::Real(0.0),
+            Value::Real(0.0) => Value::Real(0.0),
             Value::Real(number) => Value::Real(number.signum()),
             _ => Value::Null,
         })
@@ -34,7 +37,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
             },
         })
     })?;
-    let of_float: [(&'static str, fn(f64) -> f64); 13] = [
+    let of_float: [(&'static str, OfFloat); 13] = [
         ("p_sqrt", f64::sqrt),
         ("p_cbrt", f64::cbrt),
         ("p_exp", f64::exp),
@@ -58,7 +61,7 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     of_two(connection, "p_log", |base, number| number.ln() / base.ln())?;
     scalar(connection, "p_pi", |_| Ok(Value::Real(std::f64::consts::PI)))?;
     scalar(connection, "p_e", |_| Ok(Value::Real(std::f64::consts::E)))?;
-    let of_bits: [(&'static str, fn(i64, i64) -> i64); 5] = [
+    let of_bits: [(&'static str, OfBits); 5] = [
         ("p_bitwise_and", |one, other| one & other),
         ("p_bitwise_or", |one, other| one | other),
         ("p_bitwise_xor", |one, other| one ^ other),

@@ -11,8 +11,10 @@ use sha1::Digest;
 
 use super::{argument, of_text, scalar, truth, user_error, whole};
 
+type Part = fn(&Url<'_>) -> Option<String>;
+
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
-    let parts: [(&'static str, fn(&Url<'_>) -> Option<String>); 6] = [
+    let parts: [(&'static str, Part); 6] = [
         ("p_url_protocol", |url| Some(url.protocol.to_owned())),
         ("p_url_host", |url| Some(url.host.to_owned())),
         ("p_url_path", |url| Some(decode(url.path, false))),

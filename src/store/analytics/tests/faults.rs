@@ -34,6 +34,14 @@ fn faults_have_their_place() {
           use it",
         ),
         ("select level group by 3", "line 1:23: position 3 is not among the 1 columns of the select"),
+        (
+            "select level, count(*)",
+            "line 1:8: level must stand in GROUP BY or inside an aggregate, such as arbitrary(level)",
+        ),
+        (
+            "select lower(level), n + 1, count(*) group by level",
+            "line 1:22: n must stand in GROUP BY or inside an aggregate, such as arbitrary(n)",
+        ),
         ("select 'abc", "line 1:8: this text has no closing '"),
         (
             "select now() - 1",

@@ -4,25 +4,52 @@
 //! large is halved; what is refused is halved until the refused records stand alone, with at most [`REQUESTS`] requests
 //! a group, and only those become dead letters. Halves keep the group's pack id and go in order.
 
-use std::borrow::Cow;
+mod attempt;
+mod list;
+mod load;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use super::client::{Client, ServiceError};
+use super::client::Client;
+use super::concurrency::{Share, Strain};
+use super::ensure::Ensure;
+use super::rate::Rate;
 use super::refused::{DeadLetters, Refusal};
+use super::shard_key::Bucket;
 use crate::base::backoff::Backoff;
+use crate::base::limits;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, counter};
-use crate::wire::compress::{Kind, body};
-use crate::wire::errors::{self, Verdict};
-use crate::wire::loggroup::{self, packed};
+use crate::config::plan::OutOfRange;
+use crate::record::Timestamp;
+use crate::wire::compress::Kind;
+use crate::wire::errors::Verdict;
+use crate::wire::loggroup;
+use attempt::{Fault, Post};
+pub use list::Lists;
+pub use load::Load;
 
 /// Requests for one refused group.
 const REQUESTS: usize = 32;
 /// Tries of an answer nobody knows, before it counts as a refusal.
 const FEW: u32 = 5;
+
+/// First waiting times between tries; each is doubled up to a minute, `slow` to ten.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    pub soon: Duration,
+    /// After a quota.
+    pub long: Duration,
+    /// For somebody to mend the configuration.
+    pub slow: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Waits {
+        Waits { soon: Duration::from_secs(1), long: Duration::from_secs(3), slow: Duration::from_secs(2) }
+    }
+}
 
 pub struct Delivery {
     pub client: Client,
@@ -30,6 +57,16 @@ pub struct Delivery {
     pub logstore: String,
     pub compression: Kind,
     pub letters: Arc<DeadLetters>,
+    /// Its part in the limits on requests at once.
+    pub share: Share,
+    /// Bytes per second, where they are bounded.
+    pub rate: Option<Arc<Rate>>,
+    pub lists: Lists,
+    /// Makes what is missing, where it may.
+    pub ensure: Option<Ensure>,
+    /// What becomes of logs whose time the service does not take.
+    pub out_of_range: OutOfRange,
+    pub waits: Waits,
     /// What is wrong right now, for `status`.
     pub trouble: std::sync::Mutex<Option<String>>,
     pub metrics: DeliveryMetrics,
@@ -44,6 +81,8 @@ pub struct DeliveryMetrics {
     pub retried: Counter,
     pub refused: Counter,
     pub lost: Counter,
+    /// Records that were given the service's time.
+    pub moved: Counter,
 }
 
 impl DeliveryMetrics {
@@ -63,45 +102,10 @@ impl DeliveryMetrics {
                 "Records refused for good, kept as dead letters.",
             ),
             lost: make("sluicegate_lost_records_total", "Records whose bytes the disk did not give back."),
-        }
-    }
-}
-
-/// A LogGroup on its way.
-pub enum Load {
-    Raw(Vec<u8>),
-    /// One LZ4 block, made before the logs were stored.
-    Packed {
-        block: Bytes,
-        raw_len: usize,
-    },
-}
-
-impl Load {
-    /// Packed logs with their tail. `None` when the block is damaged, which its checksum would have shown.
-    pub fn packed(logs: &[u8], len: usize, tail: &[u8]) -> Option<Load> {
-        let block = packed::append(logs, tail)?;
-        Some(Load::Packed { block: Bytes::from(block), raw_len: len + tail.len() })
-    }
-
-    fn raw_len(&self) -> usize {
-        match self {
-            Load::Raw(group) => group.len(),
-            Load::Packed { raw_len, .. } => *raw_len,
-        }
-    }
-
-    fn unpack(&self) -> Cow<'_, [u8]> {
-        match self {
-            Load::Raw(group) => Cow::Borrowed(group),
-            Load::Packed { block, raw_len } => {
-                let mut group = Vec::new();
-                // We made the block ourselves; one that does not inflate would have been refused by its checksum.
-                if let Err(error) = body::decompress(Kind::Lz4, block, *raw_len, *raw_len, &mut group) {
-                    tracing::error!("a packed LogGroup does not inflate: {error}");
-                }
-                Cow::Owned(group)
-            }
+            moved: make(
+                "sluicegate_retimed_records_total",
+                "Records that got the service's time, as it refused their own.",
+            ),
         }
     }
 }
@@ -113,48 +117,25 @@ enum Outcome {
     Refused(Fault),
 }
 
-/// What was wrong with an attempt, and what to do about it.
-struct Fault {
-    verdict: Verdict,
-    code: String,
-    /// For people: status, code, message and request id, or what happened on the way.
-    reason: String,
-    request_id: String,
-}
-
-impl Fault {
-    fn on_the_way(reason: String) -> Fault {
-        Fault { verdict: Verdict::RetrySoon, code: String::new(), reason, request_id: String::new() }
-    }
-
-    /// Whether the service found our clock wrong, which the client has corrected by now.
-    fn is_about_the_clock(&self) -> bool {
-        self.code.starts_with("RequestTime")
-    }
-}
-
 impl Delivery {
-    /// Sends a LogGroup until every record of it is accepted or a dead letter.
-    pub async fn deliver(&self, load: Load, records: usize) {
-        let raw_len = load.raw_len();
-        let outcome = match &load {
-            Load::Packed { block, raw_len } if self.compression == Kind::Lz4 => {
-                self.send(block.clone(), *raw_len).await
+    /// Sends a LogGroup until every record of it is accepted or a dead letter; true when it was accepted whole. `bucket`
+    /// is that of its shard key.
+    pub async fn deliver(&self, mut load: Load, records: usize, bucket: Option<Bucket>) -> bool {
+        match self.offer(&mut load, bucket).await {
+            Outcome::Accepted => {
+                self.count(records, load.raw_len());
+                true
             }
-            Load::Packed { .. } => self.pack_and_send(&load.unpack()).await,
-            Load::Raw(group) => self.pack_and_send(group).await,
-        };
-        match outcome {
-            Outcome::Accepted => self.count(records, raw_len),
             Outcome::Halve(fault) | Outcome::Refused(fault) => {
-                self.deliver_halves(load.unpack().into_owned(), fault).await
+                self.deliver_halves(load.unpack().into_owned(), fault, bucket).await;
+                false
             }
         }
     }
 
     /// Halves what was not accepted, the first half before the second, until the refused records stand alone. Requests
     /// are set aside for every part that was not tried yet, so none is given up untried.
-    async fn deliver_halves(&self, group: Vec<u8>, fault: Fault) {
+    async fn deliver_halves(&self, group: Vec<u8>, fault: Fault, bucket: Option<Bucket>) {
         let mut requests = 1;
         let mut refused: Option<Fault> = None;
         let mut refused_parts = Vec::new();
@@ -173,9 +154,12 @@ impl Delivery {
             }
             let Some(part) = untried.pop() else { break };
             requests += 1;
-            match self.pack_and_send(&part).await {
-                Outcome::Accepted => self.count(count_logs(&part), part.len()),
-                Outcome::Halve(fault) | Outcome::Refused(fault) => failed = Some((part, fault)),
+            let mut load = Load::Raw(part);
+            match self.offer(&mut load, bucket).await {
+                Outcome::Accepted => self.count(count_logs(&load.unpack()), load.raw_len()),
+                Outcome::Halve(fault) | Outcome::Refused(fault) => {
+                    failed = Some((load.unpack().into_owned(), fault));
+                }
             }
         }
         if let Some(fault) = refused {
@@ -216,26 +200,73 @@ impl Delivery {
         self.metrics.delivered_bytes.increment(bytes as u64);
     }
 
-    async fn pack_and_send(&self, group: &[u8]) -> Outcome {
-        let mut packed = Vec::new();
-        if let Err(error) = body::compress(self.compression, group, &mut packed) {
-            let fault = Fault { verdict: Verdict::Refuse, ..Fault::on_the_way(error.to_string()) };
-            return Outcome::Refused(fault);
+    /// Sends one LogGroup. One whose times are not taken gets new ones where that is configured, once.
+    async fn offer(&self, load: &mut Load, bucket: Option<Bucket>) -> Outcome {
+        match self.pack_and_send(load, bucket).await {
+            Outcome::Refused(fault) if fault.is_about_times() => match self.retimed(load, &fault) {
+                Some(retimed) => {
+                    *load = Load::Raw(retimed);
+                    self.pack_and_send(load, bucket).await
+                }
+                None => Outcome::Refused(fault),
+            },
+            outcome => outcome,
         }
-        self.send(Bytes::from(packed), group.len()).await
+    }
+
+    /// The LogGroup with the service's time instead of each that is out of its window.
+    fn retimed(&self, load: &Load, fault: &Fault) -> Option<Vec<u8>> {
+        if self.out_of_range == OutOfRange::Keep {
+            return None;
+        }
+        let now = fault.service_time.unwrap_or_else(|| Timestamp::now().seconds);
+        let window = now - limits::TIME_BEHIND..=now + limits::TIME_AHEAD;
+        let (retimed, changed) =
+            loggroup::retime(&load.unpack(), u32::try_from(now).ok()?, window).ok().flatten()?;
+        self.metrics.moved.increment(changed as u64);
+        Some(retimed)
+    }
+
+    async fn pack_and_send(&self, load: &Load, bucket: Option<Bucket>) -> Outcome {
+        match load.compressed(self.compression) {
+            Ok(body) => {
+                let raw_len = load.raw_len();
+                self.send(&Post { body, declared: raw_len, raw_len, bucket, is_list: false }).await
+            }
+            Err(error) => Outcome::Refused(Fault::new(Verdict::Refuse, Strain::Unsent, error.to_string())),
+        }
     }
 
     /// Sends the same bytes until the service says something final about them.
-    async fn send(&self, packed: Bytes, raw_len: usize) -> Outcome {
-        let mut soon = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
-        let mut long = Backoff::new(Duration::from_secs(3), Duration::from_secs(600));
-        let mut slow = Backoff::new(Duration::from_secs(2), Duration::from_secs(600));
+    async fn send(&self, post: &Post) -> Outcome {
+        let mut soon = Backoff::new(self.waits.soon, Duration::from_secs(60));
+        let mut long = Backoff::new(self.waits.long, Duration::from_secs(60));
+        let mut slow = Backoff::new(self.waits.slow, Duration::from_secs(600));
         let (mut corrected, mut unknown) = (false, 0);
         loop {
-            let Err(fault) = self.attempt(&packed, raw_len).await else {
+            if let Some(rate) = &self.rate {
+                rate.take(post.raw_len).await;
+            }
+            let permit = self.share.enter().await;
+            let answer = self.attempt(post).await;
+            permit.end(answer.as_ref().err().map_or(Strain::None, |fault| fault.strain));
+            let Err(fault) = answer else {
                 *self.trouble() = None;
                 return Outcome::Accepted;
             };
+            if post.is_list && list::is_refusal(&fault) {
+                return Outcome::Refused(fault);
+            }
+            let (mut reason, mut making) = (fault.reason.clone(), false);
+            if let Some(ensure) = self.ensure.as_ref().filter(|_| fault.is_about_absence()) {
+                match ensure.make(&self.client, fault.code == "ProjectNotExist").await {
+                    Ok(()) => making = true,
+                    Err(error) => {
+                        making = error.passing;
+                        reason = format!("{reason}; {error}");
+                    }
+                }
+            }
             let wait = match fault.verdict {
                 Verdict::Split => return Outcome::Halve(fault),
                 Verdict::Refuse => return Outcome::Refused(fault),
@@ -244,45 +275,21 @@ impl Delivery {
                     unknown += 1;
                     soon.next_wait()
                 }
-                // Times that the service does not take stay what they are.
                 Verdict::RetryNow if !fault.is_about_the_clock() => return Outcome::Refused(fault),
                 Verdict::RetryNow if !std::mem::replace(&mut corrected, true) => Duration::ZERO,
+                // The probes set the pace for everybody; who slept beside them would come late.
+                Verdict::RetrySoon | Verdict::Throttle if self.share.is_probing(fault.strain) => {
+                    Duration::ZERO
+                }
                 Verdict::RetryNow | Verdict::RetrySoon => soon.next_wait(),
+                Verdict::Configuration if making => soon.next_wait(),
                 Verdict::Throttle => long.next_wait(),
                 Verdict::Credentials | Verdict::Configuration => slow.next_wait(),
             };
-            self.complain(fault.reason);
+            self.complain(reason);
             tokio::time::sleep(wait).await;
             self.metrics.retried.increment(1);
         }
-    }
-
-    async fn attempt(&self, packed: &Bytes, raw_size: usize) -> Result<(), Fault> {
-        self.metrics.requests.increment(1);
-        self.metrics.sent_bytes.increment(packed.len() as u64);
-        let path = format!("/logstores/{}/shards/lb", self.logstore);
-        let mut headers = vec![("Content-Type", "application/x-protobuf")];
-        headers.extend(self.compression.header().map(|name| ("x-log-compresstype", name)));
-        let answer = self.client.call("POST", &path, &[], &headers, packed.clone(), raw_size).await;
-        let answer = answer.map_err(|error| Fault::on_the_way(error.to_string()))?;
-        let Some(request_id) = answer.request_id.clone() else {
-            let (base, status) = (self.client.base(), answer.status);
-            return Err(Fault::on_the_way(format!(
-                "{base}: HTTP {status} without x-log-requestid, so something before Log Service answered"
-            )));
-        };
-        if answer.status == 200 {
-            return Ok(());
-        }
-        let ServiceError { code, message } = answer.error();
-        let verdict = errors::judge(answer.status, &code, &message);
-        let hint = match verdict {
-            Verdict::Credentials => "; check the access key of this destination",
-            Verdict::Configuration => "; check project, logstore and rights of this destination",
-            _ => "",
-        };
-        let reason = format!("HTTP {} {code}: {message}{hint} (request {request_id})", answer.status);
-        Err(Fault { verdict, code, reason, request_id })
     }
 
     fn complain(&self, problem: String) {
@@ -300,3 +307,6 @@ impl Delivery {
 fn count_logs(group: &[u8]) -> usize {
     loggroup::walk(group).map_or(0, |group| group.log_count())
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,14 @@
 //! The files together stay below a bound, in bytes and in number, since a small file takes a block and an inode; past it
 //! the oldest go, counted. What is larger than the bound is refused, and nothing goes for it. Names are made of configured names and of ours, never of what a peer sent.
 
+mod letter;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -24,12 +27,16 @@ use crate::base::file;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::base::signal::Signal;
 use crate::record::Timestamp;
+pub use letter::{Head, Letter, letters};
 
 /// Ends of file names.
 const LOG_GROUP: &str = "loggroup";
 const OTHER: &str = "other";
 /// Files there may be: with blocks of 4 KiB, less than 64 MiB beside their bytes.
 const FILES: usize = 16_384;
+
+/// How often the files are looked for when there is no room: somebody may have taken some away.
+const LOOK: Duration = Duration::from_secs(10);
 
 pub struct DeadLetters {
     dir: PathBuf,
@@ -46,6 +53,25 @@ struct State {
     files: VecDeque<(String, u64)>,
     bytes: u64,
     number: u64,
+    /// When the files were last looked for.
+    looked: Option<Instant>,
+}
+
+impl State {
+    /// Forgets what somebody has taken away or sent again, before anything goes to make room.
+    fn look(&mut self, dir: &Path) {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let mut gone = 0;
+        self.files.retain(|(name, len)| {
+            let there = fs::symlink_metadata(dir.join(name)).is_ok();
+            gone += if there { 0 } else { *len };
+            there
+        });
+        self.bytes -= gone;
+    }
 }
 
 /// Why a group was refused; the first line of its file.
@@ -111,7 +137,7 @@ impl DeadLetters {
             dir: dir.to_owned(),
             max_bytes,
             max_files: FILES,
-            state: Mutex::new(State { files: files.into(), bytes, number: 0 }),
+            state: Mutex::new(State { files: files.into(), bytes, number: 0, looked: None }),
             evicted: counter(
                 "sluicegate_dead_letters_evicted_total",
                 "Dead-letter files removed because all of them together were too large.",
@@ -164,7 +190,13 @@ impl DeadLetters {
         let safe: String =
             name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
         let len = (head.len() + body.len()) as u64;
-        while (state.bytes.saturating_add(len) > self.max_bytes || state.files.len() >= self.max_files)
+        let is_full = |state: &State| {
+            state.bytes.saturating_add(len) > self.max_bytes || state.files.len() >= self.max_files
+        };
+        if is_full(&state) {
+            state.look(&self.dir);
+        }
+        while is_full(&state)
             && let Some((oldest, freed)) = state.files.pop_front()
         {
             state.bytes -= freed;
