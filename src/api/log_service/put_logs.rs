@@ -1,5 +1,7 @@
-//! PutLogs: one LogGroup, compressed or not, all or nothing. 200 is sent after the commit that holds it. Logs in JSON are made
-//! into a LogGroup first.
+//! PutLogs: one LogGroup, compressed or not, or a package list of several (`x-log-mode: batch_group`), all or nothing. 200
+//! is sent after the commit that holds it. Logs in JSON are made into a LogGroup first.
+//!
+//! The LogGroups of a list are as many as fit, together, into what one may be; each is kept as a pack of its own.
 
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -14,14 +16,20 @@ use crate::store::shards::Route;
 use crate::store::{self, Pack, Refused, StoreError};
 use crate::wire::compress::{BodyError, Kind, compress, decompress};
 use crate::wire::json_logs;
+use crate::wire::loggroup::list;
 
 /// Bodies that inflate to less are checked on the spot; larger ones would hold up the other connections of a worker.
 const ON_THE_SPOT: usize = 256 * KIB;
+
+/// LogGroups of one list: each becomes a row.
+const PACKAGES: usize = 4_096;
 
 /// What the body of a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Protobuf,
+    /// A package list of LogGroups.
+    List,
     /// The document of [`json_logs`].
     Json,
 }
@@ -62,14 +70,17 @@ pub(super) async fn put(
     if routed {
         place.route = hash_key_of(target)?;
     }
-    let mode = text_of(head, "x-log-mode");
-    if !mode.is_empty() {
-        let message = format!("x-log-mode {} is not known to this Log Service", short(mode));
-        return Err(Refusal::new("NotImplemented", message));
-    }
+    let protobuf = match text_of(head, "x-log-mode") {
+        "" => Form::Protobuf,
+        "batch_group" => Form::List,
+        mode => {
+            let message = format!("x-log-mode {} is not known to this Log Service", short(mode));
+            return Err(Refusal::new("NotImplemented", message));
+        }
+    };
     let content_type = text_of(head, "content-type");
     let form = match content_type {
-        _ if content_type.starts_with("application/x-protobuf") => Form::Protobuf,
+        _ if content_type.starts_with("application/x-protobuf") => protobuf,
         _ if content_type.starts_with("application/json") && !routed => Form::Json,
         _ => {
             let message = format!("Content-Type {} is not application/x-protobuf", short(content_type));
@@ -92,6 +103,15 @@ pub(super) async fn take_in(
         let message = format!("x-log-compresstype {} is unknown", short(header("x-log-compresstype")));
         Refusal::new("InvalidCompressType", message)
     })?;
+    if form == Form::List {
+        // What its packages inflate to is known when it is read.
+        let _room = service.budget.take(incoming.expected(POST_BYTES) + LOG_GROUP_BYTES).await;
+        let body = incoming.read(POST_BYTES).await?;
+        let packs = tokio::task::spawn_blocking(move || packs_of(&body))
+            .await
+            .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??;
+        return store(service, head, place, packs).await;
+    }
     // Without compression the header is not binding: some clients send 0 with a body.
     let declared = match (kind, header("x-log-bodyrawsize")) {
         (Kind::None, _) => None,
@@ -114,7 +134,7 @@ pub(super) async fn take_in(
     }
     let (now, source) = (service.now(), peer(head));
     let make = move || match form {
-        Form::Protobuf => pack_of(body, kind, raw_size),
+        Form::Protobuf | Form::List => pack_of(body, kind, raw_size),
         Form::Json => pack_of_json(&body, kind, raw_size, now, &source),
     };
     let pack = if raw_size <= ON_THE_SPOT {
@@ -124,28 +144,55 @@ pub(super) async fn take_in(
             .await
             .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??
     };
-    store(service, head, place, pack).await
+    store(service, head, place, vec![pack]).await
 }
 
-/// Stores a pack; answered when it is on the disk.
+/// Stores what is not empty; answered when it is on the disk.
 pub(super) async fn store(
     service: &Service,
     head: &Parts,
     place: Place,
-    pack: Pack,
+    packs: Vec<Pack>,
 ) -> Result<Answer, Refusal> {
-    let mut pack = pack.routed(place.route);
-    if place.keeps_client {
-        pack = pack.from_client(peer(head));
-    }
-    if !pack.is_empty() {
-        service.store.put(place.id, pack).await.map_err(|error| match error {
+    let client = place.keeps_client.then(|| peer(head));
+    let ready = |pack: Pack| {
+        let pack = pack.routed(place.route);
+        match &client {
+            Some(client) => pack.from_client(client.clone()),
+            None => pack,
+        }
+    };
+    let packs: Vec<Pack> = packs.into_iter().filter(|pack| !pack.is_empty()).map(ready).collect();
+    if !packs.is_empty() {
+        service.store.put_all(place.id, packs).await.map_err(|error| match error {
             // Deleted while the request was on its way; the store knows it by number only.
             StoreError::Refused(Refused::NoLogstore(_)) => Refused::NoLogstore(place.logstore).into(),
             other => Refusal::from(other),
         })?;
     }
     Ok(Answer::empty())
+}
+
+/// The packs of a package list.
+fn packs_of(body: &Bytes) -> Result<Vec<Pack>, Refusal> {
+    let (mut packs, mut raw_size) = (Vec::new(), 0usize);
+    for package in list::packages(body) {
+        let package = package.map_err(|error| {
+            Refusal::new("PostBodyInvalid", format!("Protobuffer content cannot be parsed. ({error})"))
+        })?;
+        // Some write no size where nothing is compressed.
+        let size = if package.kind == Kind::None { package.data.len() } else { package.raw_size };
+        raw_size = raw_size.saturating_add(size);
+        if raw_size > LOG_GROUP_BYTES {
+            return Err(too_large(raw_size));
+        }
+        if packs.len() == PACKAGES {
+            let message = format!("a package list holds at most {PACKAGES} packages");
+            return Err(Refusal::new("ParameterInvalid", message));
+        }
+        packs.push(pack_of(body.slice_ref(package.data), package.kind, size)?);
+    }
+    Ok(packs)
 }
 
 /// The address a request came from; empty when that is not known.

@@ -53,5 +53,6 @@ pub(super) async fn track(
         }
     }
     writer.end_log().map_err(|reason| Refusal::new("ParameterInvalid", reason))?;
-    put_logs::store(service, head, place, put_logs::pack_of_group(Bytes::from(writer.finish()))?).await
+    let pack = put_logs::pack_of_group(Bytes::from(writer.finish()))?;
+    put_logs::store(service, head, place, vec![pack]).await
 }
