@@ -20,6 +20,7 @@ use crate::wire::loggroup::list;
 
 /// Bodies that inflate to less are checked on the spot; larger ones would hold up the other connections of a worker.
 const ON_THE_SPOT: usize = 256 * KIB;
+
 /// LogGroups of one list: each becomes a row.
 const PACKAGES: usize = 4_096;
 
@@ -27,7 +28,7 @@ const PACKAGES: usize = 4_096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Protobuf,
-    /// A package list, whose packages are compressed each by itself; it is not.
+    /// A package list of LogGroups.
     List,
     /// The document of [`json_logs`].
     Json,
@@ -69,9 +70,9 @@ pub(super) async fn put(
     if routed {
         place.route = hash_key_of(target)?;
     }
-    let is_list = match text_of(head, "x-log-mode") {
-        "" => false,
-        "batch_group" => true,
+    let protobuf = match text_of(head, "x-log-mode") {
+        "" => Form::Protobuf,
+        "batch_group" => Form::List,
         mode => {
             let message = format!("x-log-mode {} is not known to this Log Service", short(mode));
             return Err(Refusal::new("NotImplemented", message));
@@ -79,8 +80,7 @@ pub(super) async fn put(
     };
     let content_type = text_of(head, "content-type");
     let form = match content_type {
-        _ if content_type.starts_with("application/x-protobuf") && is_list => Form::List,
-        _ if content_type.starts_with("application/x-protobuf") => Form::Protobuf,
+        _ if content_type.starts_with("application/x-protobuf") => protobuf,
         _ if content_type.starts_with("application/json") && !routed => Form::Json,
         _ => {
             let message = format!("Content-Type {} is not application/x-protobuf", short(content_type));
@@ -147,18 +147,22 @@ pub(super) async fn take_in(
     store(service, head, place, vec![pack]).await
 }
 
-/// Stores packs; answered when all are on the disk.
+/// Stores what is not empty; answered when it is on the disk.
 pub(super) async fn store(
     service: &Service,
     head: &Parts,
     place: Place,
     packs: Vec<Pack>,
 ) -> Result<Answer, Refusal> {
-    let placed = |pack: Pack| match place.keeps_client {
-        true => pack.routed(place.route).from_client(peer(head)),
-        false => pack.routed(place.route),
+    let client = place.keeps_client.then(|| peer(head));
+    let ready = |pack: Pack| {
+        let pack = pack.routed(place.route);
+        match &client {
+            Some(client) => pack.from_client(client.clone()),
+            None => pack,
+        }
     };
-    let packs: Vec<Pack> = packs.into_iter().filter(|pack| !pack.is_empty()).map(placed).collect();
+    let packs: Vec<Pack> = packs.into_iter().filter(|pack| !pack.is_empty()).map(ready).collect();
     if !packs.is_empty() {
         service.store.put_all(place.id, packs).await.map_err(|error| match error {
             // Deleted while the request was on its way; the store knows it by number only.
@@ -167,6 +171,28 @@ pub(super) async fn store(
         })?;
     }
     Ok(Answer::empty())
+}
+
+/// The packs of a package list.
+fn packs_of(body: &Bytes) -> Result<Vec<Pack>, Refusal> {
+    let (mut packs, mut raw_size) = (Vec::new(), 0usize);
+    for package in list::packages(body) {
+        let package = package.map_err(|error| {
+            Refusal::new("PostBodyInvalid", format!("Protobuffer content cannot be parsed. ({error})"))
+        })?;
+        // Some write no size where nothing is compressed.
+        let size = if package.kind == Kind::None { package.data.len() } else { package.raw_size };
+        raw_size = raw_size.saturating_add(size);
+        if raw_size > LOG_GROUP_BYTES {
+            return Err(too_large(raw_size));
+        }
+        if packs.len() == PACKAGES {
+            let message = format!("a package list holds at most {PACKAGES} packages");
+            return Err(Refusal::new("ParameterInvalid", message));
+        }
+        packs.push(pack_of(body.slice_ref(package.data), package.kind, size)?);
+    }
+    Ok(packs)
 }
 
 /// The address a request came from; empty when that is not known.
@@ -201,28 +227,6 @@ pub(super) fn pack_of_group(group: Bytes) -> Result<Pack, Refusal> {
     let mut body = Vec::new();
     compress(Kind::Lz4, &group, &mut body).map_err(|error| failed(error.to_string()))?;
     Pack::new(body.into(), Kind::Lz4, &group).map_err(|error| failed(error.to_string()))
-}
-
-/// The packs of a package list.
-fn packs_of(body: &Bytes) -> Result<Vec<Pack>, Refusal> {
-    let (mut packs, mut raw_size) = (Vec::new(), 0usize);
-    for package in list::packages(body) {
-        let package = package.map_err(|error| {
-            Refusal::new("PostBodyInvalid", format!("Protobuffer content cannot be parsed. ({error})"))
-        })?;
-        // Some write no size where nothing is compressed.
-        let size = if package.kind == Kind::None { package.data.len() } else { package.raw_size };
-        raw_size = raw_size.saturating_add(size);
-        if raw_size > LOG_GROUP_BYTES {
-            return Err(too_large(raw_size));
-        }
-        if packs.len() == PACKAGES {
-            let message = format!("a package list holds at most {PACKAGES} packages");
-            return Err(Refusal::new("ParameterInvalid", message));
-        }
-        packs.push(pack_of(body.slice_ref(package.data), package.kind, size)?);
-    }
-    Ok(packs)
 }
 
 fn pack_of(body: Bytes, kind: Kind, raw_size: usize) -> Result<Pack, Refusal> {

@@ -96,7 +96,7 @@ impl<'a> Pull<'a> {
     /// What has arrived since, in the order of time.
     pub(super) async fn next(&mut self) -> Result<Vec<Record>> {
         self.rounds += 1;
-        if self.rounds % RELIST == 0 {
+        if self.rounds.is_multiple_of(RELIST) {
             for shard in self.service.shards().await? {
                 if !self.cursors.contains_key(&shard) {
                     self.cursors.insert(shard, self.service.cursor(shard, "begin").await?);

@@ -71,7 +71,7 @@ pub(super) fn total(pieces: &[Piece]) -> u64 {
 pub(super) fn grouped(digits: String) -> String {
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
