@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-PEERS = pathlib.Path(__file__).resolve().parent.parent / "peers"
+PEERS_DIRECTORY = pathlib.Path(__file__).resolve().parent.parent / "peers"
 NAME = "cn-local.log.local"  # invented; the proxy variable leads it to the gateway
 
 
@@ -42,7 +42,7 @@ def run(command, environment, timeout=100):
 
 def python(gateway, group, key=None, **more):
     """The Python SDK's calls of a group, as lines of the table."""
-    command = [sys.executable, "-W", "ignore", str(PEERS / "sls-python.py"), group]
+    command = [sys.executable, "-W", "ignore", str(PEERS_DIRECTORY / "sls-python.py"), group]
     return lines_of(run(command, environment(gateway, key, **more)))
 
 

@@ -10,7 +10,7 @@ import time
 from aliyun.log import LogItem, PutLogsRequest
 
 from harness.log_service import PROJECT
-from harness.sls_calls import PEERS, environment
+from harness.sls_calls import PEERS_DIRECTORY, environment
 from harness.wait import equal, wait_until
 
 TIME_LIMIT = 240
@@ -23,7 +23,7 @@ class Worker:
         self.path.touch()
         log = open(case.directory / f"{name}.log", "ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(PEERS / "sls-consumer.py"), name, str(self.path)], stdin=subprocess.DEVNULL, stdout=log,
+            [sys.executable, "-W", "ignore", str(PEERS_DIRECTORY / "sls-consumer.py"), name, str(self.path)], stdin=subprocess.DEVNULL, stdout=log,
             stderr=log, env=environment(gateway, PROJECT=PROJECT, LOGSTORE=STORE, GROUP=GROUP),
         )
         log.close()

@@ -4,10 +4,9 @@ way of the documentation: `127.0.0.1 PROJECT.NAME`."""
 import os
 
 from harness.node import PEERS_DIRECTORY
-from harness.sls_calls import Table, environment, lines_of, run, with_hosts
+from harness.sls_calls import NAME, Table, environment, lines_of, run, with_hosts
 
 PEERS = ["npm"]
-NAME = "sls.local"
 
 
 def calls(case, which, *arguments):

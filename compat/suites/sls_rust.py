@@ -4,8 +4,7 @@ built once, into the work directory (some 200 crates: two to six minutes on two 
 import pathlib
 import subprocess
 
-from harness.sls_calls import PEERS as PEERS_DIRECTORY
-from harness.sls_calls import Table, environment, lines_of, run
+from harness.sls_calls import PEERS_DIRECTORY, Table, environment, lines_of, run
 
 TIME_LIMIT = 900
 
