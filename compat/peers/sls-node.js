@@ -72,7 +72,7 @@ async function logClient() {
   await call("getHistograms", async () =>
     (await client.getHistograms(project, store, from, to, { query: "*" })).reduce((sum, bar) => sum + bar.count, 0), 20);
   await call("getProjectLogs", async () =>
-    (await client.getProjectLogs(project, { query: `select count(1) as c from ${store} where __time__ > ${now - 60} and __time__ < ${now + 60}` }))[0].c, "20");
+    (await client.getProjectLogs(project, { query: `select count(1) as c from "${store}" where __time__ > ${now - 60} and __time__ < ${now + 60}` }))[0].c, "20");
   await call("getLogs, wrong key", () => stranger.getLogs(project, store, from, to), undefined, "SignatureNotMatch");
   await call("deleteIndex", () => nothing(client.deleteIndex(project, store)));
   await call("deleteLogStore", () => nothing(client.deleteLogStore(project, store)));

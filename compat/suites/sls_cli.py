@@ -124,7 +124,7 @@ def test_searches(case):
     cli("get_logs", lambda said: len(said["data"] if "data" in said else said) == 50, request=request)
     cli("get_log_all", query="*", **of, **span)
     cli("execute_logstore_sql", sql="* | select count(1) as c", power_sql="false", **of, **span)
-    in_sql = f"select count(1) as c from {STORE} where __time__ > {now - 60} and __time__ < {now + 60}"
+    in_sql = f'select count(1) as c from "{STORE}" where __time__ > {now - 60} and __time__ < {now + 60}'
     cli("execute_project_sql", project=PROJECT, sql=in_sql, power_sql="false")
     cli("get_project_logs", request={"project": PROJECT, "query": in_sql})
     cli("get_histograms", request={**of, "topic": "", "fromTime": now - 60, "toTime": now + 60, "query": "*"})
