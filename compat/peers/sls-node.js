@@ -87,20 +87,26 @@ async function openApi() {
     new sls.default(new $OpenApiUtil.Config({ accessKeyId: KEY_ID, accessKeySecret, endpoint, protocol: "http", regionId: "cn-local", ...signing }));
   const client = configured(KEY_SECRET);
   const name = `${project}-${signature ?? "v1"}`;
+  const indexBody = () => new sls.Index({
+    line: new sls.IndexLine({ token: [",", " "], caseSensitive: false, chn: false }),
+    keys: { n: new sls.IndexKey({ type: "long", docValue: true }), level: new sls.IndexKey({ type: "text", token: [" "], docValue: true }) },
+  });
   const nothing = async (made) => void (await made);
   const body = async (made) => (await made).body;
 
   await call("createProject", () => nothing(client.createProject(new sls.CreateProjectRequest({ projectName: name, description: "of Node" }))));
   await call("getProject", async () => (await body(client.getProject(name))).description, "of Node");
   await call("updateProject", () => nothing(client.updateProject(name, new sls.UpdateProjectRequest({ description: "changed" }))));
+  await call("listProject, a page", async () =>
+    (await body(client.listProject(new sls.ListProjectRequest({ offset: 0, size: 100 })))).projects.some((one) => one.projectName === name), true);
   await call("listProject", async () => (await body(client.listProject(new sls.ListProjectRequest({})))).projects.some((one) => one.projectName === name), true);
   await call("createLogStore", () => nothing(client.createLogStore(name, new sls.CreateLogStoreRequest({ logstoreName: store, ttl: 7, shardCount: 1 }))));
   await call("getLogStore", async () => (await body(client.getLogStore(name, store))).ttl, 7);
   await call("listLogStores", async () => (await body(client.listLogStores(name, new sls.ListLogStoresRequest({ offset: 0, size: 10 })))).logstores, [store]);
   await call("updateLogStore", () => nothing(client.updateLogStore(name, store, new sls.UpdateLogStoreRequest({ logstoreName: store, ttl: 14, shardCount: 1 }))));
-  await call("createIndex", () => nothing(client.createIndex(name, store, new sls.CreateIndexRequest(index()))));
+  await call("createIndex", () => nothing(client.createIndex(name, store, new sls.CreateIndexRequest({ body: indexBody() }))));
   await call("getIndex", async () => Object.keys((await body(client.getIndex(name, store))).keys).sort(), ["level", "n"]);
-  await call("updateIndex", () => nothing(client.updateIndex(name, store, new sls.UpdateIndexRequest(index()))));
+  await call("updateIndex", () => nothing(client.updateIndex(name, store, new sls.UpdateIndexRequest({ body: indexBody() }))));
   await call("deleteIndex", () => nothing(client.deleteIndex(name, store)));
   // its own putLogs fails before it sends anything, whatever the service
   const Putter = require("@alicloud/log");
@@ -126,7 +132,7 @@ async function openApi() {
     (await body(client.consumerGroupHeartBeat(name, store, consumers, new sls.ConsumerGroupHeartBeatRequest({ consumer: "c1", body: [] })))).length > 0, true);
   await call("consumerGroupUpdateCheckPoint", async () =>
     nothing(client.consumerGroupUpdateCheckPoint(name, store, consumers, new sls.ConsumerGroupUpdateCheckPointRequest({
-      consumer: "c1", forceSuccess: true, body: { shard: 0, checkpoint: await at("begin")() } }))));
+      consumer: "c1", forceSuccess: true, shard: 0, checkpoint: await at("begin")() }))));
   await call("getCheckPoint", async () => (await body(client.getCheckPoint(name, store, consumers, new sls.GetCheckPointRequest({})))).length > 0, true);
   await call("deleteConsumerGroup", () => nothing(client.deleteConsumerGroup(name, store, consumers)));
   await call("listLogStores, wrong key", () => configured("wrong").listLogStores(name, new sls.ListLogStoresRequest({})), undefined, "SignatureNotMatch");

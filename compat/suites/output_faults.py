@@ -118,12 +118,12 @@ def test_server_errors(case):
 
 def test_project_quota(case):
     refusal = answer(403, "WriteQuotaExceed", "Project write quota exceed: Inflow Quota Exceed")
-    Account(case, some(lambda *_: refusal)).send().finish("403 WriteQuotaExceed")
+    Account(case, some(lambda *_: refusal, 8, 3)).send().finish("403 WriteQuotaExceed")
 
 
 def test_shard_quota(case):
     refusal = answer(403, "ShardWriteQuotaExceed", "shard write quota exceed")
-    Account(case, some(lambda *_: refusal)).send().finish("403 ShardWriteQuotaExceed")
+    Account(case, some(lambda *_: refusal, 8, 3)).send().finish("403 ShardWriteQuotaExceed")
 
 
 def test_cut_in_mid_answer(case):
