@@ -91,4 +91,4 @@ def test_wal_is_synced_before_the_answer(case):
     kept = case.work / "results" / "store_crash.strace"
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text("".join(f"{c.text[:150]}\n" for c in calls[arrived.number : sent.number + 1]))
-    print(f"        3 puts: pwrite64 of the WAL, fdatasync of it = 0, then the 200; the last one is kept in {kept}")
+    print(f"        3 puts: pwrite64 of the WAL, fsync of it = 0, then the 200; the last one is kept in {kept}")
