@@ -13,9 +13,7 @@ use serde_json::json;
 
 use super::query::{Embedded, key};
 use super::{block_on, say};
-
-const REGION: &str = "cn-local";
-const ENDPOINT: &str = "http://cn-local.log.local";
+use crate::api::log_service::{ENDPOINT, REGION};
 
 #[derive(Args)]
 pub(super) struct Env {
@@ -40,7 +38,7 @@ impl Env {
         if self.json {
             let object = json!({
                 "http_proxy": proxy,
-                "endpoint": ENDPOINT,
+                "endpoint": format!("http://{ENDPOINT}"),
                 "region": REGION,
                 "project": service.project,
                 "logstore": service.logstore,
@@ -61,16 +59,17 @@ fn lines(proxy: &str, project: &str, id: &str, secret: &str) -> Vec<String> {
         "# For one shell, or one command: every plain-http request of it goes to the gateway. Use: eval \"$(sluicegate env)\""
             .to_owned(),
     ];
+    let endpoint = format!("http://{ENDPOINT}");
     let exported = [
         ("http_proxy", proxy),
         ("HTTP_PROXY", proxy),
-        ("ALIYUN_LOG_CLI_ENDPOINT", ENDPOINT),
+        ("ALIYUN_LOG_CLI_ENDPOINT", endpoint.as_str()),
         ("ALIYUN_LOG_CLI_ACCESSID", id),
         ("ALIYUN_LOG_CLI_ACCESSKEY", secret),
         ("ALIYUN_LOG_CLI_REGION_ID", REGION),
         ("ALIBABA_CLOUD_ACCESS_KEY_ID", id),
         ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret),
-        ("SLS_ENDPOINT", ENDPOINT),
+        ("SLS_ENDPOINT", &endpoint),
         ("SLS_PROJECT", project),
     ];
     lines.extend(exported.map(|(name, value)| format!("export {name}={}", key::quoted(value))));

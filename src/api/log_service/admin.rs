@@ -117,7 +117,7 @@ fn described(project: &Project) -> Value {
         "description": project.description,
         "status": "Normal",
         "owner": "",
-        "region": "local",
+        "region": super::REGION,
         "createTime": calendar(project.created),
         "lastModifyTime": calendar(project.modified),
         "resourceGroupId": "",

@@ -2,12 +2,14 @@
 //!
 //! Clients send origin-form targets, and absolute-form ones through a proxy variable, where the authority of the target
 //! wins over Host. The project is the first label of the host, unless the host is no project's: an address, a bare
-//! name, this machine, or an endpoint of the vendor. `x-log-project` wins over both. Of two calls on `GET /`, the one
-//! with paging parameters lists projects: an invented endpoint (`cn-local.log.local`) looks like a project's host.
+//! name, this machine, the name that clients are told to use, or an endpoint of the vendor. `x-log-project` wins over both.
+//! Of two calls on `GET /`, the one with paging parameters lists projects: an endpoint that somebody invented looks like a
+//! project's host.
 
 use axum::http::Method;
 use axum::http::request::Parts;
 
+use super::ENDPOINT;
 use super::answer::Refusal;
 use super::nothing;
 use crate::base::host;
@@ -288,7 +290,8 @@ fn project_of(authority: &str) -> Option<String> {
         return None;
     }
     let host = host.split(':').next().unwrap_or(host).trim_end_matches('.').to_ascii_lowercase();
-    if host.parse::<std::net::Ipv4Addr>().is_ok() || host == host::name().to_ascii_lowercase() {
+    let is_own = host == ENDPOINT || host == host::name().to_ascii_lowercase();
+    if is_own || host.parse::<std::net::Ipv4Addr>().is_ok() {
         return None;
     }
     let (project, endpoint) = host.split_once('.')?;
@@ -318,6 +321,8 @@ mod tests {
             ("demo.cn-hangzhou.log.aliyuncs.com", Some("demo")),
             ("cn-hangzhou.log.aliyuncs.com", None),
             ("cn-hangzhou-intranet.log.aliyuncs.com:80", None),
+            ("cn-local.log.local:80", None),
+            ("demo.cn-local.log.local", Some("demo")),
             ("127.0.0.1:24280", None),
             ("[::1]:24280", None),
             ("localhost:24280", None),
