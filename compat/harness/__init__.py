@@ -2,6 +2,7 @@
 
 Reading order: runner (what a test is given), gateway, log_service (queries), forward (a client that counts its acks),
 handshake and certificates (what secures it), openssl, node and fluent_bit (other people's clients), fake_service (a Log
-Service that fails on command), docker (an Engine of our own), drivers and delivery (its log drivers, and the account of
+Service that fails on command), sls_calls (the vendor's own clients, and the table of their calls), faulty_way (the way to the
+embedded service, with faults), docker (an Engine of our own), drivers and delivery (its log drivers, and the account of
 what came through each), syslog_daemon, image (our own one), name_server, proxy.
 """

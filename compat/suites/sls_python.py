@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 from harness.forward import Connection, message, new_chunk
+from harness.sls_calls import Table, python
 from harness.wait import equal, wait_until
 
 PREAMBLE = """
@@ -137,3 +138,59 @@ def test_stored_over_restarts(case):
     gateway.kill()
     gateway.start()
     equal("after kill -9", script(gateway, 'print(get("kept")[0]["msg"])'), ["kept"])
+
+
+# --- every call of the embedded service's table, with both signatures
+
+
+def both_signatures(case, group):
+    gateway, table = case.gateway(), Table(case, f"sls-python-{group}")
+    try:
+        wrong = []
+        for sign in ("v1", "v4"):
+            try:
+                table.add(python(gateway, group, SIGN=sign, PROJECT=f"compat-{sign}"), sign)
+            except AssertionError as error:
+                wrong.append(str(error))
+        equal("calls that went wrong", wrong, [])
+    finally:
+        table.close()
+
+
+def test_calls_put(case):
+    both_signatures(case, "puts")
+
+
+def test_calls_search(case):
+    both_signatures(case, "searches")
+
+
+def test_calls_pull(case):
+    both_signatures(case, "pulls")
+
+
+def test_calls_consumer_groups(case):
+    both_signatures(case, "groups")
+
+
+def test_calls_stores(case):
+    both_signatures(case, "stores")
+
+
+def test_calls_indexes(case):
+    both_signatures(case, "indexes")
+
+
+def test_calls_refused(case):
+    """Wrong keys and wrong clocks, by either signature; nothing is stored."""
+    gateway, table = case.gateway(), Table(case, "sls-python-refusals")
+    key_id, secret = gateway.access_key()
+    for sign in ("v1", "v4"):
+        table.add(python(gateway, "refusals", (key_id, secret[::-1]), SIGN=sign, WANT="SignatureNotMatch"), f"wrong secret, {sign}")
+        table.add(python(gateway, "refusals", ("LTAIunknown", secret), SIGN=sign, WANT="Unauthorized"), f"unknown key, {sign}")
+        for ahead in (3600, -3600):
+            table.add(python(gateway, "skewed", SIGN=sign, AHEAD=ahead, WANT="RequestTimeExpired"), f"clock {ahead:+d} s, {sign}")
+    equal("nothing was stored", gateway.log_service().search(), [])
+    for ahead in (600, -600):
+        table.add(python(gateway, "skewed", AHEAD=ahead), f"clock {ahead:+d} s")
+    table.close()
