@@ -6,15 +6,16 @@
 
 use std::net::ToSocketAddrs;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 
 use super::credentials::{AccessKey, Credentials, NoKey};
+use crate::base::limits::{KIB, MIB};
 use crate::base::tls::{ClientTls, TlsError};
 use crate::config::plan::{CloudPlan, ProxyPlan, SignatureChoice, TransportPlan};
 use crate::wire::sign::{self, SigningKey};
@@ -22,6 +23,12 @@ use crate::wire::sign::{self, SigningKey};
 const CONNECT: Duration = Duration::from_secs(10);
 /// What the embedded service is signed for; it takes any.
 const EMBEDDED_REGION: &str = "local";
+/// Rows of a statement, or a LogGroupList.
+const ANSWER_BYTES: usize = 256 * MIB;
+/// Of an answer that is an error.
+const ERROR_BYTES: usize = 64 * KIB;
+/// How often who was refused looks for another key.
+const KEY_LOOK: Duration = Duration::from_secs(5);
 /// A service's clock that is nearer than this is not corrected for: the answer was on its way.
 const NEAR: i64 = 2;
 
@@ -38,6 +45,8 @@ pub struct Client {
     signer: Signer,
     /// Seconds the service's clock is ahead of ours.
     skew: AtomicI64,
+    /// The key of the last 401.
+    refused: Mutex<Option<Arc<AccessKey>>>,
 }
 
 /// The version of the signature, with what it keeps between requests.
@@ -85,6 +94,8 @@ pub enum ClientError {
     NoKey(#[from] NoKey),
     #[error("{base}: {}", root_cause(.source))]
     Call { base: String, source: reqwest::Error },
+    #[error("{base}: an answer of more than {} MiB", ANSWER_BYTES >> 20)]
+    TooLong { base: String },
 }
 
 /// The innermost reason of a failed call: "Connection refused" and not "error sending request".
@@ -204,11 +215,37 @@ impl Client {
             credentials,
             signer,
             skew: AtomicI64::new(0),
+            refused: Mutex::default(),
         })
     }
 
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Waits until there is a key that lives, or no hope of one for now.
+    pub async fn ready(&self) -> Result<(), NoKey> {
+        self.credentials.current().await.map(|_| ())
+    }
+
+    /// Resolves when there is a key other than the one of the last 401; never where keys do not change.
+    pub async fn other_key(&self) {
+        if matches!(self.credentials, Credentials::Static(_)) {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(KEY_LOOK).await;
+            // Asking is what makes a file be read again.
+            if let Ok(key) = self.credentials.current().await
+                && self.refused().as_ref().is_some_and(|refused| **refused != *key)
+            {
+                return;
+            }
+        }
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<Arc<AccessKey>>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends one request and reads its whole answer. `raw_size` is the size of `body` before compression.
@@ -228,6 +265,10 @@ impl Client {
             match answer.status {
                 400 if !corrected && self.correct_clock(&answer) => corrected = true,
                 401 if !renewed && self.credentials.renew_refused(&key).await => renewed = true,
+                401 => {
+                    *self.refused() = Some(key);
+                    return Ok(answer);
+                }
                 _ => return Ok(answer),
             }
         }
@@ -311,12 +352,24 @@ impl Client {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
-        let answer = request.body(body).send().await.map_err(failed)?;
+        let mut answer = request.body(body).send().await.map_err(failed)?;
         let status = answer.status().as_u16();
         let headers: HeaderMap = answer.headers().clone();
         let request_id = headers.get("x-log-requestid").and_then(|value| value.to_str().ok());
         let request_id = request_id.filter(|id| !id.is_empty()).map(str::to_owned);
-        let body = answer.bytes().await.map_err(failed)?;
+        let most = if status == 200 { ANSWER_BYTES } else { ERROR_BYTES };
+        let mut body = BytesMut::new();
+        while let Some(part) = answer.chunk().await.map_err(failed)? {
+            if body.len() + part.len() > most {
+                if status == 200 {
+                    return Err(ClientError::TooLong { base: self.base.clone() });
+                }
+                // What is no error of Log Service is not read; its status says enough.
+                break;
+            }
+            body.extend_from_slice(&part);
+        }
+        let body = body.freeze();
         Ok(Answer { status, request_id, headers, body })
     }
 }

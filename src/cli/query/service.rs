@@ -170,6 +170,13 @@ impl Service {
         if error.code == "LogStoreNotExist" {
             return anyhow!("there is no logstore {}{}", self.logstore, self.names().await);
         }
+        if error.code.is_empty() {
+            let base = self.client.base();
+            return anyhow!(
+                "{base}: HTTP {}, which is no answer of Log Service; check the endpoint",
+                answer.status
+            );
+        }
         anyhow!("{}: {} (HTTP {})", error.code, error.message, answer.status)
     }
 
@@ -187,7 +194,9 @@ impl Service {
         if answer.status != 200 {
             return Err(self.refused(&answer).await);
         }
-        serde_json::from_slice(&answer.body).context("the answer is not one of Log Service")
+        let wrong =
+            || format!("{}: the answer is none of Log Service; check the endpoint", self.client.base());
+        serde_json::from_slice(&answer.body).with_context(wrong)
     }
 
     /// `; logstores: a, b`, or nothing when the service does not tell.

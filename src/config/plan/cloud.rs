@@ -75,8 +75,8 @@ pub enum CredentialsPlan {
     EcsRole(EcsRolePlan),
     Oidc(OidcPlan),
     AssumeRole(Box<AssumeRolePlan>),
-    /// Answers as the metadata service does.
-    Uri(String),
+    /// Answers as the metadata service does. The URL may be all that guards the key.
+    Uri(Secret),
     /// A source of the chain that is not set up here, and why.
     Missing {
         source: &'static str,

@@ -1,6 +1,7 @@
 //! A place in the cloud and where its keys come from, as they are printed.
 
 use super::{Page, address, quoted, typed};
+use crate::base::secret::Secret;
 use crate::config::leaf::duration_text;
 use crate::config::plan::*;
 
@@ -79,7 +80,7 @@ fn source(plan: &CredentialsPlan) -> String {
             let with = [("credentials", source(&plan.with))];
             map([("assume_role", map(own.chain(session(&plan.session)).chain(with)))])
         }
-        CredentialsPlan::Uri(uri) => map([("uri", typed(uri))]),
+        CredentialsPlan::Uri(uri) => map([("uri", typed(&place_of(uri)))]),
         CredentialsPlan::FirstOf(sources) => {
             let sources: Vec<String> = sources.iter().map(source).collect();
             format!("[{}]", sources.join(", "))
@@ -87,6 +88,14 @@ fn source(plan: &CredentialsPlan) -> String {
         // Only ever inside a chain, whose name says it.
         CredentialsPlan::Missing { .. } | CredentialsPlan::Chain(_) => "chain".to_owned(),
     }
+}
+
+/// Whom a URL asks, without what may be all that guards the key.
+fn place_of(uri: &Secret) -> String {
+    let (scheme, rest) = uri.expose().split_once("://").unwrap_or(("http", ""));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}/{}", Secret::new(String::new()))
 }
 
 fn session(plan: &SessionPlan) -> [(&'static str, String); 3] {

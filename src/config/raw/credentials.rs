@@ -142,7 +142,7 @@ fn by_table(table: &mut Table<'_>, env: &Env, depth: usize) -> Option<Credential
             table.finish();
             plan.map(|plan| CredentialsPlan::AssumeRole(Box::new(plan)))
         }
-        _ => table.take("uri").parsed("a URL", url).map(CredentialsPlan::Uri),
+        _ => table.take("uri").parsed_secretly(url).map(CredentialsPlan::Uri),
     }
 }
 
@@ -316,10 +316,10 @@ fn base_url(text: &str) -> Result<String, String> {
     Endpoint::parse(text).map(|endpoint| endpoint.to_string())
 }
 
-fn url(text: &str) -> Result<String, String> {
+fn url(text: &str) -> Result<Secret, String> {
     let has_scheme = text.starts_with("http://") || text.starts_with("https://");
     if has_scheme && text.len() <= URL_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(text.to_owned());
+        return Ok(Secret::new(text.to_owned()));
     }
     Err("is no URL; write http://host:port/path".to_owned())
 }

@@ -193,6 +193,7 @@ impl Share {
         let probes = self
             .at
             .map(|at| table.limiters.get_mut(at).is_some_and(|guarded| guarded.limiter.enter(self.who)));
+        table.count(self.who, 1);
         Ok(Permit { share: self, probes, ended: false })
     }
 
@@ -324,6 +325,22 @@ mod tests {
         }
         assert!(woken.elapsed() < Duration::from_secs(63), "{:?}", woken.elapsed());
         while tasks.join_next().await.is_some() {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_who_has_none_under_way_goes_past_the_limit_of_an_endpoint() {
+        let all = Arc::new(Concurrency::default());
+        let shares = ["web", "db"].map(|logstore| all.join("east", "p", logstore, 2));
+        // From four to two, to one.
+        for _ in 0..4 + 2 {
+            shares[0].try_enter().ok().unwrap().end(Strain::Endpoint);
+        }
+        let first = shares[0].try_enter().ok().unwrap();
+        assert!(!is_free(&shares[0]), "one is under way");
+        let other = shares[1].try_enter().ok().unwrap();
+        assert!(!is_free(&shares[1]) && !is_free(&shares[0]));
+        drop((first, other));
+        assert!(is_free(&shares[0]) && is_free(&shares[1]));
     }
 
     #[tokio::test(start_paused = true)]

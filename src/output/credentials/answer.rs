@@ -50,13 +50,17 @@ pub(super) fn life(end: &str, now: i64) -> Result<Duration, String> {
     }
 }
 
-/// An error in the service's own words, bounded and on one line.
+/// What comes before the request in the message of a wrong signature; the request holds tokens.
+const QUOTED: &str = "string to sign";
+
+/// An error in the service's own words, bounded and on one line, without the request it quotes.
 pub(super) fn message(code: &str, text: Option<&str>) -> String {
     let whole = match text {
         Some(text) => format!("{code}: {text}"),
         None => code.to_owned(),
     };
-    whole.chars().take(MESSAGE_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect()
+    let end = whole.to_ascii_lowercase().find(QUOTED).unwrap_or(whole.len());
+    whole[..end].chars().take(MESSAGE_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 /// The error that a body holds, if it is one.
@@ -90,6 +94,9 @@ mod tests {
         assert_eq!(key(&answer, end, "here").unwrap_err(), "the answer has no AccessKeySecret");
         let refused = json!({ "Code": "Forbidden\n", "Message": "no" });
         assert_eq!(key(&refused, end, "here").unwrap_err(), "Forbidden : no");
+        let quoted =
+            Some("not matched. server String to Sign is:POST&%2F&AccessKeyId%3DS%26SecurityToken%3Dhunter2");
+        assert_eq!(message("SignatureDoesNotMatch", quoted), "SignatureDoesNotMatch: not matched. server ");
         assert_eq!(key(&json!([1]), end, "here").unwrap_err(), "the answer has no AccessKeyId");
     }
 }

@@ -25,8 +25,7 @@ const FILES: usize = 64;
 
 pub(super) async fn fetch(path: &Path, name: Option<&str>, http: &Http) -> Result<Fetched, String> {
     let (owned, profile) = (path.to_owned(), name.map(str::to_owned));
-    let loaded = tokio::task::spawn_blocking(move || load(&owned, profile.as_deref())).await;
-    match loaded.map_err(|error| error.to_string())?? {
+    match http.read(move || load(&owned, profile.as_deref())).await?? {
         Loaded::Key(key, end) => {
             let now = jiff::Timestamp::now().as_second();
             let life = end.map(|end| super::answer::life(&end, now)).transpose()?;

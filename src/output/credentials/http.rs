@@ -1,13 +1,15 @@
 //! HTTP to the services that give keys: short patience, bounded answers, no redirects.
 //!
 //! The metadata service and a credentials URI are near: no proxy, and a second to connect. STS is far: the destination's
-//! proxy and authority hold for it too.
+//! proxy and authority hold for it too. Files are read by way of it too, one at a time: a mount that hangs keeps one thread,
+//! and not one more with every try.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::base::limits::KIB;
 use crate::config::plan::{ProxyPlan, TransportPlan};
@@ -24,6 +26,7 @@ pub(super) struct Http {
     far: OnceCell<reqwest::Client>,
     /// Seconds the clock of STS is ahead of ours.
     skew: AtomicI64,
+    reading: Arc<Semaphore>,
 }
 
 pub(super) struct Reply {
@@ -42,7 +45,22 @@ pub(super) struct NoReply {
 
 impl Http {
     pub(super) fn new(transport: TransportPlan) -> Http {
-        Http { transport, near: OnceCell::new(), far: OnceCell::new(), skew: AtomicI64::new(0) }
+        let reading = Arc::new(Semaphore::new(1));
+        Http { transport, near: OnceCell::new(), far: OnceCell::new(), skew: AtomicI64::new(0), reading }
+    }
+
+    /// Runs what reads files, off the workers of the runtime. It goes on when nobody waits for it any more.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let turn = self.reading.clone().acquire_owned().await.map_err(|error| error.to_string())?;
+        let reading = move || {
+            let read = read();
+            drop(turn);
+            read
+        };
+        tokio::task::spawn_blocking(reading).await.map_err(|error| error.to_string())
     }
 
     /// To what is on this machine or its network.

@@ -123,7 +123,7 @@ impl Parts {
 
     fn uri(&self) -> Result<Loaded, String> {
         let uri = self.get(&["credentialsuri", "url"]).ok_or("it has no credentials_uri")?;
-        Ok(Loaded::Source(CredentialsPlan::Uri(uri.to_owned())))
+        Ok(Loaded::Source(CredentialsPlan::Uri(Secret::new(uri.to_owned()))))
     }
 }
 

@@ -10,7 +10,7 @@
 //! and there so that a fleet does not ask at once. A key from a file is stale after some seconds, and never dead. While an
 //! old key lives, its own source is asked and no other: a chain must not slip to another identity because one answer failed.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -125,11 +125,29 @@ impl Renewal {
             return false;
         }
         work.refused = Some(Instant::now());
-        self.renew(&mut work).await.is_ok_and(|key| *key != *refused)
+        match self.renew(&mut work).await {
+            Ok(key) => *key != *refused,
+            // Its source has no key any more: that is no slip to another identity, but the next one's turn.
+            Err(_) => self.replace(&mut work).await,
+        }
+    }
+
+    /// Asks all sources instead of the one whose key is held; true when one has a key. Else the old one is held on to.
+    async fn replace(&self, work: &mut Work) -> bool {
+        let Some(old) = self.held().take() else { return false };
+        let found = self.renew(work).await.is_ok();
+        if !found {
+            *self.held() = Some(old);
+        }
+        found
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn alive(&self, now: Instant) -> Option<Held> {
-        let held = self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let held = self.held();
         held.as_ref().filter(|held| held.dead.is_none_or(|dead| now < dead)).cloned()
     }
 
@@ -182,7 +200,7 @@ impl Renewal {
     fn hold(&self, source: usize, fetched: Fetched) -> Arc<AccessKey> {
         let now = Instant::now();
         let key = Arc::new(fetched.key);
-        let mut held = self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut held = self.held();
         // The same key goes on being the same one, for whoever compares by address.
         let key = match held.as_ref() {
             Some(before) if before.key == key => before.key.clone(),

@@ -55,7 +55,7 @@ pub(super) fn ask<'a>(plan: &'a CredentialsPlan, http: &'a Http) -> Answer<'a> {
             }
             CredentialsPlan::File { path, profile } => file::fetch(path, profile.as_deref(), http).await,
             CredentialsPlan::EcsRole(plan) => ecs::role(plan, http).await,
-            CredentialsPlan::Uri(uri) => ecs::uri(uri, http).await,
+            CredentialsPlan::Uri(uri) => ecs::uri(uri.expose(), http).await,
             CredentialsPlan::Oidc(plan) => sts::oidc(plan, http).await,
             CredentialsPlan::AssumeRole(plan) => {
                 let (_, with) = fetch(&plan.with, http, None).await?;

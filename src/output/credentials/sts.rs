@@ -26,7 +26,7 @@ type Form<'a> = Vec<(&'static str, &'a str)>;
 
 pub(super) async fn oidc(plan: &OidcPlan, http: &Http) -> Result<Fetched, String> {
     // Kubernetes replaces it before it ends.
-    let token = token(&plan.token_file).await?;
+    let token = token(&plan.token_file, http).await?;
     let form = |time: &str, seconds: &str| {
         let mut form: Form<'_> = vec![
             ("Action", "AssumeRoleWithOIDC"),
@@ -63,11 +63,10 @@ pub(super) async fn assume_role(
     exchange(&plan.session, http, &plan.role_arn, form).await
 }
 
-async fn token(path: &Path) -> Result<String, String> {
+async fn token(path: &Path, http: &Http) -> Result<String, String> {
     let owned = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || file::bounded(&owned)).await;
-    let text = read.map_err(|error| error.to_string())?;
-    let text = text.map_err(|error| format!("the token file {} cannot be read: {error}", path.display()))?;
+    let read = http.read(move || file::bounded(&owned)).await?;
+    let text = read.map_err(|error| format!("the token file {} cannot be read: {error}", path.display()))?;
     match text.trim() {
         "" => Err(format!("the token file {} is empty", path.display())),
         token => Ok(token.to_owned()),

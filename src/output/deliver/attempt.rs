@@ -8,6 +8,9 @@ use crate::output::concurrency::Strain;
 use crate::output::shard_key::Bucket;
 use crate::wire::errors::{self, Verdict};
 
+/// What the service says of an error goes into log lines, `status` and dead letters.
+const MESSAGE_CHARS: usize = 500;
+
 /// The body of a PutLogs and where it goes; sent again as it is.
 pub(super) struct Post {
     pub(super) body: Bytes,
@@ -70,7 +73,7 @@ impl Delivery {
             .await;
         let on_the_way = |reason| Fault::new(Verdict::RetrySoon, Strain::Endpoint, reason);
         let answer = answer.map_err(|error| match error {
-            ClientError::Call { .. } => on_the_way(error.to_string()),
+            ClientError::Call { .. } | ClientError::TooLong { .. } => on_the_way(error.to_string()),
             other => Fault::new(Verdict::RetrySoon, Strain::Unsent, other.to_string()),
         })?;
         let Some(request_id) = answer.request_id.clone() else {
@@ -89,6 +92,7 @@ impl Delivery {
             Verdict::Configuration => "; check project, logstore and rights of this destination",
             _ => "",
         };
+        let message = bounded(&message);
         let reason = format!("HTTP {} {code}: {message}{hint} (request {request_id})", answer.status);
         let strain = match verdict {
             Verdict::RetrySoon => Strain::Endpoint,
@@ -100,4 +104,10 @@ impl Delivery {
         let service_time = time.and_then(|time| time.parse().ok());
         Err(Fault { verdict, strain, code, reason, request_id, service_time })
     }
+}
+
+/// Of a message for people, on one line.
+fn bounded(message: &str) -> String {
+    let line = message.chars().map(|char| if char.is_control() { ' ' } else { char });
+    line.take(MESSAGE_CHARS).collect()
 }

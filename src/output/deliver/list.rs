@@ -59,7 +59,7 @@ impl Delivery {
     /// Sends LogGroups, with their numbers of records, in one request; where that is refused, one by one. Says of each,
     /// by its place, when it is accepted or a dead letter.
     pub async fn deliver_list(&self, loads: Vec<(Load, usize)>, mut done: impl FnMut(usize)) {
-        let unknown = match self.send_list(&loads).await {
+        let fault = match self.send_list(&loads).await {
             Ok(()) => {
                 self.lists.accept();
                 for (at, (load, records)) in loads.iter().enumerate() {
@@ -68,8 +68,9 @@ impl Delivery {
                 }
                 return;
             }
-            Err(fault) => UNKNOWN.contains(&fault.code.as_str()),
+            Err(fault) => fault,
         };
+        let unknown = UNKNOWN.contains(&fault.code.as_str());
         if unknown {
             self.refuse_lists(true);
         }
@@ -78,8 +79,8 @@ impl Delivery {
             all_taken &= self.deliver(load, records, None).await;
             done(at);
         }
-        // Otherwise it was refused for what is in it.
-        if all_taken && !unknown {
+        // Otherwise it was refused for what is in it, which may have been mended: times are.
+        if all_taken && !unknown && !fault.is_about_times() {
             self.refuse_lists(false);
         }
     }

@@ -244,12 +244,19 @@ impl Delivery {
         let mut slow = Backoff::new(self.waits.slow, Duration::from_secs(600));
         let (mut corrected, mut unknown) = (false, 0);
         loop {
-            if let Some(rate) = &self.rate {
-                rate.take(post.raw_len).await;
-            }
-            let permit = self.share.enter().await;
-            let answer = self.attempt(post).await;
-            permit.end(answer.as_ref().err().map_or(Strain::None, |fault| fault.strain));
+            // Who waits for a key would hold a place that others could use.
+            let answer = match self.client.ready().await {
+                Ok(()) => {
+                    if let Some(rate) = &self.rate {
+                        rate.take(post.raw_len).await;
+                    }
+                    let permit = self.share.enter().await;
+                    let answer = self.attempt(post).await;
+                    permit.end(answer.as_ref().err().map_or(Strain::None, |fault| fault.strain));
+                    answer
+                }
+                Err(why) => Err(Fault::new(Verdict::RetrySoon, Strain::Unsent, why.to_string())),
+            };
             let Err(fault) = answer else {
                 *self.trouble() = None;
                 return Outcome::Accepted;
@@ -287,7 +294,11 @@ impl Delivery {
                 Verdict::Credentials | Verdict::Configuration => slow.next_wait(),
             };
             self.complain(reason);
-            tokio::time::sleep(wait).await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                // Somebody has mended the keys.
+                () = self.client.other_key(), if fault.verdict == Verdict::Credentials => {}
+            }
             self.metrics.retried.increment(1);
         }
     }

@@ -260,3 +260,74 @@ async fn what_exists_is_left_alone_and_what_may_not_be_made_is_said() {
     assert_eq!(service.seen()[1].json()["telemetryType"], "Metrics");
     task.await.unwrap();
 }
+
+#[tokio::test]
+async fn lists_that_are_refused_for_times_go_on() {
+    let service = Service::start(|seen| {
+        let old = |group: &Vec<u8>| loggroup::walk(group).unwrap().logs().any(|log| log.time < 1_000_000);
+        if seen.groups().iter().any(old) {
+            Answer::error(400, "PostBodyInvalid", "The post data time is out of range")
+        } else {
+            Answer::OK
+        }
+    })
+    .await;
+    let mut delivery = service.delivery();
+    delivery.out_of_range = OutOfRange::Now;
+    for _ in 0..4 {
+        let loads = [(0, now()), (1, 7)].map(|(n, time)| (Load::Raw(group(2, time, n)), 2));
+        delivery.deliver_list(loads.into(), |_| ()).await;
+        assert!(delivery.takes_lists());
+    }
+    assert_eq!((accepted(&service).len(), service.letters().len()), (8, 0));
+}
+
+/// A key of a file, for as long as it says so.
+fn file_key(path: &std::path::Path) -> crate::output::credentials::Credentials {
+    let plan = crate::config::plan::CredentialsPlan::File { path: path.to_owned(), profile: None };
+    crate::output::credentials::Credentials::of("test", &plan, &Default::default())
+}
+
+#[tokio::test]
+async fn who_waits_with_a_refused_key_goes_on_when_there_is_another() {
+    let service = Service::start(|seen| match seen.header("authorization").contains("good") {
+        true => Answer::OK,
+        false => Answer::error(401, "Unauthorized", "AccessKeyId is disabled"),
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    std::fs::write(&path, "access_key_id: bad\nsecret: s\n").unwrap();
+    let mut delivery = service.delivery();
+    delivery.client = Client::new(service.base(), "demo", file_key(&path), Duration::from_secs(30)).unwrap();
+    delivery.waits.slow = Duration::from_secs(3_600);
+    let mend = async {
+        service.until(|seen| !seen.is_empty()).await;
+        std::fs::write(&path, "access_key_id: good\nsecret: s\n").unwrap();
+    };
+    let (whole, ()) = tokio::join!(delivery.deliver(Load::Raw(group(1, now(), 0)), 1, None), mend);
+    assert!(whole);
+}
+
+#[tokio::test]
+async fn who_has_no_key_holds_no_place() {
+    let service = Service::start(|_| Answer::OK).await;
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody writes to it: reading it hangs.
+    let path = dir.path().join("key");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let all = Arc::new(crate::output::concurrency::Concurrency::default());
+    let mut waiting = service.delivery();
+    waiting.client = Client::new(service.base(), "demo", file_key(&path), Duration::from_secs(30)).unwrap();
+    waiting.share = all.join("east", "demo", "web", 1);
+    let mut other = service.delivery();
+    other.share = waiting.share.clone();
+    tokio::select! {
+        biased;
+        _ = waiting.deliver(Load::Raw(group(1, now(), 0)), 1, None) => panic!("without a key"),
+        whole = other.deliver(Load::Raw(group(1, now(), 1)), 1, None) => assert!(whole),
+    }
+    // Lets the thread that reads it end.
+    std::fs::write(&path, "").unwrap();
+}

@@ -11,6 +11,17 @@ use super::{LOG_GROUP, is_letter};
 /// Longest first line; a reason can be long, not so long.
 const HEAD_BYTES: u64 = 1 << 20;
 
+/// Whether a letter may be sent by us. Two who send the same one would make its records two.
+#[derive(Debug)]
+pub enum Claim {
+    /// For as long as this is kept.
+    Ours(fs::File),
+    /// Somebody else sends it right now.
+    Taken,
+    /// It was sent, dropped, or removed to make room.
+    Gone,
+}
+
 /// One file.
 #[derive(Clone, Debug)]
 pub struct Letter {
@@ -66,6 +77,28 @@ impl Letter {
     /// A LogGroup that can be sent again.
     pub fn is_log_group(&self) -> bool {
         Path::new(&self.name).extension().is_some_and(|end| end == LOG_GROUP)
+    }
+
+    /// Takes the letter for whoever sends it; the kernel gives it back when they end.
+    pub fn claim(&self) -> io::Result<Claim> {
+        let gone = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Ok(Claim::Gone),
+            _ => Err(error),
+        };
+        let file = match fs::File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) => return gone(error),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Ok(Claim::Taken),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+        // Whoever had it until now may have sent it.
+        match fs::metadata(&self.path) {
+            Ok(_) => Ok(Claim::Ours(file)),
+            Err(error) => gone(error),
+        }
     }
 
     /// What stands behind the first line: a LogGroup as it was sent, or a payload as it came.
@@ -135,8 +168,13 @@ mod tests {
         assert_eq!(group.payload().unwrap(), b"group\nbytes");
         assert!(!found[2].is_log_group() && found[2].head.input == "forward");
         assert_eq!(found[2].payload().unwrap(), b"payload");
+        let claimed = group.claim().unwrap();
+        assert!(matches!(claimed, Claim::Ours(_)) && matches!(group.claim().unwrap(), Claim::Taken));
+        drop(claimed);
+        assert!(matches!(group.claim().unwrap(), Claim::Ours(_)));
         group.remove().unwrap();
         group.remove().unwrap();
+        assert!(matches!(group.claim().unwrap(), Claim::Gone));
         assert_eq!(letters(dir.path()).unwrap().len(), 2);
         assert!(letters(&dir.path().join("none")).unwrap().is_empty());
     }

@@ -27,7 +27,7 @@ use crate::base::file;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
 use crate::base::signal::Signal;
 use crate::record::Timestamp;
-pub use letter::{Head, Letter, letters};
+pub use letter::{Claim, Head, Letter, letters};
 
 /// Ends of file names.
 const LOG_GROUP: &str = "loggroup";

@@ -88,19 +88,11 @@ async fn refusal(env: &[(&str, &str)]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_says_too_little_learns_all_that_is_missing() {
     let said = refusal(&LOGTAIL).await;
-    // Where to, and what.
-    for way in [
-        "ALIBABA_CLOUD_ACCESS_KEY_ID",
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
-        "ALICLOUD_LOG_ACCESS_KEY_ID",
-        "destinations",
-        "log_service.enabled",
-        "ALIYUN_LOGTAIL_USER_DEFINED_ID",
-        "type file",
-        "aliyun_logs_<key>=",
-    ] {
+    // Where to is known, keys are looked for as the vendor's clients do; what is missing.
+    for way in ["ALIYUN_LOGTAIL_USER_DEFINED_ID", "type file", "aliyun_logs_<key>="] {
         assert!(said.contains(way), "{way}: {said}");
     }
+    assert!(!said.contains("ACCESS_KEY"), "{said}");
     let with_key = [
         &LOGTAIL[..],
         &[("ALIBABA_CLOUD_ACCESS_KEY_ID", "id"), ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hunter2")],

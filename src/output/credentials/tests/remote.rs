@@ -77,7 +77,7 @@ async fn answers_that_are_no_keys() {
         _ => Said::new(500, "hunter2"),
     })
     .await;
-    let of = |path: &str| credentials(CredentialsPlan::Uri(format!("{}{path}", server.url())));
+    let of = |path: &str| credentials(CredentialsPlan::Uri(Secret::new(format!("{}{path}", server.url()))));
     for (path, expected) in [
         ("/forbidden", "Forbidden: no role"),
         ("/html", "its answer is no JSON"),
@@ -217,7 +217,7 @@ async fn many_who_ask_ask_once() {
     let server =
         Server::start(|_, _| Said { delay: Duration::from_millis(100), ..key("STS.1", 3_600) }).await;
     let keyring = Keyring::default();
-    let plan = CredentialsPlan::Uri(server.url());
+    let plan = CredentialsPlan::Uri(Secret::new(server.url()));
     let mut asking = tokio::task::JoinSet::new();
     for number in 0..50 {
         let credentials = keyring.of(&format!("destination {number}"), &plan, &TransportPlan::default());
@@ -230,7 +230,7 @@ async fn many_who_ask_ask_once() {
 #[tokio::test]
 async fn a_refused_key_is_replaced_once() {
     let server = Server::start(|before, _| key(&format!("STS.{before}"), 3_600)).await;
-    let credentials = credentials(CredentialsPlan::Uri(server.url()));
+    let credentials = credentials(CredentialsPlan::Uri(Secret::new(server.url())));
     let first = credentials.current().await.unwrap();
     assert!(credentials.renew_refused(&first).await);
     // Who comes late with the first one gets what there is.
@@ -247,7 +247,7 @@ async fn a_refused_key_is_replaced_once() {
 async fn who_fails_is_left_alone_for_a_moment() {
     let server =
         Server::start(|before, _| if before == 0 { Said::new(500, "") } else { key("STS.1", 3_600) }).await;
-    let credentials = credentials(CredentialsPlan::Uri(server.url()));
+    let credentials = credentials(CredentialsPlan::Uri(Secret::new(server.url())));
     for _ in 0..5 {
         assert_eq!(why(&credentials).await, "no access key: uri: it answers HTTP 500");
     }

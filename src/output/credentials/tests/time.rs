@@ -89,6 +89,22 @@ async fn while_its_key_lives_a_source_is_kept_to() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_key_whose_source_is_gone_gives_way_to_the_next_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    std::fs::write(&one, "access_key_id: one\nsecret: s\n").unwrap();
+    let credentials = credentials(CredentialsPlan::FirstOf(vec![file(&one), file(&other)]));
+    let first = credentials.current().await.unwrap();
+    std::fs::remove_file(&one).unwrap();
+    assert!(!credentials.renew_refused(&first).await, "nobody has another one");
+    assert_eq!(id(&credentials).await, Ok("one".to_owned()), "refused is more than none");
+    std::fs::write(&other, "access_key_id: other\nsecret: s\n").unwrap();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert!(credentials.renew_refused(&first).await);
+    assert_eq!(id(&credentials).await, Ok("other".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_are_renewed_ahead_of_their_end() {
     for (life, earliest, latest) in [(3_600, 2_520, 2_700), (6 * 3_600, 20_520, 20_700), (900, 540, 600)] {
         let fetched = |life| source::Fetched {

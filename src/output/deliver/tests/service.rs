@@ -130,6 +130,10 @@ impl Service {
         Service { shared, base, dir: tempfile::tempdir().unwrap(), shutdown }
     }
 
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
     }
