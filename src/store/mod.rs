@@ -375,19 +375,25 @@ impl Store {
 
     async fn admit(&self, bytes: u64) -> Result<(), StoreError> {
         let Err(mut error) = self.bounds.admit(bytes) else { return Ok(()) };
-        if self.bounds.on_full == OnFull::DropOldest {
+        // Nothing is dropped for what would not fit into an empty store.
+        let may_fit = !matches!(error, StoreError::AtLimit { max, .. } if bytes > max);
+        if self.bounds.on_full == OnFull::DropOldest && may_fit {
             for _ in 0..MAKE_ROOM {
                 let (done, made) = oneshot::channel();
                 self.send(Job::MakeRoom(bytes, done)).await?;
-                let _ = made.await;
+                let may_help = made.await.unwrap_or(false);
                 match self.bounds.admit(bytes) {
                     Ok(()) => return Ok(()),
                     Err(again) => error = again,
                 }
-                if self.files.leaving() == 0 {
+                // The writer's word, and not a look at what leaves now: a file may have left, or others may have taken
+                // the room, since it measured.
+                if !may_help {
                     break;
                 }
-                tokio::time::sleep(LEAVING).await;
+                if self.files.leaving() > 0 {
+                    tokio::time::sleep(LEAVING).await;
+                }
             }
         }
         if let Some(suppressed) = self.crowded.allow() {

@@ -56,8 +56,8 @@ pub(super) enum Job {
     Filters(Slice, Vec<(i64, Vec<u8>)>),
     /// Looks for expired files.
     Tidy,
-    /// Drops the oldest files until there is room for so many bytes, or nothing more to drop.
-    MakeRoom(u64, oneshot::Sender<()>),
+    /// Drops the oldest files until there is room for so many bytes; the answer is `false` when there is nothing to drop.
+    MakeRoom(u64, oneshot::Sender<bool>),
     /// Gives the space of WALs back.
     FoldBack,
     #[cfg(test)]
@@ -218,8 +218,7 @@ impl Writer {
                     Job::Filters(slice, filters) => self.add_filters(slice, &filters),
                     Job::Tidy => self.tidy(),
                     Job::MakeRoom(bytes, done) => {
-                        self.make_room(bytes);
-                        let _ = done.send(());
+                        let _ = done.send(self.make_room(bytes));
                     }
                     Job::FoldBack => {
                         schema::fold_back(&self.catalog_file);
