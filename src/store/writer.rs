@@ -149,6 +149,8 @@ impl Writer {
     ) -> Result<Writer, StoreError> {
         // So that ids of this run are above every cursor that was handed out.
         let (mut last, mut starts) = (clock.nanoseconds(), HashMap::new());
+        // The clock may have gone back, and packs may be gone.
+        last = last.max(catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner()).highest_cursor());
         for file in files.all() {
             let highest = files.open_writer(file.slice).and_then(|(_, connection)| {
                 connection
