@@ -241,3 +241,20 @@ async fn members_go_with_their_group_and_names_are_bounded() {
         store.delete_logstore(PLACE.0, &name).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn readers_of_shards_do_not_wait_for_long_searches() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, id) = opened(dir.path()).await;
+    put(&store, id, 7, Route::Key(1)).await;
+    let taken = store.long.clone().acquire_many_owned(threads::LONG as u32).await.unwrap();
+    let store = Arc::new(store);
+    let searching = {
+        let store = store.clone();
+        tokio::spawn(async move { store.search(id, everything()).await.unwrap().rows.len() })
+    };
+    assert_eq!(read_out(&store, 0, 0, 10).await.0, [7]);
+    assert!(!searching.is_finished());
+    drop(taken);
+    assert_eq!(searching.await.unwrap(), 1);
+}
