@@ -47,6 +47,8 @@ use request::{Call, Target};
 struct Service {
     store: Arc<Store>,
     budget: body::Budget,
+    /// Of bodies that need no signature.
+    unsigned: body::Budget,
     clock: fn() -> i64,
 }
 
@@ -64,7 +66,7 @@ pub fn router(store: Arc<Store>) -> Router {
 
 /// With a clock (seconds since 1970) of the caller's.
 fn router_at(store: Arc<Store>, clock: fn() -> i64) -> Router {
-    let service = Service { store, budget: body::Budget::new(), clock };
+    let service = Service { store, budget: body::Budget::new(), unsigned: body::Budget::unsigned(), clock };
     Router::new().fallback(handle).with_state(Arc::new(service))
 }
 
