@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::analytics::{self, AnalyticsError, Column, Fields, Limits, Session, Source, Table, Take};
 use super::query::{Query, Subject};
@@ -62,8 +63,12 @@ impl Store {
         let stop = StopOnDrop(Arc::new(AtomicBool::new(false)));
         let stopped = stop.0.clone();
         let (spill, now) = (self.dir().to_owned(), self.clock().nanoseconds() / 1_000_000);
+        let permit = self.analyses.clone().acquire_owned().await.map_err(|_| AnalyticsError::Stopped)?;
         let outcome = self
-            .scan(move |scan| Ok(run(scan, &analyse, fields.as_ref(), &spill, now, &stopped)))
+            .long_scan(move |scan| {
+                let _permit = permit;
+                Ok(run(scan, &analyse, fields.as_ref(), &spill, now, &stopped))
+            })
             .await
             .unwrap_or_else(|error| Err(error.into()));
         drop(stop);
@@ -80,7 +85,9 @@ fn run(
     stop: &Arc<AtomicBool>,
 ) -> Result<Analysed, AnalyticsError> {
     let session = Session { fields, logstore: &analyse.name, now, limits: analyse.limits, spill, stop };
-    let table = analytics::run(&analyse.sql, &session, &mut Logs { scan, analyse })?;
+    // A moment behind the deadline itself, so that a scan that ended here is always told as too long.
+    let until = Instant::now() + analyse.limits.time + Duration::from_millis(100);
+    let table = analytics::run(&analyse.sql, &session, &mut Logs { scan, analyse, until })?;
     Ok(Analysed { table, scanned_logs: scan.scanned.logs, scanned_bytes: scan.scanned.bytes })
 }
 
@@ -113,6 +120,8 @@ fn fields(index: &Index) -> Option<Fields> {
 struct Logs<'s, 'f, 'a> {
     scan: &'s mut Scan<'f>,
     analyse: &'a Analyse,
+    /// The analysis has its own deadline, and sees the clock only where a log matches: past this, the scan ends.
+    until: Instant,
 }
 
 impl Logs<'_, '_, '_> {
@@ -132,14 +141,20 @@ impl Source for Logs<'_, '_, '_> {
         let index = self.analyse.index.as_deref();
         let places: Vec<Place> = columns.iter().map(|column| place(column, index)).collect();
         let scope = self.scope();
-        let mut loader =
-            Loader { analyse: self.analyse, places, take, time: Vec::new(), nanoseconds: Vec::new() };
+        let mut loader = Loader {
+            analyse: self.analyse,
+            until: self.until,
+            places,
+            take,
+            time: Vec::new(),
+            nanoseconds: Vec::new(),
+        };
         self.scan.in_order(&scope, false, &mut loader)
     }
 
     fn names(&mut self) -> Result<Vec<String>, StoreError> {
         let scope = self.scope();
-        let mut sampler = Sampler { analyse: self.analyse, logs: 0, names: Vec::new() };
+        let mut sampler = Sampler { analyse: self.analyse, until: self.until, logs: 0, names: Vec::new() };
         self.scan.in_order(&scope, false, &mut sampler)?;
         Ok(sampler.names)
     }
@@ -181,6 +196,7 @@ fn place(column: &Column, index: Option<&Index>) -> Place {
 /// Hands on the logs that match.
 struct Loader<'l, 't> {
     analyse: &'l Analyse,
+    until: Instant,
     places: Vec<Place>,
     take: &'l mut Take<'t>,
     /// Digits of the log's times.
@@ -189,6 +205,10 @@ struct Loader<'l, 't> {
 }
 
 impl Visitor for Loader<'_, '_> {
+    fn before(&mut self, _: &PackMeta) -> Next {
+        until(self.until)
+    }
+
     fn is_worth(&mut self, raw: &[u8]) -> bool {
         self.analyse.query.may_match(raw)
     }
@@ -250,6 +270,10 @@ impl Visitor for Loader<'_, '_> {
     }
 }
 
+fn until(deadline: Instant) -> Next {
+    if Instant::now() < deadline { Next::Go } else { Next::End }
+}
+
 fn matches<'g>(analyse: &Analyse, subject: &mut Subject<'g>, log: &Log<'g>) -> bool {
     let time = log.nanoseconds();
     (analyse.from..analyse.to).contains(&time)
@@ -286,11 +310,16 @@ fn at_path(json: &[u8], path: &str) -> Option<Vec<u8>> {
 /// Gathers the names of fields.
 struct Sampler<'l> {
     analyse: &'l Analyse,
+    until: Instant,
     logs: usize,
     names: Vec<String>,
 }
 
 impl Visitor for Sampler<'_> {
+    fn before(&mut self, _: &PackMeta) -> Next {
+        until(self.until)
+    }
+
     fn is_worth(&mut self, raw: &[u8]) -> bool {
         self.analyse.query.may_match(raw)
     }

@@ -203,6 +203,19 @@ impl Catalog {
         self.live.contains_key(&logstore)
     }
 
+    /// The highest cursor it knows of: of checkpoints, and of the ends of readonly shards. 0 when there is none.
+    pub(super) fn highest_cursor(&self) -> i64 {
+        /// What no clock of a gateway in use says.
+        const FAR: i64 = i64::MAX / 2;
+        let logstores = self.projects.values().flat_map(|project| project.logstores.values());
+        let cursors = logstores.flat_map(|logstore| {
+            let checkpoints = logstore.groups.values().flat_map(|group| group.checkpoints.values());
+            let read = checkpoints.filter_map(|checkpoint| super::cursor_of(&checkpoint.cursor));
+            read.chain(logstore.shards.iter().filter_map(|shard| shard.closed))
+        });
+        cursors.filter(|cursor| *cursor < FAR).max().unwrap_or(0)
+    }
+
     /// Grows when logstores are deleted.
     pub(super) fn deletions(&self) -> u64 {
         self.deletions

@@ -93,6 +93,11 @@ impl PackFile {
         self.aside.load(Relaxed)
     }
 
+    /// Whether it is only there until its last reader lets go of it.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed)
+    }
+
     /// Takes it away for good: nobody is offered it any more.
     fn retire(&self) {
         let bytes = self.bytes();

@@ -75,7 +75,7 @@ impl Store {
     /// Counts the logs in the pieces of a range, which cover it without gaps; none of a range that makes more than
     /// [`PIECES`]. When the caller goes away the scan stops.
     pub async fn histogram(&self, logstore: i64, count: Count) -> Result<Vec<Piece>, StoreError> {
-        self.scan(move |scan| histogram(scan, logstore, &count)).await
+        self.long_scan(move |scan| histogram(scan, logstore, &count)).await
     }
 }
 

@@ -111,7 +111,8 @@ impl Keeper {
             let _turn = loop {
                 match self.turns.take_spare() {
                     Some(turn) => break turn,
-                    None if self.stop.wait(PAUSE) => return Ok(false),
+                    // Others may scan for long, and its space is waited for.
+                    None if file.is_retired() || self.stop.wait(PAUSE) => return Ok(false),
                     None => {}
                 }
             };

@@ -74,7 +74,7 @@ use files::Files;
 use keeper::{Keeper, Stop};
 use metrics::Metrics;
 use scan::Scan;
-use threads::{SCANS, Threads};
+use threads::{ANALYSES, LONG, SCANS, Threads};
 use writer::{Committed, Job, Writer};
 
 /// How often a crowded file system is worth a line.
@@ -98,6 +98,9 @@ pub struct Store {
     files: Arc<Files>,
     threads: Threads,
     permits: Arc<Semaphore>,
+    /// Taken before one of `permits`.
+    long: Arc<Semaphore>,
+    analyses: Arc<Semaphore>,
     clock: Clock,
     committed: Committed,
     /// Who reads in which consumer group; lost at a stop, and consumers come again.
@@ -189,6 +192,8 @@ impl Store {
             files,
             threads,
             permits: Arc::new(Semaphore::new(SCANS)),
+            long: Arc::new(Semaphore::new(LONG)),
+            analyses: Arc::new(Semaphore::new(ANALYSES)),
             clock: options.clock,
             committed,
             members: Mutex::default(),
@@ -238,7 +243,21 @@ impl Store {
 
     /// Searches a logstore. When the caller goes away the scan stops at the next pack.
     pub async fn search(&self, logstore: i64, search: Search) -> Result<Found, StoreError> {
-        self.scan(move |scan| search::search(scan, logstore, &search)).await
+        self.long_scan(move |scan| search::search(scan, logstore, &search)).await
+    }
+
+    /// As [`scan`](Store::scan), for what may take long: some threads are left for what does not.
+    pub(crate) async fn long_scan<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Scan<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.long.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        // It goes with the work: that may go on for a moment when nobody waits for it any more.
+        self.scan(move |scan| {
+            let _permit = permit;
+            work(scan)
+        })
+        .await
     }
 
     /// Lets `work` read packs on a scan thread, when one is free. When the caller goes away the scan stops at the next
@@ -375,19 +394,25 @@ impl Store {
 
     async fn admit(&self, bytes: u64) -> Result<(), StoreError> {
         let Err(mut error) = self.bounds.admit(bytes) else { return Ok(()) };
-        if self.bounds.on_full == OnFull::DropOldest {
+        // Nothing is dropped for what would not fit into an empty store.
+        let may_fit = !matches!(error, StoreError::AtLimit { max, .. } if bytes > max);
+        if self.bounds.on_full == OnFull::DropOldest && may_fit {
             for _ in 0..MAKE_ROOM {
                 let (done, made) = oneshot::channel();
                 self.send(Job::MakeRoom(bytes, done)).await?;
-                let _ = made.await;
+                let may_help = made.await.unwrap_or(false);
                 match self.bounds.admit(bytes) {
                     Ok(()) => return Ok(()),
                     Err(again) => error = again,
                 }
-                if self.files.leaving() == 0 {
+                // The writer's word, and not a look at what leaves now: a file may have left, or others may have taken
+                // the room, since it measured.
+                if !may_help {
                     break;
                 }
-                tokio::time::sleep(LEAVING).await;
+                if self.files.leaving() > 0 {
+                    tokio::time::sleep(LEAVING).await;
+                }
             }
         }
         if let Some(suppressed) = self.crowded.allow() {

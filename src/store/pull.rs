@@ -25,6 +25,12 @@ use crate::wire::loggroup::{Group, encode};
 pub const PULL_BYTES: usize = 3 * MIB;
 /// LogGroups of one answer.
 const GROUPS: usize = 1000;
+/// What is read for one answer at most, where a query takes logs away: a reader of a long shard in which nothing matches
+/// gets somewhere, too.
+const READ_GROUPS: usize = 4 * GROUPS;
+const READ_BYTES: u64 = 64 * MIB as u64;
+/// A consumer's name: it is kept in memory as long as it lives.
+const CONSUMER_BYTES: usize = 1024;
 const SECOND: i64 = 1_000_000_000;
 
 /// Where to start reading.
@@ -152,9 +158,12 @@ impl Store {
                 query: pull.query,
                 clients: Vec::new(),
                 group: Vec::new(),
+                seen: 0,
             };
             if keeps_client {
-                reading.clients = clients(scan, id, pull.shard, pull.cursor, count)?;
+                // As many as may be read, and not only as many as are answered.
+                let most = if reading.query.is_some() { READ_GROUPS } else { count };
+                reading.clients = clients(scan, id, pull.shard, pull.cursor, most)?;
             }
             scan.by_arrival(&Scope::all(id), pull.shard, pull.cursor - 1, &mut reading)?;
             let mut pulled = reading.pulled;
@@ -200,9 +209,11 @@ impl Store {
 
     pub async fn delete_consumer_group(&self, place: GroupPlace<'_>) -> Result<(), StoreError> {
         let id = self.catalog().logstore(place.0, place.1)?.id;
-        self.members().remove(&(id, place.2.to_owned()));
-        let place = owned(place);
-        self.change(move |catalog, db| catalog.delete_consumer_group(db, lent(&place))).await
+        let (place, key) = (owned(place), (id, place.2.to_owned()));
+        self.change(move |catalog, db| catalog.delete_consumer_group(db, lent(&place))).await?;
+        // Behind the change: a heartbeat before it might have come in between.
+        self.members().remove(&key);
+        Ok(())
     }
 
     /// A consumer of a group lives and holds these shards; what it shall hold from now on.
@@ -212,27 +223,38 @@ impl Store {
         consumer: &str,
         listed: &[u32],
     ) -> Result<Vec<u32>, StoreError> {
+        if consumer.len() > CONSUMER_BYTES {
+            return Err(Refused::Parameter(format!("consumer must be at most {CONSUMER_BYTES} bytes")).into());
+        }
         let (id, group, all) = {
             let catalog = self.catalog();
             let logstore = catalog.logstore(place.0, place.1)?;
             (logstore.id, catalog.consumer_group(place)?.clone(), logstore.shards.clone())
         };
         let mut read_out = BTreeSet::new();
+        let mut unknown = Vec::new();
         for shard in all.iter() {
             let Some(closed) = shard.closed else { continue };
             let checkpoint =
                 group.checkpoints.get(&shard.id).and_then(|checkpoint| cursor_of(&checkpoint.cursor));
-            let is_read = match checkpoint {
-                Some(cursor) => cursor >= closed,
-                // Nobody writes a checkpoint for a shard in which there is nothing.
-                None => {
-                    let shard = shard.id;
-                    self.scan(move |scan| first_of(scan, id, shard)).await?.is_none()
-                }
-            };
-            if is_read {
-                read_out.insert(shard.id);
+            match checkpoint {
+                Some(cursor) if cursor >= closed => drop(read_out.insert(shard.id)),
+                Some(_) => {}
+                None => unknown.push(shard.id),
             }
+        }
+        if !unknown.is_empty() {
+            // Nobody writes a checkpoint for a shard in which there is nothing. One scan for all of them.
+            let empty = self.scan(move |scan| {
+                let mut empty = Vec::new();
+                for shard in unknown {
+                    if !scan.is_stopped() && first_of(scan, id, shard)?.is_none() {
+                        empty.push(shard);
+                    }
+                }
+                Ok(empty)
+            });
+            read_out.extend(empty.await?);
         }
         let waits = |shard: &Shard| {
             let unread = |parent: &u32| all.iter().any(|one| one.id == *parent) && !read_out.contains(parent);
@@ -241,8 +263,15 @@ impl Store {
         let offered = all.iter().filter(|shard| !read_out.contains(&shard.id) && !waits(shard));
         let offered: BTreeSet<u32> = offered.map(|shard| shard.id).collect();
         let now = self.started.elapsed().as_millis() as i64;
+        // Held together: a group that is deleted meanwhile shall not come back as members of nothing.
+        let catalog = self.catalog();
+        catalog.consumer_group(place)?;
         let mut members = self.members();
-        let group_members = members.entry((id, place.2.to_owned())).or_default();
+        let key = (id, place.2.to_owned());
+        if !members.contains_key(&key) {
+            members.retain(|(logstore, _), _| catalog.is_live(*logstore));
+        }
+        let group_members = members.entry(key).or_default();
         group_members
             .heartbeat(consumer, listed, &offered, now, group.timeout * 1000)
             .ok_or_else(|| Refused::Parameter("the consumer group has too many consumers".into()).into())
@@ -257,8 +286,12 @@ impl Store {
         cursor: &str,
         force: bool,
     ) -> Result<(), StoreError> {
-        if !cursor.is_empty() && cursor_of(cursor).is_none() {
-            return Err(Refused::Cursor("a checkpoint is a cursor as GetCursor and PullLogs give it").into());
+        if !cursor.is_empty() {
+            let cursor = cursor_of(cursor)
+                .ok_or(Refused::Cursor("a checkpoint is a cursor as GetCursor and PullLogs give it"))?;
+            // Ids go on above every checkpoint, whatever the clock says then.
+            self.catalog().consumer_group(place)?;
+            check(cursor, self.end_of(place.0, place.1, shard)?.1)?;
         }
         if !force {
             let (id, timeout) = {
@@ -364,6 +397,8 @@ struct Reading {
     clients: Vec<(i64, String)>,
     /// One LogGroup, where it is not the one that was put.
     group: Vec<u8>,
+    /// LogGroups that were met, those that cannot be read among them.
+    seen: usize,
 }
 
 impl Visitor for Reading {
@@ -372,11 +407,16 @@ impl Visitor for Reading {
             return Next::End;
         }
         let is_full = self.pulled.groups >= self.count
-            || (self.pulled.groups > 0 && self.pulled.list.len() + meta.raw_size as usize > PULL_BYTES);
+            || (self.pulled.groups > 0 && self.pulled.list.len() + meta.raw_size as usize > PULL_BYTES)
+            || self.seen >= READ_GROUPS
+            || self.pulled.read_bytes >= READ_BYTES;
         if is_full {
             self.pulled.is_end = false;
+            // All before this one was seen, also what cannot be read any more.
+            self.pulled.next = self.pulled.next.max(meta.id);
             return Next::End;
         }
+        self.seen += 1;
         Next::Go
     }
 

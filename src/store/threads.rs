@@ -4,11 +4,17 @@
 //! leave a core free for what comes in: before each pack a thread takes its turn, in the order of asking, so that a
 //! short search gets through beside a long one. The threads are niced besides, since the free core is the kernel's choice.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Scans at the same time.
 pub(super) const SCANS: usize = 8;
+/// Of them, those that may take long: searches, histograms, analyses. The others are for who follows a shard, or wants
+/// a context, and is done soon.
+pub(super) const LONG: usize = 6;
+/// Of those, analyses, which take longest, and memory and disk besides.
+pub(super) const ANALYSES: usize = 3;
 /// The kernel's scale goes to 19; 10 is about a tenth of what a thread of 0 gets beside it.
 const NICE: i32 = 10;
 
@@ -43,7 +49,8 @@ fn run(waiting: &Mutex<Receiver<Task>>) {
     loop {
         let task = waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).recv();
         match task {
-            Ok(task) => task(),
+            // Who asked hears that it failed, since its answer is dropped; the others keep their thread.
+            Ok(task) => drop(catch_unwind(AssertUnwindSafe(task))),
             Err(_) => return,
         }
     }
@@ -129,6 +136,21 @@ impl Drop for Turn<'_> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    #[test]
+    fn a_task_that_panics_takes_no_thread_along() {
+        let threads = Threads::start().unwrap();
+        let (answer, answers) = std::sync::mpsc::channel();
+        for number in 0..3 * SCANS {
+            let answer = answer.clone();
+            let task = Box::new(move || {
+                answer.send(number).unwrap();
+                assert!(number >= 2 * SCANS, "this is meant to happen");
+            });
+            assert!(threads.run(task));
+            assert_eq!(answers.recv(), Ok(number));
+        }
+    }
 
     #[test]
     fn no_more_work_at_once_than_there_are_turns_and_all_get_theirs() {

@@ -8,7 +8,7 @@ use super::{Store, StoreError};
 impl Store {
     /// At most `count` topics that are not before `from`.
     pub async fn topics(&self, logstore: i64, from: String, count: usize) -> Result<Vec<String>, StoreError> {
-        self.scan(move |scan| topics(scan, logstore, from.as_bytes(), count)).await
+        self.long_scan(move |scan| topics(scan, logstore, from.as_bytes(), count)).await
     }
 }
 

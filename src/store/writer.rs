@@ -56,8 +56,8 @@ pub(super) enum Job {
     Filters(Slice, Vec<(i64, Vec<u8>)>),
     /// Looks for expired files.
     Tidy,
-    /// Drops the oldest files until there is room for so many bytes, or nothing more to drop.
-    MakeRoom(u64, oneshot::Sender<()>),
+    /// Drops the oldest files until there is room for so many bytes; the answer is `false` when there is nothing to drop.
+    MakeRoom(u64, oneshot::Sender<bool>),
     /// Gives the space of WALs back.
     FoldBack,
     #[cfg(test)]
@@ -149,6 +149,8 @@ impl Writer {
     ) -> Result<Writer, StoreError> {
         // So that ids of this run are above every cursor that was handed out.
         let (mut last, mut starts) = (clock.nanoseconds(), HashMap::new());
+        // The clock may have gone back, and packs may be gone.
+        last = last.max(catalog.read().unwrap_or_else(|poisoned| poisoned.into_inner()).highest_cursor());
         for file in files.all() {
             let highest = files.open_writer(file.slice).and_then(|(_, connection)| {
                 connection
@@ -218,8 +220,7 @@ impl Writer {
                     Job::Filters(slice, filters) => self.add_filters(slice, &filters),
                     Job::Tidy => self.tidy(),
                     Job::MakeRoom(bytes, done) => {
-                        self.make_room(bytes);
-                        let _ = done.send(());
+                        let _ = done.send(self.make_room(bytes));
                     }
                     Job::FoldBack => {
                         schema::fold_back(&self.catalog_file);

@@ -25,19 +25,35 @@ const DRAIN_BYTES: usize = 32 * MIB;
 const SILENCE: Duration = Duration::from_secs(60);
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 const BUDGET_BYTES: usize = 48 * MIB;
+/// What anybody may send, unsigned: one body, all of them at a time, and how long one may take to come. Theirs is a
+/// budget of its own, so that they never hold up who has the key.
+pub(super) const UNSIGNED_BYTES: usize = 3 * MIB;
+const UNSIGNED_BUDGET_BYTES: usize = 16 * MIB;
+const UNSIGNED_TIME: Duration = Duration::from_secs(60);
 
 /// All bodies that are read and not yet stored, in KiB.
 #[derive(Clone)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(super) struct Budget(Arc<Semaphore>, usize);
+
+/// A part of the budget.
+pub(super) type Room = Option<OwnedSemaphorePermit>;
 
 impl Budget {
     pub(super) fn new() -> Budget {
-        Budget(Arc::new(Semaphore::new(BUDGET_BYTES / KIB)))
+        Budget::of(BUDGET_BYTES)
+    }
+
+    pub(super) fn unsigned() -> Budget {
+        Budget::of(UNSIGNED_BUDGET_BYTES)
+    }
+
+    fn of(bytes: usize) -> Budget {
+        Budget(Arc::new(Semaphore::new(bytes / KIB)), bytes)
     }
 
     /// Waits for room for so many bytes; it is given back when the permit is dropped.
-    pub(super) async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = bytes.div_ceil(KIB).min(BUDGET_BYTES / KIB) as u32;
+    pub(super) async fn take(&self, bytes: usize) -> Room {
+        let kib = bytes.div_ceil(KIB).min(self.1 / KIB) as u32;
         self.0.clone().acquire_many_owned(kib).await.ok()
     }
 }
@@ -48,6 +64,7 @@ pub(super) struct Incoming {
     declared: Option<usize>,
     /// What was signed of it.
     signed: Digest,
+    is_unsigned: bool,
 }
 
 /// A digest of the body as the head of the request gives it; empty where it gives none.
@@ -67,12 +84,17 @@ impl Incoming {
             true => Digest::Sha256(digest("x-log-content-sha256")),
             false => Digest::Md5(digest("content-md5")),
         };
-        Incoming { body, declared, signed }
+        Incoming { body, declared, signed, is_unsigned: false }
     }
 
     /// Takes the body as it comes, of a call that need not be signed.
     pub(super) fn unsigned(&mut self) {
         self.signed = Digest::None;
+        self.is_unsigned = true;
+    }
+
+    pub(super) fn is_unsigned(&self) -> bool {
+        self.is_unsigned
     }
 
     /// What it may take to hold this body: its length, or the cap where none is declared.
@@ -82,14 +104,22 @@ impl Incoming {
 
     /// The whole body, when it is at most `cap` long and the one that was signed.
     pub(super) async fn read(&mut self, cap: usize) -> Result<Bytes, Refusal> {
+        if !self.is_unsigned {
+            return self.read_all(cap).await;
+        }
+        let late = |_| Refusal::new("RequestTimeout", "the body took longer than a minute");
+        tokio::time::timeout(UNSIGNED_TIME, self.read_all(cap)).await.map_err(late)?
+    }
+
+    async fn read_all(&mut self, cap: usize) -> Result<Bytes, Refusal> {
         if let Some(declared) = self.declared.filter(|declared| *declared > cap) {
-            return Err(too_large(declared));
+            return Err(too_large(declared, cap));
         }
         let mut whole = BytesMut::new();
         let mut only: Option<Bytes> = None;
         while let Some(part) = self.part(SILENCE).await? {
             if whole.len() + only.as_ref().map_or(0, Bytes::len) + part.len() > cap {
-                return Err(too_large(cap + 1));
+                return Err(too_large(cap + 1, cap));
             }
             // A body that came in one piece is kept as it is.
             match (only.take(), whole.is_empty()) {
@@ -162,6 +192,8 @@ impl Digest {
     }
 }
 
-pub(super) fn too_large(size: usize) -> Refusal {
-    Refusal::new("PostBodyTooLarge", format!("Body size {size} must little than {LOG_GROUP_BYTES}."))
+/// The cap of a compressed body is a little above what it may hold, which is what is told.
+pub(super) fn too_large(size: usize, cap: usize) -> Refusal {
+    let most = cap.min(LOG_GROUP_BYTES);
+    Refusal::new("PostBodyTooLarge", format!("Body size {size} must little than {most}."))
 }

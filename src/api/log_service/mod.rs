@@ -51,6 +51,8 @@ pub const ENDPOINT: &str = "cn-local.log.local";
 struct Service {
     store: Arc<Store>,
     budget: body::Budget,
+    /// Of bodies that need no signature.
+    unsigned: body::Budget,
     clock: fn() -> i64,
 }
 
@@ -68,7 +70,7 @@ pub fn router(store: Arc<Store>) -> Router {
 
 /// With a clock (seconds since 1970) of the caller's.
 fn router_at(store: Arc<Store>, clock: fn() -> i64) -> Router {
-    let service = Service { store, budget: body::Budget::new(), clock };
+    let service = Service { store, budget: body::Budget::new(), unsigned: body::Budget::unsigned(), clock };
     Router::new().fallback(handle).with_state(Arc::new(service))
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::Service;
 use super::answer::{Answer, Refusal};
-use super::body::{Incoming, POST_BYTES, too_large};
+use super::body::{Incoming, POST_BYTES, Room, UNSIGNED_BYTES, too_large};
 use super::request::{Target, short};
 use crate::api::server::Peer;
 use crate::base::limits::{KIB, LOG_GROUP_BYTES};
@@ -105,13 +105,18 @@ pub(super) async fn take_in(
     })?;
     if form == Form::List {
         // What its packages inflate to is known when it is read.
-        let _room = service.budget.take(incoming.expected(POST_BYTES) + LOG_GROUP_BYTES).await;
+        let room = service.budget.take(incoming.expected(POST_BYTES) + LOG_GROUP_BYTES).await;
         let body = incoming.read(POST_BYTES).await?;
-        let packs = tokio::task::spawn_blocking(move || packs_of(&body))
+        let (packs, room) = tokio::task::spawn_blocking(move || (packs_of(&body), room))
             .await
-            .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??;
-        return store(service, head, place, packs).await;
+            .map_err(|error| Refusal::new("InternalServerError", error.to_string()))?;
+        return store(service, head, place, packs?, room).await;
     }
+    let (budget, cap) = match incoming.is_unsigned() {
+        true => (&service.unsigned, UNSIGNED_BYTES),
+        false => (&service.budget, POST_BYTES),
+    };
+    let most = cap.min(LOG_GROUP_BYTES);
     // Without compression the header is not binding: some clients send 0 with a body.
     let declared = match (kind, header("x-log-bodyrawsize")) {
         (Kind::None, _) => None,
@@ -120,39 +125,41 @@ pub(super) async fn take_in(
             Refusal::new("InvalidBodyRawSize", format!("x-log-bodyrawsize {} is no number", short(size)))
         })?),
     };
-    if let Some(size) = declared.filter(|size| *size > LOG_GROUP_BYTES) {
-        return Err(too_large(size));
+    if let Some(size) = declared.filter(|size| *size > most) {
+        return Err(too_large(size, cap));
     }
-    let read = incoming.expected(POST_BYTES) + declared.unwrap_or(0);
+    let read = incoming.expected(cap) + declared.unwrap_or(0);
     // What is made of JSON is another LogGroup beside it.
     let held = if form == Form::Json { 2 * read } else { read };
-    let _room = service.budget.take(held).await;
-    let body = incoming.read(POST_BYTES).await?;
+    let room = budget.take(held).await;
+    let body = incoming.read(cap).await?;
     let raw_size = declared.unwrap_or(body.len());
-    if raw_size > LOG_GROUP_BYTES {
-        return Err(too_large(raw_size));
+    if raw_size > most {
+        return Err(too_large(raw_size, cap));
     }
     let (now, source) = (service.now(), peer(head));
     let make = move || match form {
         Form::Protobuf | Form::List => pack_of(body, kind, raw_size),
         Form::Json => pack_of_json(&body, kind, raw_size, now, &source),
     };
-    let pack = if raw_size <= ON_THE_SPOT {
-        make()?
+    let (pack, room) = if raw_size <= ON_THE_SPOT {
+        (make(), room)
     } else {
-        tokio::task::spawn_blocking(make)
+        tokio::task::spawn_blocking(move || (make(), room))
             .await
-            .map_err(|error| Refusal::new("InternalServerError", error.to_string()))??
+            .map_err(|error| Refusal::new("InternalServerError", error.to_string()))?
     };
-    store(service, head, place, vec![pack]).await
+    store(service, head, place, vec![pack?], room).await
 }
 
-/// Stores what is not empty; answered when it is on the disk.
+/// Stores what is not empty; answered when it is on the disk. The room of the body is held until then, also when its
+/// sender has gone: packs that wait for the writer hold memory whoever waits for them.
 pub(super) async fn store(
     service: &Service,
     head: &Parts,
     place: Place,
     packs: Vec<Pack>,
+    room: Room,
 ) -> Result<Answer, Refusal> {
     let client = place.keeps_client.then(|| peer(head));
     let ready = |pack: Pack| {
@@ -164,7 +171,13 @@ pub(super) async fn store(
     };
     let packs: Vec<Pack> = packs.into_iter().filter(|pack| !pack.is_empty()).map(ready).collect();
     if !packs.is_empty() {
-        service.store.put_all(place.id, packs).await.map_err(|error| match error {
+        let store = service.store.clone();
+        let storing = tokio::spawn(async move {
+            let _room = room;
+            store.put_all(place.id, packs).await
+        });
+        let stored = storing.await.unwrap_or(Err(StoreError::Stopped));
+        stored.map_err(|error| match error {
             // Deleted while the request was on its way; the store knows it by number only.
             StoreError::Refused(Refused::NoLogstore(_)) => Refused::NoLogstore(place.logstore).into(),
             other => Refusal::from(other),
@@ -184,7 +197,7 @@ fn packs_of(body: &Bytes) -> Result<Vec<Pack>, Refusal> {
         let size = if package.kind == Kind::None { package.data.len() } else { package.raw_size };
         raw_size = raw_size.saturating_add(size);
         if raw_size > LOG_GROUP_BYTES {
-            return Err(too_large(raw_size));
+            return Err(too_large(raw_size, LOG_GROUP_BYTES));
         }
         if packs.len() == PACKAGES {
             let message = format!("a package list holds at most {PACKAGES} packages");
@@ -210,7 +223,7 @@ fn pack_of_json(body: &[u8], kind: Kind, raw_size: usize, now: u32, source: &str
         Kind::None => body,
         _ => {
             decompress(kind, body, raw_size, LOG_GROUP_BYTES, &mut raw).map_err(|error| match error {
-                BodyError::TooLarge { declared, .. } => too_large(declared),
+                BodyError::TooLarge { declared, .. } => too_large(declared, LOG_GROUP_BYTES),
                 error => Refusal::new("PostBodyUncompressError", error.to_string()),
             })?;
             raw.as_slice()
@@ -245,7 +258,7 @@ fn pack_of(body: Bytes, kind: Kind, raw_size: usize) -> Result<Pack, Refusal> {
         let inflated = decompress(kind, &body, raw_size, LOG_GROUP_BYTES, raw);
         let pack = match inflated {
             Ok(()) => checked(raw, body),
-            Err(BodyError::TooLarge { declared, .. }) => Err(too_large(declared)),
+            Err(BodyError::TooLarge { declared, .. }) => Err(too_large(declared, LOG_GROUP_BYTES)),
             Err(error) => Err(Refusal::new("PostBodyUncompressError", error.to_string())),
         };
         // One large body shall not keep its memory on every thread.

@@ -54,5 +54,5 @@ pub(super) async fn track(
     }
     writer.end_log().map_err(|reason| Refusal::new("ParameterInvalid", reason))?;
     let pack = put_logs::pack_of_group(Bytes::from(writer.finish()))?;
-    put_logs::store(service, head, place, vec![pack]).await
+    put_logs::store(service, head, place, vec![pack], None).await
 }

@@ -104,6 +104,41 @@ async fn past_its_bound_the_store_drops_the_oldest() {
 }
 
 #[tokio::test]
+async fn a_full_store_drops_what_is_read_for_a_moment_and_refuses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { max_bytes: Some(16 * MIB), on_full: OnFull::DropOldest, ..Options::default() };
+    let (store, logstore) = opened_with(dir.path(), options).await;
+    let (files, stop) = (store.files.clone(), Arc::new(AtomicBool::new(false)));
+    let stopped = stop.clone();
+    // Lets go of files at any moment between the writer's measure and what is made of it.
+    let reads = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            let held = files.all();
+            while files.leaving() == 0 && !stopped.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            drop(held);
+        }
+    });
+    for label in 0..300 {
+        store.put(logstore, noisy(200_000, label)).await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    reads.join().unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_dropped_for_what_would_not_fit_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { max_bytes: Some(4 * MIB), on_full: OnFull::DropOldest, ..Options::default() };
+    let (store, logstore) = opened_with(dir.path(), options).await;
+    store.put(logstore, noisy(1000, 0)).await.unwrap();
+    let much = store.put(logstore, noisy(5 << 20, 1)).await;
+    assert!(matches!(much, Err(StoreError::AtLimit { .. })), "{much:?}");
+    assert_eq!(texts(&store.search(logstore, everything()).await.unwrap()), ["0.0"]);
+}
+
+#[tokio::test]
 async fn a_deleted_logstore_takes_its_packs_along() {
     let dir = tempfile::tempdir().unwrap();
     let (store, logstore) = opened(dir.path()).await;

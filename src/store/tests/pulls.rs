@@ -168,3 +168,93 @@ async fn checkpoints_are_kept_and_children_wait_for_their_parents() {
     store.create_consumer_group(group, 60, false).await.unwrap();
     assert!(store.catalog().consumer_group(group).unwrap().checkpoints.is_empty());
 }
+
+#[tokio::test]
+async fn cursors_hold_when_the_clock_has_gone_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let ahead = Options { clock: crate::base::clock::Clock::at_rate(100_000), ..Options::default() };
+    let store = Store::open_with(dir.path(), ahead).unwrap();
+    store.ensure(PLACE.0, PLACE.1).await.unwrap();
+    let group = (PLACE.0, PLACE.1, "readers");
+    store.create_consumer_group(group, 60, false).await.unwrap();
+    // Ids run ahead with the clock, and the pack of the highest one is gone.
+    store.create_logstore(PLACE.0, "other", Settings::default()).await.unwrap();
+    let other = store.catalog().logstore(PLACE.0, "other").unwrap().id;
+    let start = store.clock().nanoseconds();
+    while store.clock().nanoseconds() < start + 3_600_000_000_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.put(other, pack(&raw_group(&[(9, 0)], "", "", 0))).await.unwrap();
+    let end = store.cursor(PLACE.0, PLACE.1, 0, From::End).await.unwrap();
+    assert!(end > start + 3_600_000_000_000);
+    let far = store.set_checkpoint(group, "a", 0, &cursor_text(end + 3_600_000_000_000_000), true).await;
+    assert!(matches!(far, Err(StoreError::Refused(Refused::Cursor(_)))), "none that was never given out");
+    store.set_checkpoint(group, "a", 0, &cursor_text(end), true).await.unwrap();
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("packs")).unwrap();
+
+    let (store, id) = opened(dir.path()).await;
+    assert!(store.clock().nanoseconds() < end);
+    put(&store, id, 7, Route::Key(1)).await;
+    assert_eq!(read_out(&store, 0, end, 10).await.0, [7]);
+}
+
+#[tokio::test]
+async fn a_query_that_matches_nothing_gets_on_in_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, id) = opened(dir.path()).await;
+    let settings = Settings { append_meta: true, ..Settings::default() };
+    store.update_logstore(PLACE.0, PLACE.1, settings).await.unwrap();
+    let packs: Vec<Pack> = (0..4500)
+        .map(|label| {
+            let pack = pack(&raw_group(&[(9, 0)], "", "", label)).routed(Route::Key(1));
+            pack.from_client("10.0.0.9".into())
+        })
+        .collect();
+    store.put_all(id, packs).await.unwrap();
+    let query = Some(query::parse("n: 4400.0 or n: 3900.0").unwrap());
+    let ask = |cursor| Pull { query: query.clone(), ..pull_from(0, cursor) };
+    let first = store.pull(PLACE.0, PLACE.1, ask(0)).await.unwrap();
+    assert_eq!((first.groups, first.read_logs, first.is_end), (1, 4000, false));
+    let second = store.pull(PLACE.0, PLACE.1, ask(first.next)).await.unwrap();
+    assert_eq!((second.groups, second.read_logs, second.is_end), (1, 500, true));
+    for pulled in [first, second] {
+        let group = groups(&pulled.list).remove(0);
+        let tags: Vec<_> = walk(&group).unwrap().tags().map(|(key, _)| key.to_vec()).collect();
+        assert!(tags.contains(&b"__client_ip__".to_vec()));
+    }
+}
+
+#[tokio::test]
+async fn members_go_with_their_group_and_names_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = opened(dir.path()).await;
+    for round in 0..3 {
+        let name = format!("other-{round}");
+        store.create_logstore(PLACE.0, &name, Settings::default()).await.unwrap();
+        let group = (PLACE.0, name.as_str(), "readers");
+        store.create_consumer_group(group, 60, false).await.unwrap();
+        let long = store.heartbeat(group, &"n".repeat(1025), &[]).await;
+        assert!(matches!(long, Err(StoreError::Refused(Refused::Parameter(_)))));
+        assert_eq!(store.heartbeat(group, "a", &[]).await.unwrap(), [0, 1]);
+        assert_eq!(store.members().len(), 1, "that of the deleted logstore is forgotten");
+        store.delete_logstore(PLACE.0, &name).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn readers_of_shards_do_not_wait_for_long_searches() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, id) = opened(dir.path()).await;
+    put(&store, id, 7, Route::Key(1)).await;
+    let taken = store.long.clone().acquire_many_owned(threads::LONG as u32).await.unwrap();
+    let store = Arc::new(store);
+    let searching = {
+        let store = store.clone();
+        tokio::spawn(async move { store.search(id, everything()).await.unwrap().rows.len() })
+    };
+    assert_eq!(read_out(&store, 0, 0, 10).await.0, [7]);
+    assert!(!searching.is_finished());
+    drop(taken);
+    assert_eq!(searching.await.unwrap(), 1);
+}

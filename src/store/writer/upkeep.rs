@@ -48,21 +48,23 @@ impl Writer {
         self.measure();
     }
 
-    /// Drops the oldest files until there is room for so many bytes.
-    pub(super) fn make_room(&mut self, bytes: u64) {
+    /// Drops the oldest files until there is room for so many bytes; `false` when nothing more can be done for it.
+    pub(super) fn make_room(&mut self, bytes: u64) -> bool {
         loop {
+            // Asked before the files are measured: what leaves in between is still in that measure.
+            let is_leaving = self.files.leaving() > 0;
             self.measured = None;
             self.measure();
             // What is still being read frees its space later.
-            if self.bounds.has_room(bytes) || self.files.leaving() > 0 {
-                return;
+            if self.bounds.has_room(bytes) || is_leaving {
+                return true;
             }
             let files = self.files.all();
             let Some(oldest) = files.iter().find(|file| file.is_sealed()) else {
                 // From now on there will be an older one.
                 files.iter().for_each(|file| file.seal());
                 self.close_former();
-                return;
+                return !files.is_empty();
             };
             let (file, bytes) = (oldest.path().display(), oldest.bytes());
             tracing::warn!(%file, bytes, "the embedded Log Service is full and drops its oldest logs");

@@ -192,3 +192,37 @@ async fn parameters_of_all_spellings_are_understood() {
     assert_eq!(service.outcome(signed(&[("reverse", "yes")])).await, "400 InvalidReverse");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn who_need_not_sign_holds_nobody_up() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let service = Service::start().await;
+    let update = json!({ "logstoreName": "app-log", "ttl": 30, "shardCount": 2, "enable_tracking": true });
+    assert_eq!(service.outcome(Call::new("PUT", "/logstores/app-log").json(update)).await, "200");
+    let path = "/logstores/app-log/track";
+    let much = json!({ "__logs__": [{ "k": "v".repeat(4 << 20) }] });
+    let (status, text) = unsigned(&service, "POST", path, Some(much)).await;
+    assert!(status == 413 && text.contains("must little than 3145728"), "{status} {text}");
+
+    // Bodies that are announced and never come.
+    let address = service.base.strip_prefix("http://").unwrap();
+    let mut slow = Vec::new();
+    for _ in 0..12 {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: demo-project.sls.local\r\ncontent-length: 3000000\r\nexpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    // The service asks for the first ones' bodies, and the others wait for the part of the memory that is theirs.
+    for stream in &mut slow[..2] {
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100");
+    }
+    let raw = group(&[NOW as u32], "");
+    assert_eq!(service.outcome(Call::put(&raw, Kind::Lz4)).await, "200");
+    drop(slow);
+    service.stop().await;
+}
