@@ -149,8 +149,9 @@ impl Reader {
             && resumed.read.is_some()
         {
             cutter.restore(position.within);
-        } else if let Some(value) = &self.position
+        } else if let (Some(value), Some(position)) = (&self.position, &position)
             && resumed.read.is_none()
+            && self.chain.contents().all(|id| id != position.read.id)
         {
             self.shared.contents.leave(self.chain.base(), value.clone(), !self.is_passing());
         }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::symlink;
+use std::sync::{Arc, Mutex};
 
 use super::super::identity::Position;
 use super::tests::{Logger, drain, to};
@@ -433,4 +434,100 @@ fn a_neighbour_that_begins_alike_is_not_taken_for_a_renamed_log() {
         let expected: &[u32] = if has_own_name { &[90, 11, 12] } else { &[11, 12] };
         assert_eq!(drain(&mut logger.resumed(&position)), expected, "{has_own_name}");
     }
+}
+
+/// Some contents are known, as long as anybody remembers them.
+#[derive(Clone, Default)]
+struct Known(Arc<Mutex<Vec<FileId>>>);
+
+impl Known {
+    /// What stands under these names is.
+    fn of(paths: &[PathBuf]) -> Known {
+        let ids = paths.iter().map(|path| FileId::of(&fs::metadata(path).unwrap()));
+        Known(Arc::new(Mutex::new(ids.collect())))
+    }
+
+    fn forget(&self) {
+        self.0.lock().unwrap().clear();
+    }
+
+    fn resumed(&self, logger: &Logger, position: &Position) -> Chain {
+        let mut chain = logger.chain(100).with_claims(Box::new(self.clone()));
+        chain.resume(Some(position)).unwrap();
+        chain
+    }
+}
+
+impl Claims for Known {
+    fn claim(&self, found: &Found) -> bool {
+        !self.0.lock().unwrap().contains(&found.id)
+    }
+
+    fn release(&self, _: FileId) {}
+}
+
+#[test]
+fn what_was_known_elsewhere_at_the_beginning_is_known_when_that_is_forgotten() {
+    for compress in [false, true] {
+        let mut logger = Logger::new();
+        for _ in 0..2 {
+            logger.write(10);
+            logger.rotate(9);
+        }
+        logger.write(10);
+        let mut chain = started(&logger);
+        assert_eq!(drain(&mut chain), to(30));
+        let known = Known::of(&[logger.name(1, ""), logger.name(2, "")]);
+        let mut again = known.resumed(&logger, &position(&chain));
+        assert!(drain(&mut again).is_empty());
+        known.forget();
+        if compress {
+            logger.compress(1);
+        }
+        // The one between the known ones and the new one has no name of the log's.
+        fs::rename(logger.base(), logger.dir.path().join("put away by hand")).unwrap();
+        logger.write(10);
+        assert_eq!(drain(&mut again), range(31, 40), "{compress}");
+    }
+}
+
+#[test]
+fn what_was_replaced_is_told_from_what_was_rotated_by_a_file_that_is_known_elsewhere() {
+    let mut logger = Logger::new();
+    logger.write(10);
+    let mut chain = started(&logger);
+    drain(&mut chain);
+    for turn in 1..=3 {
+        logger.write(1);
+        logger.copy_and_truncate(9);
+        logger.write(10);
+        drain(&mut chain);
+        if turn == 2 {
+            logger.compress(1);
+        }
+    }
+    let position = position(&chain);
+    // Copies are older than the file, though that was made before all of them.
+    let known = Known::of(&[logger.name(1, "")]);
+    fs::write(logger.base(), "").unwrap();
+    logger.write(5);
+    assert_eq!(drain(&mut known.resumed(&logger, &position)), range(44, 48));
+}
+
+#[test]
+fn behind_a_copy_that_is_known_elsewhere_comes_what_was_written_after_it() {
+    let mut logger = Logger::new();
+    let mut chain = started(&logger);
+    logger.write(10);
+    drain(&mut chain);
+    logger.copy_and_truncate(9);
+    logger.write(50);
+    drain(&mut chain);
+    // Nobody knows of a content before this one.
+    let position = Position { before: None, ..position(&chain) };
+    logger.copy_and_truncate(9);
+    logger.compress(2);
+    logger.write(5);
+    let known = Known::of(&[logger.name(1, "")]);
+    assert_eq!(drain(&mut known.resumed(&logger, &position)), range(61, 65));
 }

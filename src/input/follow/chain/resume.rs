@@ -44,31 +44,37 @@ impl Chain {
             self.is_gone = true;
             return Ok(Resumed::default());
         };
-        found.retain(|found| self.claim(found));
-        let place = |found: &[Found], point: &Point| {
+        let mut ours = self.claims_of(&found);
+        let place = |found: &[Found], ours: &[bool], point: &Point| {
             (0..found.len())
                 .rev()
-                .max_by_key(|at| found[*at].likeness(point))
+                .max_by_key(|at| (found[*at].likeness(point), ours[*at]))
                 .filter(|at| found[*at].likeness(point) > 0)
         };
-        let mut read = place(&found, &position.read);
+        let mut met = place(&found, &ours, &position.read);
         // Truncated while nobody looked, and nobody made a copy.
-        let truncated = match read {
+        let truncated = match met {
             Some(_) => None,
-            None => found.iter().position(|found| found.lost(&position.read)),
+            None => (0..found.len()).find(|at| ours[*at] && found[*at].lost(&position.read)),
         };
-        if read.is_none() && truncated.is_none() {
+        if met.is_none() && truncated.is_none() {
             found = self.with_renamed(found, &position.read)?;
-            found.retain(|found| self.claim(found));
-            read = place(&found, &position.read);
+            ours = self.claims_of(&found);
+            met = place(&found, &ours, &position.read);
         }
-        if found.is_empty() && self.is_read {
+        if self.is_read && !ours.contains(&true) {
             self.is_missing = true;
             self.release(position.read.id);
             return Ok(Resumed::default());
         }
-        let unfinished = position.unfinished.map(|point| point.and_then(|point| place(&found, &point)));
-        let first = match (read, truncated) {
+        let is_ours = |at: &usize| ours[*at];
+        let read = met.filter(is_ours);
+        let unfinished = position
+            .unfinished
+            .map(|point| point.and_then(|point| place(&found, &ours, &point)).filter(is_ours));
+        let first = match (met, truncated) {
+            // Others read it to its end, or go on with it.
+            (Some(met), _) if read.is_none() => met + 1,
             (Some(read), _) => unfinished.iter().flatten().copied().fold(read, usize::min),
             (None, Some(truncated)) => {
                 self.losses.truncated.increment(1);
@@ -77,7 +83,7 @@ impl Chain {
             (None, None) => {
                 // Replaced in place, or rotated away unseen. Inodes are used again, so they do not tell which; what came
                 // before the lost content does: only when that is there, too, something was replaced.
-                let before = position.before.and_then(|point| place(&found, &point));
+                let before = position.before.and_then(|point| place(&found, &ours, &point));
                 let loss = if before.is_some() { &self.losses.truncated } else { &self.losses.lost };
                 loss.increment(1);
                 tracing::warn!(
@@ -93,7 +99,8 @@ impl Chain {
                 known.max(older).map_or(0, |known| known + 1)
             }
         };
-        let number = |at: usize| self.next + (at - first) as u64;
+        // Only what is read has a number.
+        let number = |at: usize| self.next + ours[first..at].iter().filter(|ours| **ours).count() as u64;
         let mut resumed = Resumed::default();
         if let Some(read) = read {
             resumed.read = Some(At { generation: number(read), offset: position.read.offset });
@@ -106,8 +113,14 @@ impl Chain {
                     .map(|(at, point)| At { generation: number(at), offset: point.offset });
             }
         }
-        found.iter().take(first).for_each(|found| self.remember(found));
-        found.into_iter().skip(first).for_each(|found| self.append(found));
+        for (at, (found, is_ours)) in found.into_iter().zip(ours).enumerate() {
+            if is_ours && at >= first {
+                self.append(found);
+            } else if is_ours || found.path != self.real {
+                // What is known to others may be met when they have forgotten it.
+                self.remember(&found);
+            }
+        }
         // The earliest of all places is where reading begins.
         let begin = resumed.unfinished.iter().flatten().copied().chain(resumed.read).min();
         if let (Some(begin), Some(front)) = (begin, self.generations.front_mut())
@@ -117,6 +130,11 @@ impl Chain {
         }
         self.release(position.read.id);
         Ok(resumed)
+    }
+
+    /// Which of these are read by this chain, and by no other before.
+    fn claims_of(&self, found: &[Found]) -> Vec<bool> {
+        found.iter().map(|found| self.claim(found)).collect()
     }
 
     /// The first look at a log that no earlier run has read.
@@ -132,10 +150,11 @@ impl Chain {
                     FirstSight::Newest => true,
                     FirstSight::Since(time) => found.modified < time,
                 };
-            if is_older {
+            let is_known = is_older || !self.claim(found);
+            if is_known && found.path != self.real {
                 older = Some(Left::from(found));
             }
-            is_older || !self.claim(found)
+            is_known
         };
         match survey(&self.real, self.open.listings(), is_older)? {
             Some(found) => found.into_iter().for_each(|found| self.append(found)),
