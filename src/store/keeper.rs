@@ -111,12 +111,12 @@ impl Keeper {
             let _turn = loop {
                 match self.turns.take_spare() {
                     Some(turn) => break turn,
-                    // Others may scan for long, and its space is waited for.
                     None if file.is_retired() || self.stop.wait(PAUSE) => return Ok(false),
                     None => {}
                 }
             };
-            if self.stop.wait(Duration::ZERO) {
+            // A round may take long, and the space of a file that goes is waited for.
+            if file.is_retired() || self.stop.wait(Duration::ZERO) {
                 return Ok(false);
             }
             match inflate(&mut reader, *pack, &mut raw) {

@@ -14,6 +14,12 @@ use crate::wire::loggroup::{Group, WalkError, walk};
 const BEHIND: i64 = 7 * 24 * 3600;
 const AHEAD: i64 = 15 * 60;
 
+/// What is known of a pack without inflating it is read for many packs at a time: a few bytes of a compressed body shall
+/// not become megabytes there. Of a topic or a source only so much is kept beside the body.
+const TEXT_BYTES: usize = 4096;
+/// A longer pack_id is none.
+const PACK_ID_BYTES: usize = 256;
+
 pub(crate) const PACK_ID: &[u8] = b"__pack_id__";
 
 #[derive(Debug)]
@@ -64,8 +70,8 @@ impl Pack {
             client: String::new(),
             series: series.to_vec(),
             sequence,
-            topic: group.topic.to_vec(),
-            source: group.source.to_vec(),
+            topic: beginning(group.topic).to_vec(),
+            source: beginning(group.source).to_vec(),
             odd_times,
         })
     }
@@ -99,8 +105,16 @@ fn series<'a>(group: &Group<'a>) -> (&'a [u8], i64) {
     group.tag(PACK_ID).map_or((b"", 0), series_of)
 }
 
+/// As much of a topic as is kept beside the body and compared with a topic that is asked for.
+pub(super) fn beginning(text: &[u8]) -> &[u8] {
+    text.get(..TEXT_BYTES).unwrap_or(text)
+}
+
 /// The series and the sequence of a pack_id.
 pub(super) fn series_of(id: &[u8]) -> (&[u8], i64) {
+    if id.len() > PACK_ID_BYTES {
+        return (b"", 0);
+    }
     let Some(dash) = id.iter().rposition(|byte| *byte == b'-') else { return (id, 0) };
     let sequence =
         std::str::from_utf8(&id[dash + 1..]).ok().and_then(|hex| i64::from_str_radix(hex, 16).ok());
@@ -145,6 +159,12 @@ mod tests {
             let known = pack(odd);
             assert!(known.sequence == 0 || odd == "AB--5", "{odd}");
         }
+        let long = pack(&format!("{}-1f", "A".repeat(PACK_ID_BYTES)));
+        assert_eq!((long.series.as_slice(), long.sequence), (b"".as_slice(), 0));
+        let mut raw = b"\x0a\x02\x08\x07".to_vec();
+        put_trailer(&mut raw, &vec![b't'; 1 << 20], &vec![b's'; 1 << 20], &[]);
+        let known = Pack::new(Bytes::new(), Kind::None, &raw).unwrap();
+        assert_eq!((known.topic.len(), known.source.len()), (TEXT_BYTES, TEXT_BYTES));
         for kind in [Kind::None, Kind::Lz4, Kind::Zstd, Kind::Deflate] {
             assert_eq!(compression_of(compression_number(kind)), Some(kind));
         }

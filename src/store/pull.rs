@@ -65,6 +65,7 @@ pub struct Pulled {
     /// There is nothing behind `next` for now, or for ever in a readonly shard.
     pub is_end: bool,
     /// What was read, before a query took logs away.
+    pub read_groups: u64,
     pub read_logs: u64,
     pub read_bytes: u64,
 }
@@ -422,6 +423,7 @@ impl Visitor for Reading {
 
     fn visit(&mut self, meta: &PackMeta, group: &Group<'_>) -> Result<Next, StoreError> {
         self.pulled.next = meta.id + 1;
+        self.pulled.read_groups += 1;
         self.pulled.read_logs += group.log_count() as u64;
         self.pulled.read_bytes += meta.raw_size;
         let client = self.clients.binary_search_by_key(&meta.id, |one| one.0).ok();

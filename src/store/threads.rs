@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_task_that_panics_takes_no_thread_along() {
         let threads = Threads::start().unwrap();
-        let (answer, answers) = std::sync::mpsc::sync_channel(16);
+        let (answer, answers) = sync_channel(1);
         for number in 0..3 * SCANS {
             let answer = answer.clone();
             let task = Box::new(move || {

@@ -72,6 +72,7 @@ pub(super) async fn pull(
     if has_query {
         answer = answer
             .with("x-log-rawdatasize", pulled.read_bytes)
+            .with("x-log-rawdatacount", pulled.read_groups)
             .with("x-log-rawdatalines", pulled.read_logs)
             .with("x-log-resultlines", pulled.logs)
             .with("x-log-failedlines", 0);

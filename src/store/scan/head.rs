@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row, params};
 use super::{PAGE, PackMeta, Scope};
 use crate::store::StoreError;
 use crate::store::files::{Bounds, Files, PackFile, Reader};
+use crate::store::pack::beginning;
 
 /// A pack and whether its filter spares it.
 pub(super) struct Place {
@@ -125,7 +126,7 @@ fn by_time(
         ]
     });
     let mut query = connection.prepare_cached(&TEXTS[usize::from(reverse)])?;
-    let topic = scope.topic.as_ref().map(|topic| topic.as_bytes());
+    let topic = scope.topic.as_ref().map(|topic| beginning(topic.as_bytes()));
     let words = scope.words.is_some();
     let asked =
         params![scope.logstore, scope.from, scope.to, after.0, after.1, topic, PAGE as i64, words, after.2];
@@ -145,7 +146,7 @@ pub(super) fn arrivals(
         )
     });
     let mut query = connection.prepare_cached(&TEXT)?;
-    let topic = scope.topic.as_ref().map(|topic| topic.as_bytes());
+    let topic = scope.topic.as_ref().map(|topic| beginning(topic.as_bytes()));
     let asked = params![
         scope.logstore,
         scope.from,

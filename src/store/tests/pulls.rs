@@ -102,7 +102,7 @@ async fn turns_spread_packs_and_bounds_cut_answers() {
     assert_eq!((pulled.groups, pulled.next, pulled.is_end), (10, until, false));
     let query = Some(query::parse("n: 99.0").unwrap());
     let pulled = store.pull(PLACE.0, PLACE.1, Pull { query, ..pull_from(0, 0) }).await.unwrap();
-    assert_eq!((pulled.groups, pulled.logs, pulled.read_logs), (1, 1, 11));
+    assert_eq!((pulled.groups, pulled.logs, pulled.read_logs, pulled.read_groups), (1, 1, 11, 11));
 }
 
 #[tokio::test]
