@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::shard_key::Bucket;
 use crate::base::limits;
 use crate::journal::Entry;
 use crate::wire::loggroup::packed;
@@ -23,6 +24,8 @@ pub struct Group {
     pub records: usize,
     /// The sequence of its seal, where an earlier run sealed it.
     pub sealed: Option<u64>,
+    /// That of its shard key, once it was asked for.
+    pub bucket: Option<Bucket>,
     opened: Instant,
 }
 
@@ -35,6 +38,7 @@ impl Group {
             records: first.records as usize,
             entries: vec![first],
             sealed: None,
+            bucket: None,
             opened: now,
         }
     }
@@ -163,6 +167,7 @@ mod tests {
                 bytes: 1,
                 records: 1,
                 sealed: None,
+                bucket: None,
                 opened,
             };
             coalescer.bytes += 1;

@@ -215,8 +215,13 @@ impl Sender {
     /// What goes next: one group, as many small ones as follow each other, or the first whose bucket is free.
     fn next_flight(&mut self) -> Option<(Vec<Group>, Option<Bucket>)> {
         if let Some(key) = &self.outbox.shard_key {
-            let buckets = self.ready.iter().map(|group| key.bucket(&group.trailer)).enumerate();
-            let (at, bucket) = buckets.into_iter().find(|(_, bucket)| !self.busy.contains(bucket))?;
+            // Thousands may wait behind one bucket, and each landing looks through them: a key is hashed once.
+            let mut buckets = self
+                .ready
+                .iter_mut()
+                .map(|group| *group.bucket.get_or_insert_with(|| key.bucket(&group.trailer)))
+                .enumerate();
+            let (at, bucket) = buckets.find(|(_, bucket)| !self.busy.contains(bucket))?;
             return Some((vec![self.ready.remove(at)?], Some(bucket)));
         }
         let mut groups = vec![self.ready.pop_front()?];

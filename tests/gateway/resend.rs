@@ -65,3 +65,30 @@ async fn dead_letters_are_listed_shown_sent_again_and_dropped() {
     assert_eq!(dropped.trim(), format!("dropped {}", names[2]));
     assert!(text(&refused(dir.path(), &["list"]).await).contains("no dead letters in"));
 }
+
+#[tokio::test]
+async fn two_who_send_again_at_once_send_each_letter_once() {
+    let well = Arc::new(AtomicBool::new(false));
+    let service = FakeService::start({
+        let well = well.clone();
+        move |_| if well.load(Ordering::Relaxed) { (200, "") } else { (400, "PostBodyInvalid") }
+    })
+    .await;
+    let gateway = start(&service.destination("shard_key: [__topic__]")).await;
+    for n in 0..8 {
+        gateway.send(&message(&format!("t{n}"), 1_700_000_000, &[("n", &n.to_string())], None)).await;
+        until("a dead letter", async || gateway.letters().len() == n + 1).await;
+    }
+    let dir = gateway.dir.clone();
+    gateway.stop().await;
+    // What no destination is configured for keeps nobody else from being sent.
+    let strange = dir.path().join("data/refused/000000000001-000001-no.loggroup");
+    std::fs::write(&strange, "{\"destination\":\"no/web\",\"reason\":\"r\",\"records\":1}\n").unwrap();
+    well.store(true, Ordering::Relaxed);
+    let all = ["resend", "--all"];
+    let (one, other) = tokio::join!(refused(dir.path(), &all), refused(dir.path(), &all));
+    let said = text(&one) + &text(&other);
+    assert_eq!(service.accepted().len(), 8, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("accepted ")).count(), 8, "{said}");
+    assert!(strange.exists() && said.contains("no destinations.no"), "{said}");
+}
