@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use sluicegate::store::StoreError;
-use sluicegate::store::analytics::{AnalyticsError, Column, Fields, Kind, Limits, Session, Source, Take, run};
+use sluicegate::store::analytics::{
+    AnalyticsError, Column, Fields, Kind, Limits, Session, Source, Take, run,
+};
 
 struct Logs;
 
