@@ -4,15 +4,17 @@
 //! could take back.
 
 mod consumers;
+mod indexes;
+mod settings;
 mod shards;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
-use serde::{Deserialize, Serialize};
 
 pub use consumers::{Checkpoint, ConsumerGroup, GroupPlace};
+pub use settings::Settings;
 
 use super::shards::{Shard, cut};
 use super::{Index, Refused};
@@ -20,67 +22,6 @@ use super::{Index, Refused};
 /// Bounds of the embedded service: the copy is held in memory.
 const PROJECTS: usize = 1_000;
 const LOGSTORES: usize = 1_000;
-
-/// Settings of a logstore, with the names of the API.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
-#[serde(default)]
-pub struct Settings {
-    /// Days; 3650 is for ever.
-    pub ttl: i64,
-    #[serde(rename = "shardCount")]
-    pub shard_count: i64,
-    pub enable_tracking: bool,
-    #[serde(rename = "autoSplit")]
-    pub auto_split: bool,
-    #[serde(rename = "maxSplitShard")]
-    pub max_split_shard: i64,
-    #[serde(rename = "appendMeta")]
-    pub append_meta: bool,
-    #[serde(rename = "telemetryType")]
-    pub telemetry_type: String,
-    pub hot_ttl: i64,
-    #[serde(rename = "infrequentAccessTTL")]
-    pub infrequent_access_ttl: i64,
-    pub mode: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            ttl: 30,
-            shard_count: 2,
-            enable_tracking: false,
-            auto_split: true,
-            max_split_shard: 64,
-            append_meta: false,
-            telemetry_type: String::new(),
-            hot_ttl: -1,
-            infrequent_access_ttl: -1,
-            mode: "standard".into(),
-        }
-    }
-}
-
-impl Settings {
-    fn check(&self) -> Result<(), Refused> {
-        if !(1..=3650).contains(&self.ttl) {
-            return Err(Refused::Setting("ttl must be within range [1, 3650]"));
-        }
-        if !(1..=256).contains(&self.shard_count) {
-            return Err(Refused::Setting("shardCount must be within range [1, 256]"));
-        }
-        if !(1..=256).contains(&self.max_split_shard) {
-            return Err(Refused::Setting("maxSplitShard must be within range [1, 256]"));
-        }
-        if !["", "None", "Metrics"].contains(&self.telemetry_type.as_str()) {
-            return Err(Refused::Setting("telemetryType must be None or Metrics"));
-        }
-        if !["", "standard", "query"].contains(&self.mode.as_str()) {
-            return Err(Refused::Setting("mode must be standard or query"));
-        }
-        Ok(())
-    }
-}
 
 #[derive(Clone, Debug)]
 pub struct Logstore {
@@ -153,7 +94,7 @@ impl Catalog {
             names.insert(project.id, project.name.clone());
             catalog.projects.insert(project.name.clone(), project);
         }
-        let mut indexes = load_indexes(connection)?;
+        let mut indexes = indexes::load(connection)?;
         let (mut shards, mut groups) = (shards::load(connection)?, consumers::load(connection)?);
         let mut query =
             connection.prepare("SELECT id, project, name, settings, created, modified FROM logstores")?;
@@ -375,63 +316,6 @@ impl Catalog {
         }
         Ok(())
     }
-
-    pub(super) fn put_index(
-        &mut self,
-        connection: &Connection,
-        project: &str,
-        name: &str,
-        index: Index,
-        replace: bool,
-    ) -> Result<(), ChangeError> {
-        let logstore = self.logstore_mut(project, name)?;
-        match (logstore.index.is_some(), replace) {
-            (true, false) => return Err(Refused::IndexExists(name.into()).into()),
-            (false, true) => return Err(Refused::NoIndex.into()),
-            _ => {}
-        }
-        connection.execute(
-            "INSERT OR REPLACE INTO indexes (logstore, config, modified) VALUES (?1, ?2, ?3)",
-            params![logstore.id, index.config(), index.modified],
-        )?;
-        logstore.index = Some(Arc::new(index));
-        Ok(())
-    }
-
-    pub(super) fn delete_index(
-        &mut self,
-        connection: &Connection,
-        project: &str,
-        name: &str,
-    ) -> Result<(), ChangeError> {
-        let logstore = self.logstore_mut(project, name)?;
-        if logstore.index.is_none() {
-            return Err(Refused::NoIndex.into());
-        }
-        connection.execute("DELETE FROM indexes WHERE logstore = ?1", [logstore.id])?;
-        logstore.index = None;
-        Ok(())
-    }
-}
-
-/// Configurations by the id of their logstore. One that is not understood, which none is that was written here, counts as
-/// none: its logs are searched all the same.
-fn load_indexes(connection: &Connection) -> rusqlite::Result<HashMap<i64, Arc<Index>>> {
-    let mut indexes = HashMap::new();
-    let mut query = connection.prepare("SELECT logstore, config, modified FROM indexes")?;
-    let mut rows = query.query([])?;
-    while let Some(row) = rows.next()? {
-        let (logstore, config): (i64, String) = (row.get(0)?, row.get(1)?);
-        match Index::parse(config.as_bytes(), row.get(2)?) {
-            Ok(index) => {
-                indexes.insert(logstore, Arc::new(index));
-            }
-            Err(reason) => {
-                tracing::warn!(logstore, "an index configuration in the catalog cannot be used: {reason}");
-            }
-        }
-    }
-    Ok(indexes)
 }
 
 /// Removes what belonged to logstores that are no more.

@@ -19,6 +19,8 @@ mod analyse;
 pub mod analytics;
 mod bounds;
 mod catalog;
+mod changes;
+mod consumer_groups;
 mod consumers;
 mod context;
 mod error;
@@ -46,7 +48,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE};
@@ -68,7 +69,6 @@ use crate::base::clock::Clock;
 use crate::base::file as private;
 use crate::base::log_limit::LogLimit;
 use bounds::Bounds;
-use catalog::ChangeError;
 use consumers::Members;
 use files::Files;
 use keeper::{Keeper, Stop};
@@ -296,96 +296,6 @@ impl Store {
         let outcome = done.await.unwrap_or(Err(StoreError::Stopped));
         self.metrics.search_seconds.record(started.elapsed().as_secs_f64());
         outcome
-    }
-
-    /// Makes a project and a logstore where they are not there yet.
-    pub async fn ensure(&self, project: &str, logstore: &str) -> Result<(), StoreError> {
-        match self.create_project(project, "").await {
-            Ok(()) | Err(StoreError::Refused(Refused::ProjectExists(_))) => {}
-            Err(error) => return Err(error),
-        }
-        match self.create_logstore(project, logstore, Settings::default()).await {
-            Ok(()) | Err(StoreError::Refused(Refused::LogstoreExists(_))) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    pub async fn create_project(&self, name: &str, description: &str) -> Result<(), StoreError> {
-        let (name, description, now) = (name.to_owned(), description.to_owned(), self.clock.seconds());
-        self.change(move |catalog, db| catalog.create_project(db, &name, &description, now)).await
-    }
-
-    pub async fn update_project(&self, name: &str, description: &str) -> Result<(), StoreError> {
-        let (name, description, now) = (name.to_owned(), description.to_owned(), self.clock.seconds());
-        self.change(move |catalog, db| catalog.update_project(db, &name, &description, now)).await
-    }
-
-    /// Deletes a project with its logstores and, soon after, their packs.
-    pub async fn delete_project(&self, name: &str) -> Result<(), StoreError> {
-        let name = name.to_owned();
-        self.change(move |catalog, db| catalog.delete_project(db, &name)).await
-    }
-
-    pub async fn create_logstore(
-        &self,
-        project: &str,
-        name: &str,
-        settings: Settings,
-    ) -> Result<(), StoreError> {
-        let (project, name, now) = (project.to_owned(), name.to_owned(), self.clock.seconds());
-        self.change(move |catalog, db| catalog.create_logstore(db, &project, &name, settings, now)).await
-    }
-
-    pub async fn update_logstore(
-        &self,
-        project: &str,
-        name: &str,
-        settings: Settings,
-    ) -> Result<(), StoreError> {
-        let (project, name, now) = (project.to_owned(), name.to_owned(), self.clock.seconds());
-        self.change(move |catalog, db| catalog.update_logstore(db, &project, &name, settings, now)).await
-    }
-
-    /// Deletes a logstore at once and its packs soon after.
-    pub async fn delete_logstore(&self, project: &str, name: &str) -> Result<(), StoreError> {
-        let (project, name) = (project.to_owned(), name.to_owned());
-        self.change(move |catalog, db| catalog.delete_logstore(db, &project, &name)).await
-    }
-
-    /// Gives a logstore an index configuration: a first one, or with `replace` another one.
-    pub async fn put_index(
-        &self,
-        project: &str,
-        logstore: &str,
-        config: &[u8],
-        replace: bool,
-    ) -> Result<(), StoreError> {
-        let index = Index::parse(config, self.clock.seconds()).map_err(Refused::Index)?;
-        let (project, logstore) = (project.to_owned(), logstore.to_owned());
-        self.change(move |catalog, db| catalog.put_index(db, &project, &logstore, index, replace)).await
-    }
-
-    pub async fn delete_index(&self, project: &str, logstore: &str) -> Result<(), StoreError> {
-        let (project, logstore) = (project.to_owned(), logstore.to_owned());
-        self.change(move |catalog, db| catalog.delete_index(db, &project, &logstore)).await
-    }
-
-    async fn change<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&mut Catalog, &Connection) -> Result<T, ChangeError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (answer, done) = oneshot::channel();
-        let (catalog, file) = (self.catalog.clone(), self.catalog_file.clone());
-        let job = Job::Change(Box::new(move |connection| {
-            let mut catalog = catalog.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let outcome = change(&mut catalog, connection).map_err(|error| match error {
-                ChangeError::Refused(refused) => StoreError::Refused(refused),
-                ChangeError::Database(error) => StoreError::database(&file, error),
-            });
-            let _ = answer.send(outcome);
-        }));
-        self.send(job).await?;
-        done.await.unwrap_or(Err(StoreError::Stopped))
     }
 
     fn members(&self) -> MutexGuard<'_, HashMap<(i64, String), Members>> {

@@ -11,13 +11,10 @@
 //!
 //! A readonly shard ends where it was closed; its end never moves.
 
-use std::collections::BTreeSet;
-
-use super::catalog::Checkpoint;
 use super::query::{Query, Subject};
 use super::scan::{Next, PackMeta, Scan, Scope, Visitor};
 use super::shards::{self, Route, Shard};
-use super::{GroupPlace, Refused, Store, StoreError};
+use super::{Refused, Store, StoreError};
 use crate::base::limits::MIB;
 use crate::wire::loggroup::{Group, encode};
 
@@ -29,8 +26,6 @@ const GROUPS: usize = 1000;
 /// gets somewhere, too.
 const READ_GROUPS: usize = 4 * GROUPS;
 const READ_BYTES: u64 = 64 * MIB as u64;
-/// A consumer's name: it is kept in memory as long as it lives.
-const CONSUMER_BYTES: usize = 1024;
 const SECOND: i64 = 1_000_000_000;
 
 /// Where to start reading.
@@ -179,144 +174,11 @@ impl Store {
     }
 
     /// A logstore's number, and the cursor just behind the newest pack of a shard.
-    fn end_of(&self, project: &str, logstore: &str, shard: u32) -> Result<(i64, i64), Refused> {
+    pub(super) fn end_of(&self, project: &str, logstore: &str, shard: u32) -> Result<(i64, i64), Refused> {
         let catalog = self.catalog();
         let logstore = catalog.logstore(project, logstore)?;
         let found = shards::find(&logstore.shards, shard)?;
         Ok((logstore.id, found.closed.unwrap_or(self.committed.get() + 1)))
-    }
-
-    pub async fn create_consumer_group(
-        &self,
-        place: GroupPlace<'_>,
-        timeout: i64,
-        in_order: bool,
-    ) -> Result<(), StoreError> {
-        let place = owned(place);
-        self.change(move |catalog, db| catalog.create_consumer_group(db, lent(&place), timeout, in_order))
-            .await
-    }
-
-    pub async fn update_consumer_group(
-        &self,
-        place: GroupPlace<'_>,
-        timeout: Option<i64>,
-        in_order: Option<bool>,
-    ) -> Result<(), StoreError> {
-        let place = owned(place);
-        self.change(move |catalog, db| catalog.update_consumer_group(db, lent(&place), timeout, in_order))
-            .await
-    }
-
-    pub async fn delete_consumer_group(&self, place: GroupPlace<'_>) -> Result<(), StoreError> {
-        let id = self.catalog().logstore(place.0, place.1)?.id;
-        let (place, key) = (owned(place), (id, place.2.to_owned()));
-        self.change(move |catalog, db| catalog.delete_consumer_group(db, lent(&place))).await?;
-        // Behind the change: a heartbeat before it might have come in between.
-        self.members().remove(&key);
-        Ok(())
-    }
-
-    /// A consumer of a group lives and holds these shards; what it shall hold from now on.
-    pub async fn heartbeat(
-        &self,
-        place: GroupPlace<'_>,
-        consumer: &str,
-        listed: &[u32],
-    ) -> Result<Vec<u32>, StoreError> {
-        if consumer.len() > CONSUMER_BYTES {
-            return Err(Refused::Parameter(format!("consumer must be at most {CONSUMER_BYTES} bytes")).into());
-        }
-        let (id, group, all) = {
-            let catalog = self.catalog();
-            let logstore = catalog.logstore(place.0, place.1)?;
-            (logstore.id, catalog.consumer_group(place)?.clone(), logstore.shards.clone())
-        };
-        let mut read_out = BTreeSet::new();
-        let mut unknown = Vec::new();
-        for shard in all.iter() {
-            let Some(closed) = shard.closed else { continue };
-            let checkpoint =
-                group.checkpoints.get(&shard.id).and_then(|checkpoint| cursor_of(&checkpoint.cursor));
-            match checkpoint {
-                Some(cursor) if cursor >= closed => drop(read_out.insert(shard.id)),
-                Some(_) => {}
-                None => unknown.push(shard.id),
-            }
-        }
-        if !unknown.is_empty() {
-            // Nobody writes a checkpoint for a shard in which there is nothing. One scan for all of them.
-            let empty = self.scan(move |scan| {
-                let mut empty = Vec::new();
-                for shard in unknown {
-                    if !scan.is_stopped() && first_of(scan, id, shard)?.is_none() {
-                        empty.push(shard);
-                    }
-                }
-                Ok(empty)
-            });
-            read_out.extend(empty.await?);
-        }
-        let waits = |shard: &Shard| {
-            let unread = |parent: &u32| all.iter().any(|one| one.id == *parent) && !read_out.contains(parent);
-            group.in_order && shard.parents.iter().any(unread)
-        };
-        let offered = all.iter().filter(|shard| !read_out.contains(&shard.id) && !waits(shard));
-        let offered: BTreeSet<u32> = offered.map(|shard| shard.id).collect();
-        let now = self.started.elapsed().as_millis() as i64;
-        // Held together: a group that is deleted meanwhile shall not come back as members of nothing.
-        let catalog = self.catalog();
-        catalog.consumer_group(place)?;
-        let mut members = self.members();
-        let key = (id, place.2.to_owned());
-        if !members.contains_key(&key) {
-            members.retain(|(logstore, _), _| catalog.is_live(*logstore));
-        }
-        let group_members = members.entry(key).or_default();
-        group_members
-            .heartbeat(consumer, listed, &offered, now, group.timeout * 1000)
-            .ok_or_else(|| Refused::Parameter("the consumer group has too many consumers".into()).into())
-    }
-
-    /// Notes how far a consumer has read. Without `force` only the one who holds the shard may.
-    pub async fn set_checkpoint(
-        &self,
-        place: GroupPlace<'_>,
-        consumer: &str,
-        shard: u32,
-        cursor: &str,
-        force: bool,
-    ) -> Result<(), StoreError> {
-        if !cursor.is_empty() {
-            let cursor = cursor_of(cursor)
-                .ok_or(Refused::Cursor("a checkpoint is a cursor as GetCursor and PullLogs give it"))?;
-            // Ids go on above every checkpoint, whatever the clock says then.
-            self.catalog().consumer_group(place)?;
-            check(cursor, self.end_of(place.0, place.1, shard)?.1)?;
-        }
-        if !force {
-            let (id, timeout) = {
-                let catalog = self.catalog();
-                (catalog.logstore(place.0, place.1)?.id, catalog.consumer_group(place)?.timeout * 1000)
-            };
-            let now = self.started.elapsed().as_millis() as i64;
-            let members = self.members();
-            let holds = members
-                .get(&(id, place.2.to_owned()))
-                .and_then(|group| group.holds(consumer, shard, now, timeout));
-            match holds {
-                Some(true) => {}
-                Some(false) => return Err(Refused::NotHeld(shard).into()),
-                None => return Err(Refused::NoConsumer(consumer.chars().take(100).collect()).into()),
-            }
-        }
-        let place = owned(place);
-        let (cursor, consumer) = (cursor.to_owned(), consumer.to_owned());
-        let updated = self.clock.nanoseconds() / 1000;
-        self.change(move |catalog, db| {
-            catalog.set_checkpoint(db, lent(&place), shard, Checkpoint { cursor, updated, consumer })
-        })
-        .await
     }
 }
 
@@ -340,7 +202,7 @@ pub fn hash_key(text: &str) -> Option<Route> {
     is_hex.then(|| u128::from_str_radix(text, 16).ok().map(Route::Key)).flatten()
 }
 
-fn check(cursor: i64, end: i64) -> Result<(), Refused> {
+pub(super) fn check(cursor: i64, end: i64) -> Result<(), Refused> {
     match cursor {
         ..0 => Err(Refused::Cursor("it is negative")),
         cursor if cursor > end => Err(Refused::Cursor("it lies behind the newest LogGroup")),
@@ -349,7 +211,7 @@ fn check(cursor: i64, end: i64) -> Result<(), Refused> {
 }
 
 /// The id of the first pack of a shard that is left.
-fn first_of(scan: &mut Scan<'_>, logstore: i64, shard: u32) -> Result<Option<i64>, StoreError> {
+pub(super) fn first_of(scan: &mut Scan<'_>, logstore: i64, shard: u32) -> Result<Option<i64>, StoreError> {
     let mut least: Option<i64> = None;
     for file in scan.files().to_vec() {
         // In the order of their starts; slices of several classes lie side by side.
@@ -452,12 +314,4 @@ impl Visitor for Reading {
         self.pulled.logs += logs;
         Ok(Next::Go)
     }
-}
-
-fn owned((project, logstore, name): GroupPlace<'_>) -> (String, String, String) {
-    (project.to_owned(), logstore.to_owned(), name.to_owned())
-}
-
-fn lent((project, logstore, name): &(String, String, String)) -> GroupPlace<'_> {
-    (project, logstore, name)
 }

@@ -36,7 +36,7 @@ fn trouble_at_the_start_is_said_clearly() {
 
     let newer = tempfile::tempdir().unwrap();
     drop(Store::open(newer.path()).unwrap());
-    let connection = Connection::open(newer.path().join("catalog.db")).unwrap();
+    let connection = rusqlite::Connection::open(newer.path().join("catalog.db")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
     assert!(matches!(Store::open(newer.path()).err().unwrap(), StoreError::Newer { found: 99, .. }));
@@ -134,7 +134,7 @@ async fn a_pack_with_a_flipped_bit_is_passed_over() {
         store.put(logstore, pack(&raw_group(&[(9, 0)], "", "", label))).await.unwrap();
     }
     let file = store.files.all()[0].path().to_owned();
-    let second = Connection::open(&file).unwrap();
+    let second = rusqlite::Connection::open(&file).unwrap();
     let (id, body): (i64, Vec<u8>) = second
         .query_row("SELECT id, body FROM packs ORDER BY id LIMIT 1 OFFSET 1", [], |row| {
             Ok((row.get(0)?, row.get(1)?))
