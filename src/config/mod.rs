@@ -11,6 +11,7 @@
 //!
 //! Reading order: [`plan`] (what the program uses), `raw` (what may be typed), [`load()`] (how one becomes the other).
 
+pub mod collected;
 pub mod data_dir;
 pub mod docker_tag;
 pub mod endpoint;

@@ -5,6 +5,7 @@
 
 mod agent;
 mod cloud;
+mod collection;
 mod connections;
 mod file;
 mod forward;
@@ -14,6 +15,7 @@ mod steps;
 
 pub use agent::*;
 pub use cloud::*;
+pub use collection::*;
 pub use connections::*;
 pub use file::*;
 pub use forward::*;
@@ -59,6 +61,8 @@ pub struct Plan {
     pub operations: OperationsPlan,
     /// What the gateway says of itself.
     pub agent: AgentPlan,
+    /// What others say is to be collected; absent when nobody is asked.
+    pub collection: Option<CollectionPlan>,
     /// Files the configuration took secrets from; a change of one is a reason to read the keys again.
     pub secret_files: Vec<PathBuf>,
 }

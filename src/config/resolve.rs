@@ -84,6 +84,7 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
             listen: raw.operations_listen.unwrap_or_else(|| Address::new(LOOPBACK, OPERATIONS_PORT)),
         },
         agent,
+        collection: None,
         // The loader knows.
         secret_files: Vec::new(),
     };
