@@ -27,8 +27,8 @@ use super::naming::{self, Kind};
 
 /// Rotated files that are looked for; loggers keep some tens at most.
 const ROTATED: usize = 1_000;
-/// A directory is listed so often while files move away from under their names.
-const LISTINGS: usize = 4;
+/// Looks at a log that does not stand still.
+const PASSES: usize = 5;
 
 /// A file that was met.
 pub struct Found {
@@ -60,6 +60,12 @@ impl Found {
             (false, true) => size().is_none_or(|size| self.size >= size),
             (false, false) => false,
         }
+    }
+
+    /// Whether it is the content of a file that was met before.
+    fn is_content_of(&self, other: &Found) -> bool {
+        let size = || other.file.metadata().ok().filter(|_| !other.gzip).map(|metadata| metadata.len());
+        self.id == other.id || self.gzip && self.is(other.id, &Fingerprint::of(&other.head), size)
     }
 
     /// How surely it is the file in which a place was noted by an earlier run: 0 it is not, 3 for the same inode.
@@ -124,69 +130,78 @@ impl Found {
 }
 
 /// The files of a log, oldest first, up to and without the newest one that `known` says is no news. `None` when there is
-/// not even a directory. `base` is a name as [`resolve`] gives it; `known` may be asked twice about a file.
+/// not even a directory. `base` is a name as [`resolve`] gives it; `known` may be asked again about a file.
+///
+/// A log that rotates faster than its names are looked at would show newer files behind older ones, so it is looked at again
+/// until it stood still.
 pub fn survey(
     base: &Path,
     listings: &Listings,
     mut known: impl FnMut(&Found) -> bool,
 ) -> Result<Option<Vec<Found>>, FileError> {
     let mut found: Vec<Found> = Vec::new();
-    if let Some(newest) = open(base.to_owned(), is_packed(base))? {
-        if known(&newest) {
-            return Ok(Some(found));
+    for _ in 0..PASSES {
+        let Some((mut met, stood_still)) = pass(base, listings, &mut known)? else {
+            return Ok((!found.is_empty()).then_some(found));
+        };
+        // What is no more met was rotated out meanwhile, so it is older; what is, may be read through a file opened before.
+        let (same, older): (Vec<_>, Vec<_>) =
+            found.into_iter().rev().partition(|before| met.iter().any(|next| next.is_content_of(before)));
+        for before in same.into_iter().filter(|before| !before.gzip) {
+            if let Some(next) = met.iter_mut().find(|next| next.is_content_of(&before)) {
+                *next = before;
+            }
         }
-        found.push(newest);
+        met.extend(older);
+        met.reverse();
+        found = met;
+        if stood_still {
+            break;
+        }
+    }
+    Ok(Some(found))
+}
+
+/// One look at all names, newest file first; and whether nothing moved meanwhile.
+fn pass(
+    base: &Path,
+    listings: &Listings,
+    known: &mut impl FnMut(&Found) -> bool,
+) -> Result<Option<(Vec<Found>, bool)>, FileError> {
+    let mut met: Vec<Found> = Vec::new();
+    let newest = open(base.to_owned(), is_packed(base))?;
+    let stood = newest.as_ref().map(|newest| newest.id);
+    if let Some(newest) = newest {
+        if known(&newest) {
+            return Ok(Some((met, true)));
+        }
+        met.push(newest);
     }
     // After most rotations this is it: thousands of logs in one directory need no listing each.
     if let Some(first) = open(behind(base, ".1".as_ref(), ""), false)?
         && known(&first)
     {
-        return Ok(Some(found));
+        return Ok(Some((met, true)));
     }
-    for _ in 0..LISTINGS {
-        let Some(names) = rotated_names(base, listings)? else { break };
-        let (met, is_whole) = meet_all(base, names, &mut known)?;
-        found = merged(found, met);
-        if is_whole {
-            found.reverse();
-            return Ok(Some(found));
-        }
-    }
-    found.reverse();
-    Ok((!found.is_empty() || base.parent().is_some_and(Path::is_dir)).then_some(found))
-}
-
-/// Meets names from the newest on, up to the first known file. False when one of them had moved: what it named may stand
-/// where nobody looked.
-fn meet_all(
-    base: &Path,
-    names: Vec<Behind>,
-    known: &mut impl FnMut(&Found) -> bool,
-) -> Result<(Vec<Found>, bool), FileError> {
-    let (mut met, mut is_whole): (Vec<Found>, bool) = (Vec::new(), true);
+    let Some(names) = rotated_names(base, listings)? else {
+        return Ok((!met.is_empty()).then_some((met, true)));
+    };
+    let mut is_whole = true;
     for name in names {
-        let is_listed = name.is_listed;
+        let listed = name.is_listed.then(|| name.end.clone());
         let Some(next) = meet(base, name)? else {
-            is_whole &= !is_listed;
+            is_whole &= listed.is_none_or(|end| ["", ".gz"].iter().any(|gz| behind(base, &end, gz).exists()));
             continue;
         };
         if known(&next) {
             break;
         }
-        if met.iter().all(|other| other.id != next.id) {
+        if met.iter().all(|other| !next.is_content_of(other)) {
             met.push(next);
         }
     }
-    Ok((met, is_whole))
-}
-
-/// Both newest first. What is no more met was rotated out since, so it is older; but for the first, which had the log's own
-/// name.
-fn merged(before: Vec<Found>, met: Vec<Found>) -> Vec<Found> {
-    let mut older: Vec<Found> =
-        before.into_iter().filter(|found| met.iter().all(|other| other.id != found.id)).collect();
-    let rest = older.split_off(older.len().min(1));
-    older.into_iter().chain(met).chain(rest).collect()
+    let stands = fs::metadata(base).ok().map(|metadata| FileId::of(&metadata));
+    Ok(Some((met, is_whole && stands == stood)))
 }
 
 /// Where a log's file really stands, symbolic links followed. `None` when it does not exist.
@@ -425,6 +440,26 @@ mod tests {
             });
             assert!(found.contains(&"c".to_owned()) && found.len() == 4, "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_log_that_rotates_while_it_is_looked_at_shows_its_files_in_their_order() {
+        let (dir, base) = files(&[(".1", "n0"), ("", "n1")]);
+        let at = |end: &str| dir.path().join(format!("app.log{end}"));
+        let mut rotations = 2;
+        let found = heads(&base, |found| {
+            if found.head == b"n1" && rotations > 0 {
+                for number in [2, 3] {
+                    let _ = fs::rename(at(".2"), at(".3"));
+                    fs::rename(at(".1"), at(".2")).unwrap();
+                    fs::rename(at(""), at(".1")).unwrap();
+                    fs::write(at(""), format!("n{number}")).unwrap();
+                    rotations -= 1;
+                }
+            }
+            found.head == b"n0"
+        });
+        assert_eq!(found, ["n1", "n2", "n3"]);
     }
 
     #[test]
