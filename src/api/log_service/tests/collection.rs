@@ -66,7 +66,7 @@ async fn what_a_client_was_recorded_to_send_is_answered_in_its_shape() {
         }
         answered += 1;
     }
-    assert_eq!(answered, 25 + 1);
+    assert_eq!(answered, 27);
     service.stop().await;
 }
 
