@@ -14,8 +14,9 @@ const FORGOTTEN: i64 = 24 * 3600;
 /// How often those are looked for.
 const PRUNE: i64 = 60;
 const MACHINES: usize = 10_000;
-/// Ids of one machine, and their bytes together.
-const IDS: usize = 64;
+/// User-defined ids of one machine.
+pub const MOST_IDS: usize = 64;
+/// All of them together.
 const IDS_BYTES: usize = 2048;
 
 /// What a machine says about itself.
@@ -64,9 +65,10 @@ impl Identity {
             return Err(format!("{name} has more than {MEMBER_BYTES} bytes"));
         }
         let bytes: usize = self.ids.iter().map(String::len).sum();
-        if self.ids.len() > IDS || bytes > IDS_BYTES || self.ids.iter().any(|id| id.len() > MEMBER_BYTES) {
+        if self.ids.len() > MOST_IDS || bytes > IDS_BYTES || self.ids.iter().any(|id| id.len() > MEMBER_BYTES)
+        {
             return Err(format!(
-                "the user-defined ids are more than {IDS}, or more than {MEMBER_BYTES} bytes each, {IDS_BYTES} together"
+                "the user-defined ids are more than {MOST_IDS}, or more than {MEMBER_BYTES} bytes each, {IDS_BYTES} together"
             ));
         }
         Ok(())
