@@ -5,8 +5,8 @@
 //!   -> their configs that it has not in this version, as pipelines; -1 for those it has and shall not
 //! ```
 //!
-//! Unsigned, as the protocol has it: whoever reaches the port reads the configs of the machine that it says it is. Those
-//! are paths and expressions, and never keys. Bodies are small, have a budget of their own, and an answer is bounded: what
+//! Unsigned, as the protocol has it: whoever reaches the port reads the configs of the machine that it says it is.
+//! Those are paths and expressions, and never keys. Bodies are small, have a budget of their own, and an answer is bounded: what
 //! does not fit comes with the next one. Browsers are kept out by the content type, for which they have to ask first.
 
 use std::collections::{HashMap, HashSet};

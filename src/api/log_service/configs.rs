@@ -1,5 +1,5 @@
-//! Collection configs: made, listed, described, changed, deleted. One room for both languages, whose calls differ in their
-//! path and in what [`crate::store::collection::CollectionConfig`] makes of the body.
+//! Collection configs: made, listed, described, changed, deleted. One room for both languages, whose calls differ in
+//! their path and in what [`crate::store::collection::CollectionConfig`] makes of the body.
 
 use serde_json::{Value, json};
 
@@ -10,54 +10,50 @@ use super::machine_groups::{keep_name, name_in};
 use super::request::Target;
 use super::{ENDPOINT, REGION};
 use crate::store::Store;
-use crate::store::collection::{Language, Object};
+use crate::store::collection::{Form, Object};
 
 const NAME: &str = "configName";
 
 pub(super) async fn create(
     store: &Store,
     target: &Target,
-    language: Language,
+    form: Form,
     incoming: &mut Incoming,
 ) -> Result<Answer, Refusal> {
     let body: Object = json_of(incoming).await?;
     let name = name_in(&body, NAME)?;
-    store.put_config((target.project()?, &name), language, body, false).await?;
+    store.put_config((target.project()?, &name), form, body, false).await?;
     Ok(Answer::empty())
 }
 
 pub(super) async fn update(
     store: &Store,
     target: &Target,
-    (language, name): (Language, &str),
+    (form, name): (Form, &str),
     incoming: &mut Incoming,
 ) -> Result<Answer, Refusal> {
-    store.catalog().config((target.project()?, name))?.needs(language, name)?;
+    store.catalog().config((target.project()?, name))?.needs(form, name)?;
     let mut body: Object = json_of(incoming).await?;
     keep_name(&mut body, NAME, name)?;
-    store.put_config((target.project()?, name), language, body, true).await?;
+    store.put_config((target.project()?, name), form, body, true).await?;
     Ok(Answer::empty())
 }
 
 pub(super) async fn delete(
     store: &Store,
     target: &Target,
-    (language, name): (Language, &str),
+    (form, name): (Form, &str),
 ) -> Result<Answer, Refusal> {
-    store.delete_config((target.project()?, name), language).await?;
+    store.delete_config((target.project()?, name), form).await?;
     Ok(Answer::empty())
 }
 
 /// With defaults, times and where records go.
-pub(super) fn get(
-    store: &Store,
-    target: &Target,
-    (language, name): (Language, &str),
-) -> Result<Answer, Refusal> {
+pub(super) fn get(store: &Store, target: &Target, (form, name): (Form, &str)) -> Result<Answer, Refusal> {
     let mut answer = {
         let catalog = store.catalog();
         let config = catalog.config((target.project()?, name))?;
-        config.needs(language, name)?;
+        config.needs(form, name)?;
         config.described()
     };
     if let Some(Value::Object(output)) = answer.get_mut("outputDetail") {
@@ -69,13 +65,13 @@ pub(super) fn get(
 }
 
 /// The names of one language's configs.
-pub(super) fn list(store: &Store, target: &Target, language: Language) -> Result<Answer, Refusal> {
+pub(super) fn list(store: &Store, target: &Target, form: Form) -> Result<Answer, Refusal> {
     let part = target.parameter(NAME).unwrap_or("");
     let logstore = target.parameter("logstoreName");
     let catalog = store.catalog();
     let configs = &catalog.project(target.project()?)?.configs;
     let fits = configs.iter().filter(|(name, config)| {
-        config.language == language
+        config.form == form
             && name.contains(part)
             && logstore.is_none_or(|wanted| config.logstore() == Some(wanted))
     });

@@ -193,13 +193,11 @@ async fn dispatch(
         Call::RemoveConfig(group, config) => {
             machine_groups::apply(store, target, (&group, &config), true).await
         }
-        Call::CreateConfig(language) => configs::create(store, target, language, incoming).await,
-        Call::ListConfigs(language) => configs::list(store, target, language),
-        Call::GetConfig(language, name) => configs::get(store, target, (language, &name)),
-        Call::UpdateConfig(language, name) => {
-            configs::update(store, target, (language, &name), incoming).await
-        }
-        Call::DeleteConfig(language, name) => configs::delete(store, target, (language, &name)).await,
+        Call::CreateConfig(form) => configs::create(store, target, form, incoming).await,
+        Call::ListConfigs(form) => configs::list(store, target, form),
+        Call::GetConfig(form, name) => configs::get(store, target, (form, &name)),
+        Call::UpdateConfig(form, name) => configs::update(store, target, (form, &name), incoming).await,
+        Call::DeleteConfig(form, name) => configs::delete(store, target, (form, &name)).await,
         Call::ListGroupsOfConfig(name) => configs::groups(store, target, &name),
         Call::AgentHeartbeat => agents::heartbeat(service, head, incoming).await,
         Call::AgentFetch => agents::fetch(service, head, incoming).await,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::{Connection, params};
 
 use super::{Catalog, ChangeError, Project, Refused};
-use crate::store::collection::{CollectionConfig, IdentifiedBy, Language, MachineGroup, Object};
+use crate::store::collection::{CollectionConfig, Form, IdentifiedBy, MachineGroup, Object};
 
 /// Of one project, as in the cloud.
 const GROUPS: usize = 200;
@@ -89,7 +89,8 @@ impl Catalog {
         };
         connection.execute(
             "INSERT INTO machine_groups (project, name, body, created, modified, version) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (project, name) DO UPDATE SET body = ?3, modified = ?5, version = ?6",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (project, name) DO UPDATE SET body = ?3, modified = ?5, version = ?6",
             params![project.id, name, text(&group.body)?, group.created, group.modified, group.version],
         )?;
         if let Some(former) = former {
@@ -148,7 +149,7 @@ impl Catalog {
         match (former, replace) {
             (None, true) => return Err(Refused::NoConfig(short(name)).into()),
             (Some(_), false) => return Err(Refused::ConfigExists(short(name)).into()),
-            (Some(former), true) => former.needs(config.language, name)?,
+            (Some(former), true) => former.needs(config.form, name)?,
             (None, false) if !is_name(name, 2) => return Err(Refused::ConfigName(short(name)).into()),
             (None, false) if project.configs.len() >= CONFIGS => {
                 return Err(Refused::TooManyConfigs(CONFIGS).into());
@@ -158,10 +159,10 @@ impl Catalog {
         let created = former.map_or(now, |former| former.created);
         let config = CollectionConfig { created, modified: now, version, ..config };
         connection.execute(
-            "INSERT INTO collection_configs (project, name, language, body, created, modified, version) \
+            "INSERT INTO collection_configs (project, name, form, body, created, modified, version) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
              ON CONFLICT (project, name) DO UPDATE SET body = ?4, modified = ?6, version = ?7",
-            params![project.id, name, word(config.language), text(&config.body)?, created, now, version],
+            params![project.id, name, word(config.form), text(&config.body)?, created, now, version],
         )?;
         project.configs.insert(name.into(), config);
         self.highest_version = version;
@@ -172,9 +173,9 @@ impl Catalog {
         &mut self,
         connection: &Connection,
         (project, name): Place<'_>,
-        language: Language,
+        form: Form,
     ) -> Result<(), ChangeError> {
-        self.config((project, name))?.needs(language, name)?;
+        self.config((project, name))?.needs(form, name)?;
         let project = project_of(&mut self.projects, project)?;
         let transaction = connection.unchecked_transaction()?;
         let of_config = params![project.id, name];
@@ -256,17 +257,17 @@ impl Catalog {
                 }
             }
         }
-        let sql = "SELECT project, name, language, body, created, modified, version FROM collection_configs";
+        let sql = "SELECT project, name, form, body, created, modified, version FROM collection_configs";
         let mut query = connection.prepare(sql)?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
             let Some(project) = named(projects, names, row.get(0)?) else { continue };
             let name: String = row.get(1)?;
-            let language = match row.get::<_, String>(2)?.as_str() {
-                "pipeline" => Language::Pipeline,
-                _ => Language::Classic,
+            let form = match row.get::<_, String>(2)?.as_str() {
+                "pipeline" => Form::Pipeline,
+                _ => Form::Classic,
             };
-            match object(&row.get::<_, String>(3)?).and_then(|body| CollectionConfig::parse(language, body)) {
+            match object(&row.get::<_, String>(3)?).and_then(|body| CollectionConfig::parse(form, body)) {
                 Ok(config) => {
                     let version: i64 = row.get(6)?;
                     *highest_version = version.max(*highest_version);
@@ -297,13 +298,13 @@ impl Catalog {
 
 impl CollectionConfig {
     /// Refuses a config of the other language: each has an API of its own.
-    pub fn needs(&self, language: Language, name: &str) -> Result<(), Refused> {
-        if self.language == language {
+    pub fn needs(&self, form: Form, name: &str) -> Result<(), Refused> {
+        if self.form == form {
             return Ok(());
         }
-        let (made, calls) = match self.language {
-            Language::Classic => ("a Logtail config", "/configs"),
-            Language::Pipeline => ("a pipeline config", "/pipelineconfigs"),
+        let (made, calls) = match self.form {
+            Form::Classic => ("a Logtail config", "/configs"),
+            Form::Pipeline => ("a pipeline config", "/pipelineconfigs"),
         };
         let name = short(name);
         Err(Refused::Parameter(format!("configName: {name} is {made}; use the calls of {calls}/{name}")))
@@ -326,10 +327,10 @@ fn named<'a>(
     projects.get_mut(names.get(&id)?)
 }
 
-fn word(language: Language) -> &'static str {
-    match language {
-        Language::Classic => "classic",
-        Language::Pipeline => "pipeline",
+fn word(form: Form) -> &'static str {
+    match form {
+        Form::Classic => "classic",
+        Form::Pipeline => "pipeline",
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::fields::{Fields, Object, Type};
+use crate::config::collected::Form;
 use crate::store::Refused;
 
 /// Bytes of a config as JSON: it is held in memory.
@@ -13,18 +14,9 @@ const CONFIG_BYTES: usize = 128 * 1024;
 const SAMPLE_BYTES: usize = 1500;
 const LOG_TYPES: &[&str] = &["common_reg_log", "json_log", "delimiter_log", "apsara_log"];
 
-/// In which language a config is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// A Logtail config: `inputType`, `inputDetail`, `outputDetail`.
-    Classic,
-    /// A pipeline config: `inputs`, `processors`, `flushers`.
-    Pipeline,
-}
-
 #[derive(Clone, Debug)]
 pub struct CollectionConfig {
-    pub language: Language,
+    pub form: Form,
     /// As it was sent, without the times.
     pub body: Arc<Object>,
     /// Seconds since 1970.
@@ -80,7 +72,7 @@ const DETAIL: &[(&str, Type)] = &[
 
 impl CollectionConfig {
     /// Reads a body; times and version are for the catalog to fill in.
-    pub(in crate::store) fn parse(language: Language, mut body: Object) -> Result<CollectionConfig, Refused> {
+    pub(in crate::store) fn parse(form: Form, mut body: Object) -> Result<CollectionConfig, Refused> {
         body.remove("createTime");
         body.remove("lastModifyTime");
         let size = Value::Object(body.clone()).to_string().len();
@@ -93,18 +85,18 @@ impl CollectionConfig {
         if fields.text("logSample")?.is_some_and(|sample| sample.len() >= SAMPLE_BYTES) {
             return Err(fields.wrong("logSample", format_args!("has to be below {SAMPLE_BYTES} bytes")));
         }
-        match language {
-            Language::Classic => check_classic(fields)?,
-            Language::Pipeline => check_pipeline(fields)?,
+        match form {
+            Form::Classic => check_classic(fields)?,
+            Form::Pipeline => check_pipeline(fields)?,
         }
-        Ok(CollectionConfig { language, body: Arc::new(body), created: 0, modified: 0, version: 0 })
+        Ok(CollectionConfig { form, body: Arc::new(body), created: 0, modified: 0, version: 0 })
     }
 
     /// The logstore its records go to.
     pub fn logstore(&self) -> Option<&str> {
-        match self.language {
-            Language::Classic => self.body.get("outputDetail")?.get("logstoreName")?.as_str(),
-            Language::Pipeline => self.body.get("flushers")?.get(0)?.get("Logstore")?.as_str(),
+        match self.form {
+            Form::Classic => self.body.get("outputDetail")?.get("logstoreName")?.as_str(),
+            Form::Pipeline => self.body.get("flushers")?.get(0)?.get("Logstore")?.as_str(),
         }
     }
 
@@ -114,7 +106,7 @@ impl CollectionConfig {
         body.insert("createTime".into(), json!(self.created));
         body.insert("lastModifyTime".into(), json!(self.modified));
         let is_file = body.get("inputType").is_some_and(|kind| kind == "file");
-        if self.language == Language::Classic {
+        if self.form == Form::Classic {
             body.entry("outputType").or_insert_with(|| json!("LogService"));
             if let Some(Value::Object(detail)) = body.get_mut("inputDetail").filter(|_| is_file) {
                 fill_in(detail);

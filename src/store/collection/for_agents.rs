@@ -10,9 +10,8 @@
 
 use serde_json::{Value, json};
 
-use super::Delivery;
-use super::config::{CollectionConfig, Language};
 use super::fields::Object;
+use super::{CollectionConfig, Delivery, Form};
 
 /// Where flushers send to, when the config does not say.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +22,9 @@ pub struct Destination<'a> {
 
 /// The pipeline of a config; `None` where it cannot be one.
 pub fn pipeline(delivery: &Delivery, destination: Destination<'_>) -> Option<Object> {
-    let mut pipeline = match delivery.language {
-        Language::Classic => translated(&delivery.body)?,
-        Language::Pipeline => {
+    let mut pipeline = match delivery.form {
+        Form::Classic => translated(&delivery.body)?,
+        Form::Pipeline => {
             let keys = ["global", "inputs", "processors", "aggregators", "flushers", "task"];
             let kept = keys.iter().filter_map(|key| {
                 let value = delivery.body.get(*key).filter(|value| !value.is_null())?;
@@ -57,12 +56,12 @@ pub fn pipeline(delivery: &Delivery, destination: Destination<'_>) -> Option<Obj
 
 /// Whether what an agent is given depends on its group's topic.
 pub(super) fn has_group_topic(config: &CollectionConfig) -> bool {
-    match config.language {
-        Language::Classic => {
+    match config.form {
+        Form::Classic => {
             let detail = config.body.get("inputDetail");
             detail.and_then(|detail| detail.get("topicFormat")).is_some_and(|format| format == "group_topic")
         }
-        Language::Pipeline => {
+        Form::Pipeline => {
             is_group_topic(config.body.get("global").and_then(|global| global.get("TopicType")))
         }
     }

@@ -24,7 +24,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
-pub use config::{CollectionConfig, Language};
+pub use crate::config::collected::Form;
+pub use config::CollectionConfig;
 pub use fields::Object;
 pub use machine_group::{IdentifiedBy, MachineGroup};
 pub use machines::{Identity, MOST_IDS, Machine, Machines};
@@ -36,7 +37,7 @@ use super::{Place, Refused, Store, StoreError};
 pub struct Delivery {
     pub project: String,
     pub name: String,
-    pub language: Language,
+    pub form: Form,
     pub body: Arc<Object>,
     /// Another one when what is delivered is another.
     pub version: i64,
@@ -84,19 +85,19 @@ impl Store {
     pub async fn put_config(
         &self,
         place: Place<'_>,
-        language: Language,
+        form: Form,
         body: Object,
         replace: bool,
     ) -> Result<(), StoreError> {
-        let config = CollectionConfig::parse(language, body)?;
+        let config = CollectionConfig::parse(form, body)?;
         let (place, now) = (owned(place), self.clock.seconds());
         self.change(move |catalog, db| catalog.put_config(db, lent(&place), config, replace, now)).await
     }
 
     /// Deletes a config of this language; it is applied nowhere any more.
-    pub async fn delete_config(&self, place: Place<'_>, language: Language) -> Result<(), StoreError> {
+    pub async fn delete_config(&self, place: Place<'_>, form: Form) -> Result<(), StoreError> {
         let place = owned(place);
-        self.change(move |catalog, db| catalog.delete_config(db, lent(&place), language)).await
+        self.change(move |catalog, db| catalog.delete_config(db, lent(&place), form)).await
     }
 
     /// Applies a config to a machine group, or with `remove` takes it off.
@@ -144,7 +145,7 @@ impl Store {
                 deliveries.entry((project, config_name)).or_insert_with(|| Delivery {
                     project: project.to_owned(),
                     name: config_name.clone(),
-                    language: config.language,
+                    form: config.form,
                     body: config.body.clone(),
                     version: match for_agents::has_group_topic(config) {
                         true => config.version.max(group.version),

@@ -45,7 +45,7 @@ async fn filled(dir: &std::path::Path) -> Store {
     }
     for place in [("first", "json"), ("first", "topic"), ("second", "json")] {
         let detail = if place.1 == "topic" { json!({ "topicFormat": "group_topic" }) } else { json!({}) };
-        store.put_config(place, Language::Classic, classic(detail), false).await.unwrap();
+        store.put_config(place, Form::Classic, classic(detail), false).await.unwrap();
     }
     for (group, config) in [
         (("first", "by-id"), "json"),
@@ -89,9 +89,9 @@ async fn a_machine_gets_the_configs_of_all_its_groups_also_after_a_restart() {
     assert_eq!(names(&store.configs_for(&identity("10.0.0.1", &[]))), [""; 0]);
     assert_eq!(names(&store.configs_for(&identity("10.0.0.2", &[]))), ["first$json", "first$topic"]);
     // Made again it is another one.
-    store.delete_config(("first", "json"), Language::Classic).await.unwrap();
+    store.delete_config(("first", "json"), Form::Classic).await.unwrap();
     assert_eq!(names(&store.configs_for(&identity("10.0.0.2", &[]))), ["first$topic"]);
-    store.put_config(("first", "json"), Language::Classic, classic(json!({})), false).await.unwrap();
+    store.put_config(("first", "json"), Form::Classic, classic(json!({})), false).await.unwrap();
     assert_eq!(names(&store.configs_for(&identity("10.0.0.2", &[]))), ["first$topic"]);
     store.apply_config(("first", "by-ip"), "json", false).await.unwrap();
     assert!(store.configs_for(&identity("10.0.0.2", &[]))[0].version > versions[0]);
@@ -112,13 +112,13 @@ async fn groups_and_configs_are_as_many_as_in_the_cloud() {
     for number in 0..200 {
         let name = format!("name-{number}");
         store.put_machine_group(("first", &name), group("ip", &[], ""), false).await.unwrap();
-        store.put_config(("first", &name), Language::Classic, classic(json!({})), false).await.unwrap();
+        store.put_config(("first", &name), Form::Classic, classic(json!({})), false).await.unwrap();
     }
     let one_more = store.put_machine_group(("first", "more"), group("ip", &[], ""), false).await;
     assert!(matches!(one_more, Err(StoreError::Refused(Refused::TooManyMachineGroups(200)))));
-    let one_more = store.put_config(("first", "more"), Language::Classic, classic(json!({})), false).await;
+    let one_more = store.put_config(("first", "more"), Form::Classic, classic(json!({})), false).await;
     assert!(matches!(one_more, Err(StoreError::Refused(Refused::TooManyConfigs(200)))));
-    store.put_config(("first", "name-0"), Language::Classic, classic(json!({})), true).await.unwrap();
+    store.put_config(("first", "name-0"), Form::Classic, classic(json!({})), true).await.unwrap();
     for (name, fits) in [("x", false), ("xy", false), ("x_y", true), ("-xy", false), ("xyZ", false)] {
         store.delete_machine_group(("first", "name-1")).await.ok();
         let made = store.put_machine_group(("first", name), group("ip", &[], ""), false).await;
@@ -148,11 +148,11 @@ async fn a_catalog_of_the_layout_before_is_brought_up() {
     assert!(Store::open(dir.path()).unwrap().catalog().machine_group(("first", "mg-1")).is_ok());
 }
 
-fn delivered(language: Language, body: Value) -> Option<Value> {
+fn delivered(form: Form, body: Value) -> Option<Value> {
     let delivery = Delivery {
         project: "first".into(),
         name: "c".into(),
-        language,
+        form,
         body: Arc::new(object(body)),
         version: 1,
         group_topic: "web".into(),
@@ -183,35 +183,34 @@ fn agents_get_pipelines() {
         "flushers": [{ "Type": "flusher_sls", "Project": "first", "Logstore": "app-log", "Region": "here",
             "Endpoint": "here.local" }],
     });
-    assert_eq!(delivered(Language::Classic, Value::Object(body)), Some(expected));
+    assert_eq!(delivered(Form::Classic, Value::Object(body)), Some(expected));
 
     let simple = classic(json!({ "logType": "common_reg_log" }));
-    let simple = delivered(Language::Classic, Value::Object(simple)).unwrap();
+    let simple = delivered(Form::Classic, Value::Object(simple)).unwrap();
     assert_eq!(simple.get("processors"), None);
     assert_eq!(simple["inputs"][0]["FilePaths"], json!(["/var/log/app/**/*.log"]));
 
     let plugin = json!({ "inputType": "plugin", "outputDetail": { "logstoreName": "app-log" }, "inputDetail": { "plugin": {
         "inputs": [{ "type": "service_docker_stdout", "detail": { "Stdout": true } }] } } });
-    let plugin = delivered(Language::Classic, plugin).unwrap();
+    let plugin = delivered(Form::Classic, plugin).unwrap();
     assert_eq!(plugin["inputs"], json!([{ "Type": "service_docker_stdout", "Stdout": true }]));
     let syslog = json!({ "inputType": "syslog", "inputDetail": { "tag": "x" }, "outputDetail": { "logstoreName": "a-b" } });
-    assert_eq!(delivered(Language::Classic, syslog), None);
+    assert_eq!(delivered(Form::Classic, syslog), None);
 
     let own = json!({ "configName": "c", "logSample": "{}", "global": { "TopicType": "machine_group_topic" },
         "inputs": [{ "Type": "input_file" }], "flushers": [{ "Type": "flusher_sls", "Project": "mine", "Logstore": "l-1" }] });
     let expected = json!({ "global": { "TopicType": "machine_group_topic", "TopicFormat": "web" },
         "inputs": [{ "Type": "input_file" }], "flushers": [{ "Type": "flusher_sls", "Project": "mine", "Logstore": "l-1",
             "Region": "here", "Endpoint": "here.local" }] });
-    assert_eq!(delivered(Language::Pipeline, own), Some(expected));
+    assert_eq!(delivered(Form::Pipeline, own), Some(expected));
 }
 
 #[test]
 fn a_config_is_checked_as_the_service_does() {
-    let parse = |language, body: Value| {
-        CollectionConfig::parse(language, object(body)).map_err(|refused| refused.to_string())
+    let parse = |form, body: Value| {
+        CollectionConfig::parse(form, object(body)).map_err(|refused| refused.to_string())
     };
-    let good =
-        parse(Language::Classic, Value::Object(classic(json!({ "mine": 7, "maxDepth": null })))).unwrap();
+    let good = parse(Form::Classic, Value::Object(classic(json!({ "mine": 7, "maxDepth": null })))).unwrap();
     let described = good.described();
     assert_eq!(described["inputDetail"]["mine"], 7);
     assert_eq!(described["inputDetail"]["preserveDepth"], 1);
@@ -235,7 +234,7 @@ fn a_config_is_checked_as_the_service_does() {
         (json!({ "logType": "delimiter_log" }), "inputDetail.key: is missing"),
         (json!({ "sensitive_keys": [{}] }), "inputDetail.sensitive_keys.key: is missing"),
     ] {
-        let refused = parse(Language::Classic, Value::Object(classic(detail.clone()))).unwrap_err();
+        let refused = parse(Form::Classic, Value::Object(classic(detail.clone()))).unwrap_err();
         assert!(refused.starts_with(reason), "{detail}: {refused}");
     }
     for (body, reason) in [
@@ -253,12 +252,12 @@ fn a_config_is_checked_as_the_service_does() {
         (json!({ "logSample": "x".repeat(1500) }), "logSample: has to be below 1500 bytes"),
         (json!({ "x": "x".repeat(200_000) }), "the config has 200008 bytes"),
     ] {
-        let refused = parse(Language::Classic, body).unwrap_err();
+        let refused = parse(Form::Classic, body).unwrap_err();
         assert!(refused.starts_with(reason), "{refused}");
     }
     let input = json!({ "Type": "input_file" });
     let sls = json!({ "Type": "flusher_sls", "Logstore": "app-log" });
-    let made = parse(Language::Pipeline, json!({ "inputs": [input], "flushers": [sls] })).unwrap();
+    let made = parse(Form::Pipeline, json!({ "inputs": [input], "flushers": [sls] })).unwrap();
     assert_eq!(made.logstore(), Some("app-log"));
     for (body, reason) in [
         (json!({ "inputs": [] }), "inputs: has 0 entries, not exactly one"),
@@ -271,6 +270,6 @@ fn a_config_is_checked_as_the_service_does() {
         ),
         (json!({ "inputs": [input], "processors": {} }), "processors: has to be a list of objects"),
     ] {
-        assert_eq!(parse(Language::Pipeline, body).unwrap_err(), reason);
+        assert_eq!(parse(Form::Pipeline, body).unwrap_err(), reason);
     }
 }
