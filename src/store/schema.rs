@@ -130,7 +130,7 @@ CREATE TABLE machine_groups (
 CREATE TABLE collection_configs (
     project INTEGER NOT NULL,
     name TEXT NOT NULL,
-    language TEXT NOT NULL,
+    form TEXT NOT NULL,
     body TEXT NOT NULL,
     created INTEGER NOT NULL,
     modified INTEGER NOT NULL,
