@@ -13,6 +13,7 @@ use super::ENDPOINT;
 use super::answer::Refusal;
 use super::nothing;
 use crate::base::host;
+use crate::store::collection::Form;
 use crate::wire::query;
 
 /// The target of a request, taken apart.
@@ -85,12 +86,42 @@ pub(super) enum Call {
     Heartbeat(String, String),
     UpdateCheckpoint(String, String),
     GetCheckpoints(String, String),
+    CreateMachineGroup,
+    ListMachineGroups,
+    GetMachineGroup(String),
+    UpdateMachineGroup(String),
+    DeleteMachineGroup(String),
+    ListMachines(String),
+    /// `action=add|delete`.
+    ChangeMachines(String),
+    /// Names of configs of a machine group.
+    ListAppliedConfigs(String),
+    /// To the group the config.
+    ApplyConfig(String, String),
+    RemoveConfig(String, String),
+    CreateConfig(Form),
+    ListConfigs(Form),
+    GetConfig(Form, String),
+    UpdateConfig(Form, String),
+    DeleteConfig(Form, String),
+    ListGroupsOfConfig(String),
+    /// What agents of the ConfigServer protocol send, unsigned.
+    AgentHeartbeat,
+    AgentFetch,
 }
 
 impl Call {
     /// Whether it concerns no project.
     pub(super) fn is_of_no_project(&self) -> bool {
-        matches!(self, Call::CreateProject | Call::ListProjects | Call::ListTags | Call::ChangeTags)
+        matches!(
+            self,
+            Call::CreateProject
+                | Call::ListProjects
+                | Call::ListTags
+                | Call::ChangeTags
+                | Call::AgentHeartbeat
+                | Call::AgentFetch
+        )
     }
 }
 
@@ -201,6 +232,11 @@ impl Target {
             }
             (["logstores" | "metricstores", name, "meteringmode"], "GET") => Call::GetMetering(own(name)),
             (["logstores" | "metricstores", name, "meteringmode"], "PUT") => Call::SetMetering(own(name)),
+            (["machinegroups", rest @ ..], method) => self.of_machine_groups(rest, method)?,
+            (["configs", rest @ ..], method) => self.of_configs(Form::Classic, rest, method)?,
+            (["pipelineconfigs", rest @ ..], method) => self.of_configs(Form::Pipeline, rest, method)?,
+            (["Agent", "Heartbeat"], "POST") => Call::AgentHeartbeat,
+            (["Agent", "FetchPipelineConfig" | "FetchInstanceConfig"], "POST") => Call::AgentFetch,
             (["logs"], "GET") => Call::GetProjectLogs,
             (["tags"], "GET") => Call::ListTags,
             (["tag" | "untag"], "POST") => Call::ChangeTags,
@@ -217,7 +253,8 @@ impl Target {
                     "logs" | "index" | "shards" | "consumergroups" | "track" | "substores" | "meteringmode",
                 ]
                 | ["metricstores"]
-                | ["metricstores", _],
+                | ["metricstores", _]
+                | ["Agent", "Heartbeat" | "FetchPipelineConfig" | "FetchInstanceConfig"],
                 _,
             ) => return Err(self.wrong_method()),
             _ => return Err(self.not_implemented()),
@@ -245,6 +282,40 @@ impl Target {
             ("POST", _) => Call::ChangeShard(name, shard),
             ("DELETE", _) => Call::DeleteShard(name, shard),
             _ => return Err(self.wrong_method()),
+        })
+    }
+
+    fn of_machine_groups(&self, rest: &[&str], method: &str) -> Result<Call, Refusal> {
+        let own = |name: &str| name.to_owned();
+        Ok(match (rest, method) {
+            ([], "GET") => Call::ListMachineGroups,
+            ([], "POST") => Call::CreateMachineGroup,
+            ([name], "GET") => Call::GetMachineGroup(own(name)),
+            ([name], "PUT") => Call::UpdateMachineGroup(own(name)),
+            ([name], "DELETE") => Call::DeleteMachineGroup(own(name)),
+            ([name, "machines"], "GET") => Call::ListMachines(own(name)),
+            ([name, "machines"], "PUT") => Call::ChangeMachines(own(name)),
+            ([name, "configs"], "GET") => Call::ListAppliedConfigs(own(name)),
+            ([name, "configs", config], "PUT") => Call::ApplyConfig(own(name), own(config)),
+            ([name, "configs", config], "DELETE") => Call::RemoveConfig(own(name), own(config)),
+            ([] | [_] | [_, "machines" | "configs"] | [_, "configs", _], _) => {
+                return Err(self.wrong_method());
+            }
+            _ => return Err(self.not_implemented()),
+        })
+    }
+
+    fn of_configs(&self, form: Form, rest: &[&str], method: &str) -> Result<Call, Refusal> {
+        let own = |name: &str| name.to_owned();
+        Ok(match (rest, method) {
+            ([], "GET") => Call::ListConfigs(form),
+            ([], "POST") => Call::CreateConfig(form),
+            ([name], "GET") => Call::GetConfig(form, own(name)),
+            ([name], "PUT") => Call::UpdateConfig(form, own(name)),
+            ([name], "DELETE") => Call::DeleteConfig(form, own(name)),
+            ([name, "machinegroups"], "GET") => Call::ListGroupsOfConfig(own(name)),
+            ([] | [_] | [_, "machinegroups"], _) => return Err(self.wrong_method()),
+            _ => return Err(self.not_implemented()),
         })
     }
 
@@ -300,86 +371,4 @@ fn project_of(authority: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::Request;
-
-    fn target(method: &str, uri: &str, headers: &[(&str, &str)]) -> Target {
-        let mut request = Request::builder().method(method).uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        Target::of(&request.body(()).unwrap().into_parts().0).unwrap()
-    }
-
-    #[test]
-    fn the_project_is_in_the_host() {
-        for (host, project) in [
-            ("demo.sls.local:18080", Some("demo")),
-            ("demo.127.0.0.1", Some("demo")),
-            ("demo.localhost:80", Some("demo")),
-            ("demo.cn-hangzhou.log.aliyuncs.com", Some("demo")),
-            ("cn-hangzhou.log.aliyuncs.com", None),
-            ("cn-hangzhou-intranet.log.aliyuncs.com:80", None),
-            ("cn-local.log.local:80", None),
-            ("demo.cn-local.log.local", Some("demo")),
-            ("127.0.0.1:24280", None),
-            ("[::1]:24280", None),
-            ("localhost:24280", None),
-            ("gateway", None),
-            ("", None),
-        ] {
-            assert_eq!(project_of(host).as_deref(), project, "{host}");
-        }
-        let through_proxy =
-            target("GET", "http://demo.cn-local.log.local:80/logstores", &[("host", "other.example.org")]);
-        assert_eq!(through_proxy.project().unwrap(), "demo");
-        let named = target("GET", "/logstores", &[("host", "127.0.0.1"), ("x-log-project", "demo")]);
-        assert_eq!(named.project().unwrap(), "demo");
-        let none = target("GET", "/logstores", &[("host", "127.0.0.1")]);
-        assert_eq!(none.project().unwrap_err().code(), "InvalidHost");
-    }
-
-    #[test]
-    fn calls_are_told_by_path_method_and_type() {
-        let demo = [("host", "demo.sls.local")];
-        let call =
-            |method: &str, uri: &str| target(method, uri, &demo).call().map_err(|refusal| refusal.code());
-        assert_eq!(call("GET", "/"), Ok(Call::GetProject));
-        assert_eq!(call("GET", "/?offset=0&size=100&resourceGroupId="), Ok(Call::ListProjects));
-        assert_eq!(call("POST", "/?"), Ok(Call::CreateProject));
-        assert_eq!(call("GET", "/logstores/a-b?type=log&from=1"), Ok(Call::GetLogsOld("a-b".into())));
-        assert_eq!(call("GET", "/logstores/a-b"), Ok(Call::GetLogstore("a-b".into())));
-        let routed = Call::PutLogs { logstore: "a-b".into(), routed: true };
-        assert_eq!(call("POST", "/logstores/a-b/shards/route?key=0"), Ok(routed));
-        assert_eq!(call("POST", "/logstores/a-b/index"), Ok(Call::CreateIndex("a-b".into())));
-        assert_eq!(call("PUT", "/logstores/a-b/index"), Ok(Call::UpdateIndex("a-b".into())));
-        assert_eq!(call("DELETE", "/logstores/a-b/index"), Ok(Call::DeleteIndex("a-b".into())));
-        assert_eq!(call("PATCH", "/logstores/a-b/index"), Err("InvalidMethod"));
-        let histograms = Call::GetHistograms("a-b".into());
-        assert_eq!(call("GET", "/logstores/a-b?type=histogram").as_ref(), Ok(&histograms));
-        assert_eq!(call("GET", "/logstores/a-b/index?type=histogram"), Ok(histograms));
-        assert_eq!(call("GET", "/logstores/a-b?type=other"), Err("NotImplemented"));
-        assert_eq!(call("GET", "/dashboards?offset=0&size=100"), Ok(Call::ListNothing("dashboards")));
-        assert_eq!(call("POST", "/dashboards"), Err("NotImplemented"));
-        assert_eq!(call("DELETE", "/logstores/a-b/track"), Err("InvalidMethod"));
-        let write = Call::PutLogs { logstore: "m-s".into(), routed: false };
-        assert_eq!(call("POST", "/prometheus/demo/m-s/api/v1/write"), Ok(write));
-        assert_eq!(call("POST", "/prometheus/other/m-s/api/v1/write"), Err("ParameterInvalid"));
-        let unnamed = target("POST", "/prometheus/demo/m-s/api/v1/write", &[("host", "127.0.0.1")]);
-        assert_eq!(unnamed.project().unwrap(), "demo");
-        assert_eq!(call("GET", "/logstores/a-b/shards"), Ok(Call::ListShards("a-b".into())));
-        assert_eq!(
-            call("GET", "/logstores/a-b/shards/1?type=logs&count=1"),
-            Ok(Call::PullLogs("a-b".into(), 1))
-        );
-        assert_eq!(call("GET", "/logstores/a-b/shards/1?type=other"), Err("NotImplemented"));
-        assert_eq!(call("GET", "/logstores/a-b/shards/lb"), Err("InvalidMethod"));
-        assert_eq!(call("DELETE", "/logstores/a-b/shards/x"), Err("ParameterInvalid"));
-        let heartbeat = Call::Heartbeat("a-b".into(), "cg".into());
-        assert_eq!(call("POST", "/logstores/a-b/consumergroups/cg?type=heartbeat&consumer=c"), Ok(heartbeat));
-        assert_eq!(call("POST", "/logstores/a-b/consumergroups/cg"), Err("NotImplemented"));
-        assert_eq!(call("PATCH", "/logstores/a-b"), Err("InvalidMethod"));
-        assert_eq!(call("GET", "/favicon.ico"), Err("NotImplemented"));
-    }
-}
+mod tests;
