@@ -124,7 +124,8 @@ pub(super) fn multiline(
         patterns.iter().map(|(key, pattern, _)| (*key, text(pattern))).collect();
     entries.push(("unmatched", text(if keeps_unmatched { "keep" } else { "discard" })));
     if let Some(seconds) = timeout {
-        entries.push(("timeout", text(&format!("{seconds}s"))));
+        // Our bound is an hour; the last record of a file waits no longer in any case.
+        entries.push(("timeout", text(&format!("{}s", seconds.clamp(1, 3_600)))));
     }
     draft.input("multiline", map(entries), theirs);
     for (key, _, said) in patterns {

@@ -84,4 +84,4 @@ pub fn translate(form: Form, body: &Value, around: &Surroundings<'_>) -> Result<
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

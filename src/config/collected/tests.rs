@@ -8,6 +8,9 @@ use crate::config::plan::{
 };
 
 mod refusals;
+mod samples;
+
+use samples::{everything, recorded};
 
 /// A gateway that delivers to one region.
 pub(crate) fn main_plan() -> Plan {
@@ -67,59 +70,23 @@ pub(crate) fn pipeline(input: Value, processors: Value) -> Value {
     })
 }
 
-/// What Log Service's Python SDK sends, and what it answers with its defaults filled in.
-fn recorded() -> Vec<(Form, Value)> {
-    let classic_of = |detail: Value| (Form::Classic, classic(detail));
-    let stdout = json!({
-        "plugin": { "inputs": [{ "type": "service_docker_stdout", "detail": {
-            "Stdout": true, "Stderr": true, "IncludeLabel": {}, "ExcludeLabel": {} } }] },
-        "localStorage": true
-    });
-    let pipe = json!({
-        "configName": "pipe-1", "logSample": "{}", "global": { "TopicType": "machine_group_topic" },
-        "inputs": [{ "Type": "input_file", "FilePaths": ["/var/log/app/*.log"], "MaxDirSearchDepth": 0, "FileEncoding": "utf8",
-            "Multiline": { "StartPattern": "\\d+-\\d+-\\d+.*" } }],
-        "flushers": [{ "Type": "flusher_sls", "Project": "demo-project", "Region": "cn-hangzhou",
-            "Endpoint": "cn-hangzhou.log.aliyuncs.com", "Logstore": "app-log", "TelemetryType": "logs" }],
-        "processors": [{ "Type": "processor_parse_json_native", "SourceKey": "content", "KeepingSourceWhenParseFail": true }]
-    });
-    let filled = json!({
-        "adjustTimezone": false, "advanced": { "force_multiconfig": false }, "autoExtend": true, "customizedFields": {},
-        "delayAlarmBytes": 0, "delaySkipBytes": 0, "discardNonUtf8": false, "discardUnmatch": true, "dockerExcludeEnv": {},
-        "dockerExcludeLabel": {}, "dockerFile": false, "dockerIncludeEnv": {}, "dockerIncludeLabel": {}, "enableRawLog": false,
-        "enableTag": false, "fileEncoding": "utf8", "filePattern": "acc.csv", "filterKey": [], "filterRegex": [],
-        "key": ["a", "b", "c"], "localStorage": true, "logPath": "/var/log", "logTimezone": "", "logType": "delimiter_log",
-        "maxDepth": 100, "maxSendRate": -1, "mergeType": "topic", "preserve": true, "preserveDepth": 1, "priority": 0,
-        "quote": "\u{1}", "sendRateExpire": 0, "sensitive_keys": [], "separator": ",", "shardHashKey": [], "tailExisted": false,
-        "timeFormat": "", "timeKey": "", "topicFormat": "none", "acceptNoEnoughKeys": false
-    });
-    vec![
-        classic_of(json!({ "logPath": "/var/log/app", "filePattern": "*.log", "timeFormat": "%Y-%m-%dT%H:%M:%S", "timeKey": "time",
-            "localStorage": true, "logType": "json_log", "topicFormat": "none" })),
-        classic_of(json!({ "logPath": "/var/log", "filePattern": "messages", "localStorage": true, "logType": "common_reg_log",
-            "regex": "(.*)", "key": ["content"], "timeFormat": "", "topicFormat": "none" })),
-        classic_of(json!({ "logPath": "/var/log", "filePattern": "app.log", "logBeginRegex": "\\d+-\\d+-\\d+.*",
-            "regex": "(\\S+)\\s(\\w+)\\s(.*)", "key": ["time", "level", "msg"], "timeFormat": "%Y-%m-%d", "localStorage": true,
-            "logType": "common_reg_log" })),
-        classic_of(json!({ "logPath": "/var/log", "filePattern": "acc.csv", "separator": ",", "key": ["a", "b", "c"], "timeKey": "",
-            "quote": "\"", "logType": "delimiter_log", "localStorage": true, "timeFormat": "", "topicFormat": "none",
-            "autoExtend": true })),
-        (Form::Classic, with(classic(stdout), json!({ "inputType": "plugin" }))),
-        (Form::Pipeline, pipe),
-        (Form::Classic, with(classic(filled), json!({ "createTime": 1, "lastModifyTime": 2, "logSample": "a,b,c" }))),
-    ]
-}
-
 #[test]
 fn what_was_recorded_is_honoured_without_a_word() {
     for (form, body) in recorded() {
-        let Collected { plan, notes } = translated(form, &body).unwrap_or_else(|reasons| panic!("{reasons:#?}\n{body}"));
+        let Collected { plan, notes } =
+            translated(form, &body).unwrap_or_else(|reasons| panic!("{reasons:#?}\n{body}"));
         let is_stdout = body["inputType"] == "plugin";
         assert_eq!(notes.len(), usize::from(is_stdout), "{notes:#?}");
         let [input] = plan.inputs.as_slice() else { panic!() };
         let [destination] = plan.destinations.as_slice() else { panic!() };
-        assert_eq!((input.name.as_str(), destination.name.as_str()), ("demo-project.cfg", "demo-project.cfg"));
-        assert_eq!((destination.project.as_str(), destination.logstore.as_str()), ("demo-project", "app-log"));
+        assert_eq!(
+            (input.name.as_str(), destination.name.as_str()),
+            ("demo-project.cfg", "demo-project.cfg")
+        );
+        assert_eq!(
+            (destination.project.as_str(), destination.logstore.as_str()),
+            ("demo-project", "app-log")
+        );
         assert_eq!(destination.signal_logstores.metrics, "app-log-metrics");
         assert_eq!(destination.tags, [("cluster".to_owned(), "east".to_owned())]);
         let topic = if form == Form::Pipeline { "web" } else { "" };
@@ -151,18 +118,28 @@ fn files_are_those_of_the_directory_and_below() {
         paths(json!({ "advanced": { "blacklist": blacklist } })).1,
         "/var/log/old/** /**/*.tmp /var/log/**/x.log"
     );
-    let file = file_of(Form::Classic, &simple(json!({ "advanced": { "tail_size_kb": 5 }, "fileEncoding": "gbk" })));
+    let file =
+        file_of(Form::Classic, &simple(json!({ "advanced": { "tail_size_kb": 5 }, "fileEncoding": "gbk" })));
     assert_eq!((file.start, file.charset), (FileStart::Tail(5 * 1024), Charset::Gbk));
-    let file = file_of(Form::Pipeline, &pipeline(json!({ "TailSizeKB": 0, "FilePaths": ["/a/**/b.log"],
-        "MaxDirSearchDepth": 2, "ExcludeFiles": ["c.log"] }), json!([])));
+    let file = file_of(
+        Form::Pipeline,
+        &pipeline(
+            json!({ "TailSizeKB": 0, "FilePaths": ["/a/**/b.log"],
+        "MaxDirSearchDepth": 2, "ExcludeFiles": ["c.log"] }),
+            json!([]),
+        ),
+    );
     assert_eq!((file.start, file.max_depth, file.paths[0].text()), (FileStart::End, 2, "/a/**/b.log"));
 }
 
 #[test]
 fn what_a_configuration_says_of_sending_overrides_the_gateways() {
     let detail = json!({ "maxSendRate": 2048, "shardHashKey": ["__source__"] });
-    let body = with(simple(detail), json!({ "outputDetail": { "logstoreName": "app-log", "projectName": "other-project",
-        "compressType": "zstd", "endpoint": "cn-hangzhou-intranet.log.aliyuncs.com", "region": "cn-hangzhou" } }));
+    let body = with(
+        simple(detail),
+        json!({ "outputDetail": { "logstoreName": "app-log", "projectName": "other-project",
+        "compressType": "zstd", "endpoint": "cn-hangzhou-intranet.log.aliyuncs.com", "region": "cn-hangzhou" } }),
+    );
     let destination = translated(Form::Classic, &body).unwrap().plan.destinations.remove(0);
     assert_eq!(destination.project, "other-project");
     assert_eq!((destination.max_rate, destination.compression), (Some(2048), Compression::Zstd));
@@ -193,8 +170,10 @@ fn topics() {
         ("filepath", "/a/(.*)", is("${tag}", "/a/(.*)")),
         ("machine_group_topic", "filled in before", is("web", "")),
     ] {
-        let body = with(pipeline(json!({}), json!([])),
-            json!({ "global": { "TopicType": kind, "TopicFormat": format } }));
+        let body = with(
+            pipeline(json!({}), json!([])),
+            json!({ "global": { "TopicType": kind, "TopicFormat": format } }),
+        );
         assert_eq!(topic(Form::Pipeline, &body), expected, "{kind}");
     }
 }
@@ -211,20 +190,12 @@ fn containers_are_chosen_by_what_their_links_tell() {
     assert_eq!((file.format, file.paths[0].text()), (FileFormat::Container, "/var/log/containers/*.log"));
     let plan = file.kubernetes.unwrap();
     assert_eq!(plan.labels, [("app".to_owned(), "shop".to_owned())]);
-    let takes = |namespace: &str, pod: &str, container: &str| {
-        let path = crate::input::file::pod::PodPath {
-            namespace: namespace.to_owned(),
-            pod: pod.to_owned(),
-            uid: None,
-            container: container.to_owned(),
-            container_id: None,
-        };
-        crate::input::file::pod::PodFilter::new(&plan).takes(&path)
+    let texts = |list: &[crate::config::linear_regex::LinearRegex]| {
+        list.iter().map(|regex| regex.as_str().to_owned()).collect::<Vec<_>>()
     };
-    assert!(takes("web", "a", "nginx"));
-    for (namespace, pod, container) in [("webs", "a", "nginx"), ("web", "test-1", "nginx"), ("web", "a", "nginx2")] {
-        assert!(!takes(namespace, pod, container), "{namespace} {pod} {container}");
-    }
+    assert_eq!(texts(&plan.namespaces.include), ["^.*(?:^(default|web)$).*$"]);
+    assert_eq!(texts(&plan.containers.include), ["nginx"]);
+    assert_eq!(texts(&plan.pods.exclude), ["(?s-u)^(?:^test-.*$)$"]);
     assert_eq!(file.processors.len(), 2);
 }
 
@@ -262,46 +233,17 @@ fn each_text(value: &Value, foreign: &str) -> Vec<Value> {
     }
 }
 
-/// Configurations that use every key that takes text.
-fn everything() -> Vec<(Form, Value)> {
-    let mut all = recorded();
-    let rich = json!({
-        "filterKey": ["content"], "filterRegex": [".*"], "topicFormat": "customized://x", "enableRawLog": true,
-        "advanced": { "raw_log_tag": "raw", "blacklist": { "dir_blacklist": ["/a"], "filename_blacklist": ["b"],
-            "filepath_blacklist": ["/c"] } },
-        "sensitive_keys": [{ "key": "content", "type": "const", "const": "x", "regex_begin": "a", "regex_content": "b", "all": true }],
-        "shardHashKey": ["__topic__"], "plugin": { "processors": [
-            { "type": "processor_add_fields", "detail": { "Fields": { "k": "v" } } },
-            { "type": "processor_rename", "detail": { "SourceKeys": ["k"], "DestKeys": ["l"] } },
-            { "type": "processor_drop", "detail": { "DropKeys": ["l"] } }] }
-    });
-    all.push((Form::Classic, simple(rich)));
-    all.push((Form::Pipeline, pipeline(
-        json!({ "ExcludeFilePaths": ["/x"], "ExcludeDirs": ["/y"], "ExcludeFiles": ["z"], "Multiline": { "EndPattern": "e" } }),
-        json!([
-            { "Type": "processor_parse_regex_native", "SourceKey": "content", "Regex": "(a)(b)", "Keys": ["a", "b"],
-              "KeepingSourceWhenParseFail": true, "CopingRawLog": true, "RenamedSourceKey": "r" },
-            { "Type": "processor_parse_delimiter_native", "SourceKey": "a", "Separator": ",", "Quote": "'", "Keys": ["c"],
-              "OverflowedFieldsTreatment": "keep" },
-            { "Type": "processor_parse_timestamp_native", "SourceKey": "c", "SourceFormat": "%s", "SourceTimezone": "GMT+08:00" },
-            { "Type": "processor_filter_regex_native", "Include": { "b": "x" } },
-            { "Type": "processor_desensitize_native", "SourceKey": "b", "Method": "md5", "ReplacedContentPattern": "\\d+",
-              "ContentPatternBeforeReplacedString": "x" }
-        ]),
-    )));
-    all
-}
-
 #[test]
 fn foreign_text_is_never_filled_in() {
     let mut taken = 0;
     for (form, body) in everything() {
         translated(form, &body).unwrap_or_else(|reasons| panic!("{reasons:#?}"));
-        for foreign in ["${env:HOME}", "/${file:/etc/passwd}", "${record.content}", "$${tag}", "${"] {
+        for foreign in ["/${env:HOME}", "${file:/etc/passwd}", "${record.content}$${"] {
             for body in each_text(&body, foreign) {
-                let shown = format!("{:?}", translated(form, &body));
+                let found = translated(form, &body);
+                let shown = format!("{found:?}");
                 assert!(!shown.contains("/nonexistent/home") && !shown.contains("root:"), "{body}\n{shown}");
-                if let Ok(collected) = translated(form, &body) {
+                if let Ok(collected) = found {
                     taken += 1;
                     assert!(collected.plan.secret_files.is_empty(), "{body}");
                     // The topic is a template, and theirs is none.
@@ -398,5 +340,24 @@ fn a_parsers_source_is_kept_renamed_or_dropped() {
     };
     assert_eq!(steps(json!({})), "parse");
     assert_eq!(steps(json!({ "RenamedSourceKey": "raw" })), "parse");
-    assert_eq!(steps(json!({ "KeepingSourceWhenParseFail": true, "RenamedSourceKey": "raw" })), "rename parse rename");
+    assert_eq!(
+        steps(json!({ "KeepingSourceWhenParseFail": true, "RenamedSourceKey": "raw" })),
+        "rename parse rename"
+    );
+}
+
+#[test]
+fn a_records_first_line_is_matched_as_a_whole() {
+    let start = |text: &str| {
+        let file = file_of(Form::Classic, &simple(json!({ "logBeginRegex": text })));
+        file.multiline.and_then(|plan| plan.start).map(|regex| regex.as_str().to_owned())
+    };
+    let is = |text: &str| Some(text.to_owned());
+    assert_eq!((start(".*"), start("(.*)"), start("")), (None, None, None));
+    assert_eq!(start(r"\d+-\d+ .*"), is(r"(?s-u:\d+-\d+ )"));
+    assert_eq!(start(r"\d+"), is(r"(?s-u)^(?:\d+)$"));
+    assert_eq!(start(r"a|b.*"), is(r"(?s-u)^(?:a|b.*)$"));
+    assert_eq!(start(r"a\.*"), is(r"(?s-u)^(?:a\.*)$"));
+    assert_eq!(start(r"a\\.*"), is(r"(?s-u:a\\)"));
+    assert_eq!(start(r"[é].*"), is(r"(?s)^(?:[é].*)$"));
 }

@@ -35,10 +35,24 @@ pub(super) fn somewhere(item: &Item<'_>, text: &str) -> Option<String> {
 
 /// The expression of a record's first line; none where every line is one.
 pub(super) fn begin(item: &Item<'_>, text: &str) -> Option<Option<String>> {
+    checked(item, text)?;
     if matches!(text, "" | ".*" | "(.*)" | "^.*" | ".*$" | "^.*$") {
         return Some(None);
     }
-    whole(item, text).map(Some)
+    match without_rest(text) {
+        Some("") => Some(None),
+        Some(head) => Some(Some(format!("/(?s-u:{head})/"))),
+        None => whole(item, text).map(Some),
+    }
+}
+
+/// Without the `.*` that takes the rest of a line: an expression that is looked for at a line's beginning needs none, and
+/// without it the line is not read to its end. Nothing where it is not certain that this changes nothing.
+fn without_rest(text: &str) -> Option<&str> {
+    let head = text.strip_suffix(".*")?;
+    let is_escaped = head.len() % 2 != head.trim_end_matches('\\').len() % 2;
+    let is_plain = !is_escaped && !head.contains('|') && !head.contains("(?");
+    (is_plain && (head.is_empty() || LinearRegex::parse(&format!("(?s-u:{head})")).is_ok())).then_some(head)
 }
 
 /// In slashes, so that slashes of its own are no delimiters. The newline ends a comment that the expression may end in.
