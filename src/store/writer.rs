@@ -10,37 +10,33 @@
 //! and increasing over all files, so that a reader who has seen an id of a logstore has seen all before it.
 //!
 //! It also decides about files, since it alone adds to them: when the next one begins, which are expired, and which go to
-//! make room ([`upkeep`]).
+//! make room ([`upkeep`]). What is under way in each file is in [`transactions`].
 
+mod transactions;
 mod upkeep;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::bounds::Bounds;
 use super::catalog::Catalog;
-use super::files::{Files, PackFile};
+use super::files::Files;
 use super::metrics::Metrics;
-use super::pack::{Pack, compression_number};
+use super::pack::Pack;
 use super::partition::Slice;
 use super::{Refused, StoreError, schema};
 use crate::base::clock::Clock;
-use crate::base::log_limit::LogLimit;
+use transactions::{Open, insert};
 
 /// Packs of one transaction: enough to share a sync, few enough to answer soon.
 const GATHER_JOBS: usize = 256;
 const GATHER_BYTES: usize = 32 << 20;
-/// Files that stay open for writing: one for each class of ttl that is in use at a time.
-const OPEN: usize = 8;
-
-static FAILED: LogLimit = LogLimit::new(Duration::from_secs(30));
-
 pub(super) type Answer = oneshot::Sender<Result<(), StoreError>>;
 /// A change of the catalog, which runs in a transaction of its own and answers for itself.
 pub(super) type Change = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -102,23 +98,6 @@ impl Committed {
 
     pub(super) fn get(&self) -> i64 {
         self.0.load(Ordering::Acquire)
-    }
-}
-
-/// A file open for writing.
-struct Open {
-    file: Arc<PackFile>,
-    connection: Connection,
-    /// The transaction that is under way in it, and how it goes.
-    state: Option<Result<(), StoreError>>,
-    /// About.
-    bytes: u64,
-}
-
-impl Open {
-    /// Notes a failure of the transaction under way.
-    fn failed(&mut self, cause: rusqlite::Error) {
-        self.state = Some(Err(StoreError::database(self.file.path(), cause)));
     }
 }
 
@@ -363,111 +342,4 @@ impl Writer {
         self.starts.insert(ttl, slice.start);
         slice
     }
-
-    /// The file of a slice, open and in a transaction.
-    fn begin(&mut self, slice: Slice) -> Result<&mut Open, StoreError> {
-        let at = match self.open.iter().position(|open| open.file.slice == slice) {
-            Some(at) => at,
-            None => {
-                if self.open.len() >= OPEN
-                    && let Some(unused) = self.open.iter().position(|open| open.state.is_none())
-                {
-                    self.open.remove(unused);
-                }
-                let (file, connection) = self.files.open_writer(slice)?;
-                let bytes = file.bytes();
-                self.open.push(Open { file, connection, state: None, bytes });
-                self.open.len() - 1
-            }
-        };
-        let open = self.open.get_mut(at).ok_or(StoreError::Stopped)?;
-        if open.state.is_none() {
-            open.state = Some(Ok(()));
-            if let Err(cause) = open.connection.execute_batch("BEGIN IMMEDIATE") {
-                open.failed(cause);
-            }
-        }
-        Ok(open)
-    }
-
-    /// Commits what is under way in each file, or takes it back.
-    fn end_transactions(&mut self) {
-        for open in &mut self.open {
-            if let Some(Ok(())) = open.state {
-                if let Err(cause) = open.connection.execute_batch("COMMIT") {
-                    open.failed(cause);
-                } else if open.file.is_aside() {
-                    // A reader found it damaged meanwhile. Who sent these packs sends them again, to another file.
-                    let (file, reason) = (open.file.path().to_owned(), "it was set aside".into());
-                    open.state = Some(Err(StoreError::Damaged { file, reason }));
-                }
-            }
-            if let Some(Err(error)) = &open.state {
-                let _ = open.connection.execute_batch("ROLLBACK");
-                self.metrics.failed.increment(1);
-                if let Some(suppressed) = FAILED.allow() {
-                    tracing::error!(%error, suppressed, "the embedded Log Service could not store packs");
-                }
-            }
-        }
-    }
-
-    /// How the transaction in a file went.
-    fn outcome_of(&self, slice: Slice) -> Result<(), StoreError> {
-        match self.open.iter().find(|open| open.file.slice == slice).and_then(|open| open.state.as_ref()) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(error.for_another()),
-            None => Err(StoreError::Stopped),
-        }
-    }
-
-    /// Forgets how transactions went. Closes files that are full or have a successor, and those that turned out damaged.
-    fn close_former(&mut self) {
-        for open in &mut self.open {
-            if let Some(Err(error)) = open.state.take()
-                && matches!(error, StoreError::Damaged { .. })
-            {
-                open.file.seal();
-                self.files.mind(&open.file, &error);
-            }
-            if open.bytes >= self.roll {
-                open.file.seal();
-            }
-        }
-        let starts = &self.starts;
-        self.open.retain(|open| {
-            let slice = open.file.slice;
-            if starts.get(&slice.ttl).is_some_and(|start| *start > slice.start) {
-                open.file.seal();
-            }
-            !open.file.is_sealed()
-        });
-    }
-}
-
-fn insert(connection: &Connection, id: i64, logstore: i64, shard: u32, pack: &Pack) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO packs (id, logstore, shard, first_time, last_time, logs, raw_size, compression, series, \
-             sequence, topic, source, client, digest, body) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        )?
-        .execute(params![
-            id,
-            logstore,
-            shard,
-            pack.first_time,
-            pack.last_time,
-            pack.logs as i64,
-            pack.raw_size as i64,
-            compression_number(pack.kind),
-            pack.series,
-            pack.sequence,
-            pack.topic,
-            pack.source,
-            pack.client,
-            pack.digest,
-            pack.body.as_ref(),
-        ])?;
-    Ok(())
 }

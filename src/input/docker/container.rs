@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
-use super::reader::{BLOCK, Reader, Step};
+use super::reader::{BLOCK, First, Reader, Step};
 use crate::base::log_limit::LogLimit;
 use crate::base::shutdown::Stop;
 use crate::base::signal::Signal;
@@ -26,10 +26,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 static FAILED: LogLimit = LogLimit::new(Duration::from_secs(10));
 
 /// Follows a container until it is removed or the gateway stops.
-pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, from_end: bool, stop: Stop) {
+pub(super) async fn follow(shared: Arc<Shared>, mut reader: Box<Reader>, first: First, stop: Stop) {
     let following = async {
         let mut lag = shared.tally.read.lag();
-        while let Err(error) = reader.resume(from_end) {
+        while let Err(error) = reader.resume(first) {
             failed(&shared, &error).await;
         }
         let waker = Arc::new(Notify::new());

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! containers/<id>/config.v2.json    Name with a slash, Image (id), Config: Image (name), Labels, Env
-//! containers/<id>/hostconfig.json   LogConfig.Type: which driver keeps the logs
+//! containers/<id>/hostconfig.json   LogConfig.Type: which driver keeps the logs; LogConfig.Config: in how many files
 //! ```
 //!
 //! Of the environment, which may hold secrets, nothing is kept but the variables that were asked for.
@@ -80,6 +80,8 @@ struct HostConfig {
 struct LogConfig {
     #[serde(rename = "Type")]
     driver: String,
+    #[serde(rename = "Config")]
+    options: Option<HashMap<String, String>>,
 }
 
 /// The driver of the container in this directory; `None` while that is not written down.
@@ -90,6 +92,15 @@ pub fn driver(dir: &Path) -> Option<Driver> {
         "local" => Some(Driver::Local),
         "" => None,
         _ => Some(Driver::Other),
+    }
+}
+
+/// How many files the driver keeps at most of the container in this directory, with the drivers' own defaults.
+pub fn most_files(dir: &Path) -> Option<usize> {
+    let LogConfig { driver, options } = read::<HostConfig>(&dir.join("hostconfig.json"))?.log_config;
+    match options.unwrap_or_default().get("max-file") {
+        Some(typed) => typed.parse().ok(),
+        None => Some(if driver == "local" { 5 } else { 1 }),
     }
 }
 

@@ -43,7 +43,7 @@ use crate::input::follow::hints::Hints;
 use crate::input::follow::tally::Tally as ReadTally;
 use crate::input::positions::Positions;
 use metadata::Driver;
-use reader::Reader;
+use reader::{First, Reader};
 
 /// Files held open beyond those being read, where nobody says how many.
 const OPEN_FILES: usize = 1_024;
@@ -254,7 +254,11 @@ impl Scan {
         self.stop.tasks.spawn(container::follow(
             self.shared.clone(),
             reader,
-            self.from_end && self.is_first,
+            match self.is_first {
+                true if self.from_end => First::FromEnd,
+                true => First::All,
+                false => First::New,
+            },
             self.stop.clone(),
         ))
     }

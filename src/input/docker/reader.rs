@@ -79,6 +79,15 @@ pub(super) struct Reader {
     pub(super) read: usize,
 }
 
+/// What is read of a container that nothing is known about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    FromEnd,
+    All,
+    /// All, and the container was made while others were followed: what has gone of its logs was not seen.
+    New,
+}
+
 impl Reader {
     /// Of the container in `dir`; nothing is read yet.
     pub(super) fn new(shared: Arc<Shared>, dir: PathBuf, id: &str, driver: Driver) -> Reader {
@@ -108,11 +117,14 @@ impl Reader {
         }
     }
 
-    /// Turns to where reading goes on. `from_end`: where nothing is known, at the end of what is there.
-    pub(super) fn resume(&mut self, from_end: bool) -> Result<(), FileError> {
+    /// Turns to where reading goes on.
+    pub(super) fn resume(&mut self, first: First) -> Result<(), FileError> {
         let position = self.positions.get(&self.key).and_then(|bytes| Position::from_bytes(&bytes));
+        if position.is_none() && first == First::New {
+            self.chain.expect_all(metadata::most_files(&self.dir));
+        }
         self.progress = Progress::new(self.chain.resume(position.as_ref())?, position.unwrap_or_default());
-        if position.is_none() && from_end && !self.chain.is_empty() {
+        if position.is_none() && first == First::FromEnd && !self.chain.is_empty() {
             let format = self.format;
             let (base, open) = (self.chain.base().to_owned(), self.shared.open.clone());
             self.chain.pass_over(|newest| match format {

@@ -8,20 +8,18 @@
 //! the place that was reached, and the new content behind it from its beginning. So does what stood behind a symbolic link
 //! that points elsewhere now.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::generation::{Change, Generation};
+use super::generation::Generation;
 use super::identity::{At, FileId, Fingerprint, Point};
-use super::survey::{self, Found, survey};
+use super::survey::Found;
 use super::{Claims, FileError, OpenFiles};
-use crate::base::log_limit::LogLimit;
 
+mod look;
 mod losses;
 mod replace;
 mod resume;
@@ -38,13 +36,13 @@ const KEPT_BYTES: usize = 4 * 1024;
 /// Several writers do not turn to a new file at the very same time.
 const MOMENT: Duration = Duration::from_secs(1);
 
-static UNSEEN: LogLimit = LogLimit::new(Duration::from_secs(10));
-
 pub struct Chain {
     base: PathBuf,
     /// Where it stood when it was last seen: symbolic links may come to point elsewhere.
     real: PathBuf,
     first_sight: FirstSight,
+    /// Of a log whose files are all to be met: how many its writer keeps.
+    kept: Option<usize>,
     open: OpenFiles,
     /// Absent: all that bears the log's name is this chain's.
     claims: Option<Box<dyn Claims>>,
@@ -100,6 +98,7 @@ impl Chain {
             real: base.clone(),
             base,
             first_sight: FirstSight::All,
+            kept: None,
             open,
             claims: None,
             losses,
@@ -122,6 +121,11 @@ impl Chain {
     /// What [`Chain::resume`] reads where there is no position.
     pub fn with_first_sight(self, first_sight: FirstSight) -> Chain {
         Chain { first_sight, ..self }
+    }
+
+    /// The log began while others were followed, and its writer keeps so many files.
+    pub fn expect_all(&mut self, kept: Option<usize>) {
+        self.kept = kept;
     }
 
     /// Reads nothing that is another's.
@@ -156,107 +160,6 @@ impl Chain {
                 newest.go_on_at(offset);
             }
             None => {}
-        }
-    }
-
-    /// Looks for what was rotated, replaced, truncated or removed.
-    pub fn look(&mut self) -> Result<(), FileError> {
-        let failed = |path: &Path, cause| FileError { what: "cannot look at", path: path.to_owned(), cause };
-        if let Some(newest) = self.generations.back_mut() {
-            let change = match newest.check() {
-                Err(error) if survey::is_gone(&error) => Change::Grown,
-                change => change.map_err(|cause| failed(&self.base, cause))?,
-            };
-            match change {
-                Change::Grown => {}
-                Change::Replaced(former) => self.replaced(former, false)?,
-                Change::Holed(former) => self.replaced(former, true)?,
-            }
-        }
-        self.is_taken = false;
-        match fs::metadata(&self.base) {
-            Ok(metadata) => {
-                self.is_missing = false;
-                let id = FileId::of(&metadata);
-                if let Some(newest) = self.generations.back_mut()
-                    && newest.id == id
-                {
-                    newest.is_at(&self.real);
-                    self.is_gone = false;
-                    return Ok(());
-                }
-            }
-            Err(error) if survey::is_gone(&error) => self.is_missing = true,
-            Err(cause) => return Err(failed(&self.base, cause)),
-        }
-        let real = survey::resolve(&self.base).unwrap_or_else(|| self.real.clone());
-        let is_swapped = real != self.real;
-        let (meets_known, is_taken) = (Cell::new(false), Cell::new(false));
-        let known = |found: &Found| {
-            let is_known = self.generations.iter().any(|known| known.is(found))
-                || self.recent.iter().any(|left| found.is(left.id, &left.print, || left.size));
-            let is_others = !is_known && !self.claim(found);
-            is_taken.set(is_taken.get() || (is_others && found.path == real));
-            meets_known.set(meets_known.get() || is_known || is_others);
-            is_known || is_others
-        };
-        let mut found = Vec::new();
-        if is_swapped {
-            // What happened where the link pointed before comes first.
-            found = survey(&self.real, self.open.listings(), known)?.unwrap_or_default();
-        }
-        let Some(new) = survey(&real, self.open.listings(), known)? else {
-            self.is_gone = true;
-            return Ok(());
-        };
-        for new in new {
-            if found.iter().all(|other| other.id != new.id) {
-                found.push(new);
-            }
-        }
-        self.is_gone = false;
-        let had_some = !self.generations.is_empty() || !self.recent.is_empty();
-        if had_some && !is_swapped && !meets_known.get() && !found.is_empty() {
-            self.losses.unseen.increment(1);
-            if let Some(suppressed) = UNSEEN.allow() {
-                tracing::warn!(
-                    file = %self.base.display(), suppressed,
-                    "none of the files that were known are left; files between may have come and gone unseen: keep more or \
-                     larger ones (max-file, max-size)"
-                );
-            }
-        }
-        (self.is_taken, self.real) = (is_taken.get(), real);
-        self.is_missing |= self.is_taken;
-        found.into_iter().for_each(|found| self.append(found));
-        Ok(())
-    }
-
-    /// Whether a file that was met may be read by this chain.
-    fn claim(&self, found: &Found) -> bool {
-        self.claims.as_ref().is_none_or(|claims| claims.claim(found))
-    }
-
-    /// What becomes of a content that is not read any more is not for this chain to say.
-    fn release(&self, id: FileId) {
-        if let Some(claims) = &self.claims
-            && self.contents().all(|known| known != id)
-        {
-            claims.release(id);
-        }
-    }
-
-    fn append(&mut self, found: Found) {
-        self.generations.push_back(Generation::new(self.next, found, &self.open));
-        self.next += 1;
-    }
-
-    /// A content that will not be read again, or was never to be.
-    fn remember(&mut self, found: &Found) {
-        self.release(found.id);
-        self.recent.push_back(Left::from(found));
-        if self.recent.len() > REMEMBERED {
-            self.recent.pop_front();
         }
     }
 

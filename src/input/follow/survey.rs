@@ -27,6 +27,8 @@ use super::naming::{self, Kind};
 
 /// Rotated files that are looked for; loggers keep some tens at most.
 const ROTATED: usize = 1_000;
+/// Looks at a log that does not stand still.
+const PASSES: usize = 5;
 
 /// A file that was met.
 pub struct Found {
@@ -58,6 +60,12 @@ impl Found {
             (false, true) => size().is_none_or(|size| self.size >= size),
             (false, false) => false,
         }
+    }
+
+    /// Whether it is the content of a file that was met before.
+    fn is_content_of(&self, other: &Found) -> bool {
+        let size = || other.file.metadata().ok().filter(|_| !other.gzip).map(|metadata| metadata.len());
+        self.id == other.id || self.gzip && self.is(other.id, &Fingerprint::of(&other.head), size)
     }
 
     /// How surely it is the file in which a place was noted by an earlier run: 0 it is not, 3 for the same inode.
@@ -122,37 +130,78 @@ impl Found {
 }
 
 /// The files of a log, oldest first, up to and without the newest one that `known` says is no news. `None` when there is
-/// not even a directory. `base` is a name as [`resolve`] gives it; `known` may be asked twice about a file.
+/// not even a directory. `base` is a name as [`resolve`] gives it; `known` may be asked again about a file.
+///
+/// A log that rotates faster than its names are looked at would show newer files behind older ones, so it is looked at again
+/// until it stood still.
 pub fn survey(
     base: &Path,
     listings: &Listings,
     mut known: impl FnMut(&Found) -> bool,
 ) -> Result<Option<Vec<Found>>, FileError> {
     let mut found: Vec<Found> = Vec::new();
-    if let Some(newest) = open(base.to_owned(), is_packed(base))? {
-        if known(&newest) {
-            return Ok(Some(found));
+    for _ in 0..PASSES {
+        let Some((mut met, stood_still)) = pass(base, listings, &mut known)? else {
+            return Ok((!found.is_empty()).then_some(found));
+        };
+        // What is no more met was rotated out meanwhile, so it is older; what is, may be read through a file opened before.
+        let (same, older): (Vec<_>, Vec<_>) =
+            found.into_iter().rev().partition(|before| met.iter().any(|next| next.is_content_of(before)));
+        for before in same.into_iter().filter(|before| !before.gzip) {
+            if let Some(next) = met.iter_mut().find(|next| next.is_content_of(&before)) {
+                *next = before;
+            }
         }
-        found.push(newest);
+        met.extend(older);
+        met.reverse();
+        found = met;
+        if stood_still {
+            break;
+        }
+    }
+    Ok(Some(found))
+}
+
+/// One look at all names, newest file first; and whether nothing moved meanwhile.
+fn pass(
+    base: &Path,
+    listings: &Listings,
+    known: &mut impl FnMut(&Found) -> bool,
+) -> Result<Option<(Vec<Found>, bool)>, FileError> {
+    let mut met: Vec<Found> = Vec::new();
+    let newest = open(base.to_owned(), is_packed(base))?;
+    let stood = newest.as_ref().map(|newest| newest.id);
+    if let Some(newest) = newest {
+        if known(&newest) {
+            return Ok(Some((met, true)));
+        }
+        met.push(newest);
     }
     // After most rotations this is it: thousands of logs in one directory need no listing each.
     if let Some(first) = open(behind(base, ".1".as_ref(), ""), false)?
         && known(&first)
     {
-        return Ok(Some(found));
+        return Ok(Some((met, true)));
     }
-    let Some(names) = rotated_names(base, listings)? else { return Ok((!found.is_empty()).then_some(found)) };
+    let Some(names) = rotated_names(base, listings)? else {
+        return Ok((!met.is_empty()).then_some((met, true)));
+    };
+    let mut is_whole = true;
     for name in names {
-        let Some(next) = meet(base, name)? else { continue };
+        let listed = name.is_listed.then(|| name.end.clone());
+        let Some(next) = meet(base, name)? else {
+            is_whole &= listed.is_none_or(|end| ["", ".gz"].iter().any(|gz| behind(base, &end, gz).exists()));
+            continue;
+        };
         if known(&next) {
             break;
         }
-        if found.iter().all(|other| other.id != next.id) {
-            found.push(next);
+        if met.iter().all(|other| !next.is_content_of(other)) {
+            met.push(next);
         }
     }
-    found.reverse();
-    Ok(Some(found))
+    let stands = fs::metadata(base).ok().map(|metadata| FileId::of(&metadata));
+    Ok(Some((met, is_whole && stands == stood)))
 }
 
 /// Where a log's file really stands, symbolic links followed. `None` when it does not exist.
@@ -164,6 +213,8 @@ pub fn resolve(base: &Path) -> Option<PathBuf> {
 struct Behind {
     end: OsString,
     kind: Kind,
+    /// Absent from the listing: what stood below it may have moved up since.
+    is_listed: bool,
     modified: SystemTime,
 }
 
@@ -172,28 +223,29 @@ fn rotated_names(base: &Path, listings: &Listings) -> Result<Option<Vec<Behind>>
     let (Some(dir), Some(name)) = (base.parent(), base.file_name()) else { return Ok(None) };
     let failed = |cause| FileError { what: "cannot list", path: dir.to_owned(), cause };
     let mut names: Vec<Behind> = Vec::new();
-    let mut highest = 0;
     let listed = listings.each(dir, name.as_bytes(), |entry| {
         let Some(rotated) = naming::rotated(name.as_bytes(), entry) else { return };
         let mut end = entry.get(name.len()..).unwrap_or_default();
         if rotated.gzip {
             end = end.strip_suffix(b".gz").unwrap_or(end);
         }
-        if let Kind::Number(number) = rotated.kind {
-            highest = highest.max(number);
-        }
         let end = OsString::from_vec(end.to_vec());
-        names.push(Behind { end, kind: rotated.kind, modified: UNIX_EPOCH });
+        names.push(Behind { end, kind: rotated.kind, is_listed: true, modified: UNIX_EPOCH });
     });
     match listed {
         Err(error) if is_gone(&error) => return Ok(None),
         listed => listed.map_err(failed)?,
     }
-    // One more than was listed: it may have moved up since.
-    let end = OsString::from(format!(".{}", highest + 1));
-    names.push(Behind { end, kind: Kind::Number(highest + 1), modified: UNIX_EPOCH });
+    // A listing in the midst of a rotation has gaps, into which files move before they are looked at.
+    let number = |kind| if let Kind::Number(number) = kind { Some(number) } else { None };
+    let listed: Vec<_> = names.iter().filter_map(|name| number(name.kind)).collect();
+    for above in listed.into_iter().chain([0]).map(|number| number.saturating_add(1)) {
+        let (end, kind) = (OsString::from(format!(".{above}")), Kind::Number(above));
+        names.push(Behind { end, kind, is_listed: false, modified: UNIX_EPOCH });
+    }
     let order = |a: &Behind, b: &Behind| {
-        a.kind.order().cmp(&b.kind.order()).then(a.kind.newer_first(b.kind)).then(a.end.cmp(&b.end))
+        let ends = || a.end.cmp(&b.end).then(b.is_listed.cmp(&a.is_listed));
+        a.kind.order().cmp(&b.kind.order()).then(a.kind.newer_first(b.kind)).then_with(ends)
     };
     names.sort_unstable_by(order);
     names.dedup_by(|a, b| a.end == b.end);
@@ -212,6 +264,9 @@ fn by_time(base: &Path, names: &mut Vec<Behind>) {
     for mut name in names.drain(..) {
         let plain = behind(base, &name.end, "");
         let metadata = fs::metadata(&plain).or_else(|_| fs::metadata(behind(base, &name.end, ".gz")));
+        if metadata.is_err() && !name.is_listed {
+            continue;
+        }
         name.modified = metadata.and_then(|metadata| metadata.modified()).unwrap_or(UNIX_EPOCH);
         match kinds.last_mut() {
             Some(kind) if kind.back().is_some_and(|last| last.kind.order() == name.kind.order()) => {
@@ -367,6 +422,44 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn a_file_that_moves_into_a_gap_of_the_listing_is_met() {
+        let names = [(".4", "e"), (".2", "c"), (".1", "b"), ("", "a")];
+        // Once by one name, and, as if there had been two rotations, by two.
+        for up in [3, 5] {
+            let (dir, base) = files(&names);
+            let mut moved = false;
+            let found = heads(&base, |found| {
+                if found.head == b"b" && !std::mem::replace(&mut moved, true) {
+                    fs::rename(dir.path().join("app.log.2"), dir.path().join(format!("app.log.{up}")))
+                        .unwrap();
+                }
+                false
+            });
+            assert!(found.contains(&"c".to_owned()) && found.len() == 4, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_rotates_while_it_is_looked_at_shows_its_files_in_their_order() {
+        let (dir, base) = files(&[(".1", "n0"), ("", "n1")]);
+        let at = |end: &str| dir.path().join(format!("app.log{end}"));
+        let mut rotations = 2;
+        let found = heads(&base, |found| {
+            if found.head == b"n1" && rotations > 0 {
+                for number in [2, 3] {
+                    let _ = fs::rename(at(".2"), at(".3"));
+                    fs::rename(at(".1"), at(".2")).unwrap();
+                    fs::rename(at(""), at(".1")).unwrap();
+                    fs::write(at(""), format!("n{number}")).unwrap();
+                    rotations -= 1;
+                }
+            }
+            found.head == b"n0"
+        });
+        assert_eq!(found, ["n1", "n2", "n3"]);
     }
 
     #[test]

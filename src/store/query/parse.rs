@@ -1,5 +1,7 @@
 //! Recursive descent over the characters of a search. Only parentheses recurse, at most [`DEPTH`] deep; `not`s are
-//! counted and `and` / `or` lists are loops, so no text can overflow the stack.
+//! counted and `and` / `or` lists are loops, so no text can overflow the stack. What is read at a time is in [`pieces`].
+
+mod pieces;
 
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use super::range::{self, Range};
 use super::word::Word;
 use super::{Cutter, DEPTH, Node, QUERY_BYTES, Query, QueryError, Scope, Test, WORDS, Words};
 use crate::store::Index;
+use pieces::Piece;
 
 /// Characters of a word with wildcards.
 const WILD: usize = 64;
@@ -71,30 +74,6 @@ struct Parser<'a> {
     /// The field in front of the parentheses we are in: `level:(info or error)`.
     scope: Option<Meaning>,
     first_phrase: Option<usize>,
-}
-
-/// What a value or a name was written as.
-enum Piece {
-    Bare(String),
-    Quoted(String),
-    Phrase(String),
-}
-
-impl Piece {
-    fn text(&self) -> &str {
-        match self {
-            Piece::Bare(text) | Piece::Quoted(text) | Piece::Phrase(text) => text,
-        }
-    }
-
-    fn is_bare(&self) -> bool {
-        matches!(self, Piece::Bare(_))
-    }
-
-    /// A bare run of stars.
-    fn is_star(&self) -> bool {
-        self.is_bare() && self.text().chars().all(|c| c == '*')
-    }
 }
 
 impl<'a> Parser<'a> {
@@ -391,103 +370,5 @@ impl<'a> Parser<'a> {
             return Err(self.error_at(start, format!("more than {WORDS} words in one search")));
         }
         Ok(())
-    }
-
-    /// One bare word, quoted text or phrase, and the space behind it.
-    fn piece(&mut self) -> Result<Piece, QueryError> {
-        let rest = self.rest();
-        if rest.starts_with("#\"") {
-            self.at += 1;
-            return Ok(Piece::Phrase(self.quoted()?));
-        }
-        if rest.starts_with('"') {
-            return Ok(Piece::Quoted(self.quoted()?));
-        }
-        let mut end = rest.len();
-        for (at, c) in rest.char_indices() {
-            let stops = c.is_whitespace() || matches!(c, '(' | ')' | '"' | '|' | ':');
-            if stops || (at > 0 && matches!(c, '<' | '>' | '=') && range::comparison(&rest[at..]).is_some()) {
-                end = at;
-                break;
-            }
-        }
-        if end == 0 {
-            return Err(self.error("expected a word"));
-        }
-        let word = rest[..end].to_owned();
-        self.advance(end);
-        Ok(Piece::Bare(word))
-    }
-
-    fn quoted(&mut self) -> Result<String, QueryError> {
-        let open = self.at;
-        let mut text = String::new();
-        let mut escaped = false;
-        for (at, c) in self.text[open..].char_indices().skip(1) {
-            match c {
-                '"' | '\\' if escaped => {
-                    text.push(c);
-                    escaped = false;
-                }
-                _ if escaped => {
-                    text.push('\\');
-                    text.push(c);
-                    escaped = false;
-                }
-                '\\' => escaped = true,
-                '"' => {
-                    self.at = open + at + 1;
-                    self.skip_space();
-                    return Ok(text);
-                }
-                c => text.push(c),
-            }
-        }
-        Err(self.error_at(open, "expected a closing `\"` for the one"))
-    }
-
-    fn keyword(&mut self, word: &str) -> bool {
-        let found = self.peek_keyword(word);
-        if found {
-            self.at += word.len();
-            self.skip_space();
-        }
-        found
-    }
-
-    fn peek_keyword(&self, word: &str) -> bool {
-        let rest = self.rest().as_bytes();
-        let Some((head, tail)) = rest.split_at_checked(word.len()) else { return false };
-        let ends = self.rest()[..]
-            .get(word.len()..)
-            .and_then(|tail| tail.chars().next())
-            .is_none_or(|c| c.is_whitespace() || matches!(c, '(' | ')' | '"' | '#'));
-        head.eq_ignore_ascii_case(word.as_bytes()) && (tail.is_empty() || ends)
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
-    }
-
-    fn rest(&self) -> &'a str {
-        self.text.get(self.at..).unwrap_or("")
-    }
-
-    fn advance(&mut self, taken: usize) {
-        self.at += taken;
-        self.skip_space();
-    }
-
-    fn skip_space(&mut self) {
-        let rest = self.rest();
-        self.at += rest.len() - rest.trim_start().len();
-    }
-
-    fn error(&self, reason: impl Into<String>) -> QueryError {
-        self.error_at(self.at, reason)
-    }
-
-    fn error_at(&self, at: usize, reason: impl Into<String>) -> QueryError {
-        error_at(self.text, at, reason)
     }
 }

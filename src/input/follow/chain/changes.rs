@@ -1,5 +1,6 @@
 //! What happens to a log besides rotation by number: copies, symbolic links, dated and unknown names, edits.
 
+use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::sync::{Arc, Mutex};

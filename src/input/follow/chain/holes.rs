@@ -1,5 +1,6 @@
 //! What happens when a log is truncated under a writer that keeps its place: NULs up to there, then new lines.
 
+use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 

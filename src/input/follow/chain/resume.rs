@@ -157,7 +157,10 @@ impl Chain {
             is_known
         };
         match survey(&self.real, self.open.listings(), is_older)? {
-            Some(found) => found.into_iter().for_each(|found| self.append(found)),
+            Some(found) => {
+                self.complain_of_many(found.len());
+                found.into_iter().for_each(|found| self.append(found));
+            }
             None => self.is_gone = true,
         }
         self.recent.extend(older);

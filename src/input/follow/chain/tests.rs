@@ -108,6 +108,37 @@ fn twenty_five_rotations_while_nothing_is_read_lose_nothing() {
 }
 
 #[test]
+fn a_new_log_that_has_as_many_files_as_are_kept_may_have_had_more() {
+    for (rotations, kept, unseen) in
+        [(2, Some(4), 0), (3, Some(4), 1), (9, Some(4), 1), (9, None, 0), (0, Some(1), 0)]
+    {
+        for is_late in [false, true] {
+            let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+            let mut logger = Logger::new();
+            metrics::with_local_recorder(&recorder, || {
+                let mut chain = logger.chain(100);
+                chain.expect_all(kept);
+                if is_late {
+                    chain.resume(None).unwrap();
+                }
+                for _ in 0..rotations {
+                    logger.write(1);
+                    logger.rotate(4);
+                }
+                logger.write(1);
+                if !is_late {
+                    chain.resume(None).unwrap();
+                }
+                drain(&mut chain);
+            });
+            let text = recorder.handle().render();
+            let counted = format!("sluicegate_files_unseen_total{{input=\"test\"}} {unseen}");
+            assert!(text.contains(&counted), "{rotations} {kept:?} {is_late}: {text}");
+        }
+    }
+}
+
+#[test]
 fn a_restart_goes_on_in_the_middle_of_whatever_the_file_became() {
     for compress in [false, true] {
         for rotations in 0..3 {
