@@ -76,7 +76,10 @@ fn parse_has_keys_beside_its_own() {
             "keys: belongs to `parse: regex` and `parse: delimiter`, not to this",
         ),
         ("{ parse: nginx, depth: 1 }", "depth: belongs to `parse: json`, not to this format"),
-        ("{ parse: json, on_failure: drop }", "on_failure: `drop` is not one of keep, raw_log, discard"),
+        (
+            "{ parse: json, on_failure: drop }",
+            "on_failure: `drop` is not one of keep, raw_log, copy, discard",
+        ),
     ]);
 }
 

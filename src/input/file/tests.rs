@@ -1,5 +1,6 @@
 //! Applications that write, rotate and remove their logs, and what of it arrives in a gateway.
 
+mod collected;
 mod crowd;
 mod faults;
 mod formats;

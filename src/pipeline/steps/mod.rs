@@ -8,6 +8,8 @@
 //! A step is made once of its plan. The received bytes are never touched: what is cut out of them are spans, what has to be
 //! made goes to the batch's arena and lives until the record is encoded. All of it is linear in the text, whatever it says.
 
+#[cfg(test)]
+mod collected;
 mod fields;
 mod filter;
 mod mask;
