@@ -59,10 +59,15 @@ impl Ready {
         let InputKind::File(file) = &input.kind else {
             return Err("asks for something else than files".to_owned());
         };
+        // The queue's name has to say where its records belong.
+        let own_project = id.split_once('.').is_some_and(|(project, _)| project == destination.project);
+        if !own_project {
+            return Err(format!("sends to another project, {}", destination.project));
+        }
         if input.name != id || destination.name != id || plan.buffer_of(destination).is_none() {
             return Err("cannot be given its own input and destination".to_owned());
         }
-        let made_of = format!("{}\n{marks:?}\n{:?}", plan.effective(), destination.logstore);
+        let made_of = format!("{:?} {:?} {:?} {marks:?}", plan.inputs, plan.routes, plan.destinations);
         Ok(Ready { file: file.clone(), marks, made_of, plan })
     }
 }
