@@ -14,7 +14,8 @@ use super::files::volume::{Volume, assert_each_once, count, delivered, numbers, 
 use super::harness::{EMBEDDED, TestGateway, start, start_in, until};
 
 /// A source that is never reached by itself, so that the test is it.
-const SOURCE: &str = "kubernetes: { server: 'https://127.0.0.1:9', token_file: /nowhere/token, ca_file: /nowhere/ca }";
+const SOURCE: &str =
+    "kubernetes: { server: 'https://127.0.0.1:9', token_file: /nowhere/token, ca_file: /nowhere/ca }";
 
 fn embedded() -> String {
     format!("{EMBEDDED}\ncollection: {{ {SOURCE}, interval: 5s }}")
@@ -109,7 +110,8 @@ async fn each_comes_and_goes_for_itself() {
     gateway.want(&[&elsewhere, &second]).await;
     until("the new version to have the file", async || {
         let files = gateway.files().await;
-        !gateway.status().await["collection"]["configs"].is_null() && files.iter().any(|file| file["input"] == "sluicegate.first")
+        !gateway.status().await["collection"]["configs"].is_null()
+            && files.iter().any(|file| file["input"] == "sluicegate.first")
     })
     .await;
     while gateway.query("third", "*").await.is_empty() {
@@ -177,10 +179,13 @@ async fn what_is_stored_is_delivered_when_nobody_collects_it_any_more() {
     let mut log = volume.log("one.log");
     let open = Arc::new(AtomicBool::new(false));
     let gate = open.clone();
-    let service = FakeService::start(move |_| {
-        if gate.load(Ordering::SeqCst) { (200, "") } else { (503, "ServerBusy") }
-    })
-    .await;
+    let service =
+        FakeService::start(
+            move |_| {
+                if gate.load(Ordering::SeqCst) { (200, "") } else { (503, "ServerBusy") }
+            },
+        )
+        .await;
     let app = config(&volume, "app", "one.log", "app-log");
     let gateway = start(&to(&service)).await;
     gateway.want(&[&app]).await;
@@ -190,9 +195,13 @@ async fn what_is_stored_is_delivered_when_nobody_collects_it_any_more() {
     until("its input to end", async || gateway.files().await.is_empty()).await;
     // Once without a restart in between, once with one.
     let gateway = start_in(gateway.stop().await, &to(&service)).await;
-    assert!(gateway.status().await["problems"].as_array().unwrap().iter().all(|problem| {
-        !problem.as_str().unwrap().contains("no longer configured")
-    }));
+    assert!(
+        gateway.status().await["problems"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|problem| { !problem.as_str().unwrap().contains("no longer configured") })
+    );
     open.store(true, Ordering::SeqCst);
     until("the lines", async || count(&service, "app-log") >= 20).await;
     gateway.wait_until_delivered().await;
@@ -223,7 +232,8 @@ async fn nothing_is_lost_or_doubled_while_versions_come_and_go() {
     let service = FakeService::start(|_| (200, "")).await;
     let neighbour = config(&volume, "neighbour", "two.log", "other-log");
     let version = |number: usize| {
-        let mut version = config(&volume, "app", "one.log", if number.is_multiple_of(2) { "even-log" } else { "odd-log" });
+        let mut version =
+            config(&volume, "app", "one.log", if number.is_multiple_of(2) { "even-log" } else { "odd-log" });
         version.body["n"] = json!(number);
         version
     };
@@ -271,7 +281,10 @@ async fn what_is_kept_and_damaged_is_set_aside() {
     let kept = dir.path().join("data/collection.json");
     std::fs::write(&kept, "{").unwrap();
     let gateway = start_in(dir, &embedded()).await;
-    assert!(gateway.config_states().await.is_empty() && Path::new(&format!("{}.damaged", kept.display())).exists());
+    assert!(
+        gateway.config_states().await.is_empty()
+            && Path::new(&format!("{}.damaged", kept.display())).exists()
+    );
     log.lines(2);
     gateway.want(&[&app]).await;
     let found = gateway.wait_for("app-log", "*", 4).await;

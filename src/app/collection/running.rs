@@ -34,6 +34,7 @@ pub(super) struct Marks {
 
 pub(super) struct Running {
     stop: Stop,
+    files: Arc<Files>,
     pub(super) stop_delay: Duration,
     /// Where its records go.
     pub(super) logstore: String,
@@ -87,7 +88,7 @@ impl House {
             successor: self.inputs.successor.clone(),
         };
         stop.tasks.spawn(files.clone().run(stop.clone()));
-        self.status.add_files(id, files);
+        self.status.add_files(id, files.clone());
         let ending = stop.clone();
         // So that the gateway's stop waits for it.
         self.inputs.tasks.spawn(async move {
@@ -98,6 +99,7 @@ impl House {
         let logstore = plan.destinations.first().map(|destination| destination.logstore.clone());
         Running {
             stop,
+            files,
             stop_delay: longest_delay(&plan.inputs),
             logstore: logstore.unwrap_or_default(),
             made_of,
@@ -150,6 +152,7 @@ impl Running {
         async move {
             self.stop.tasks.wait().await;
             status.remove_files(&id);
+            self.files.retire();
             // A journal that closes stores it no more; nobody goes on after that.
             let _ = journal.last_receipt().stored().await;
             id
