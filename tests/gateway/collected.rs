@@ -291,3 +291,102 @@ async fn what_is_kept_and_damaged_is_set_aside() {
     assert_each_once(numbers(texts(&found, "content")), 4);
     gateway.stop().await;
 }
+
+/// The buffer of the one is full and stays so; nobody else waits for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_buffer_holds_up_nobody_else() {
+    let volume = Volume::new();
+    let (mut log, mut other) = (volume.log("one.log"), volume.log("two.log"));
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = open.clone();
+    let service = FakeService::start(move |put| {
+        let is_open = put.logstore != "full-log" || gate.load(Ordering::SeqCst);
+        if is_open { (200, "") } else { (503, "ServerBusy") }
+    })
+    .await;
+    let (full, free) =
+        (config(&volume, "full", "one.log", "full-log"), config(&volume, "free", "two.log", "free-log"));
+    let elsewhere = config(&volume, "full", "one.log", "else-log");
+    let text = format!("{}\nbuffers: {{ default: {{ max_bytes: 64KiB }} }}", to(&service));
+    let gateway = start(&text).await;
+    log.long_lines(3_000, 400);
+    gateway.want(&[&full]).await;
+    let is_full = async || {
+        let files = gateway.files().await;
+        let lag = files.first().map_or(0, |file| file["lag"].as_u64().unwrap());
+        let status = gateway.status().await;
+        let destinations = status["destinations"].as_array().unwrap();
+        lag > 0 && destinations.iter().any(|one| one["buffered_bytes"].as_u64().unwrap() > 64 << 10)
+    };
+    until("a full buffer", is_full).await;
+    // It changes and it goes while another one comes.
+    gateway.want(&[&elsewhere]).await;
+    gateway.want(&[&free]).await;
+    other.lines(100);
+    until("the other's lines", async || count(&service, "free-log") >= 100).await;
+    gateway.want(&[&full, &free]).await;
+    open.store(true, Ordering::SeqCst);
+    let of = |logstore: &str| delivered(&service, "content").remove(logstore).unwrap_or_default();
+    until("all lines", async || of("full-log").len() + of("else-log").len() >= 3_000).await;
+    gateway.wait_until_delivered().await;
+    gateway.stop().await;
+    assert_each_once(numbers(of("full-log").into_iter().chain(of("else-log"))), 3_000);
+    assert_each_once(numbers(of("free-log")), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_goes_on_with_what_is_collected() {
+    let volume = Volume::new();
+    let mut log = volume.log("one.log");
+    let service = FakeService::start(|_| (200, "")).await;
+    let app = config(&volume, "app", "one.log", "app-log");
+    let mut gateway = start(&to(&service)).await;
+    gateway.want(&[&app]).await;
+    for _ in 0..3 {
+        log.lines(50);
+        until("lines", async || count(&service, "app-log") + 50 >= log.written).await;
+        gateway = gateway.hand_over(&to(&service)).await;
+        assert_eq!(gateway.config_states().await["sluicegate.app"].0, "running");
+    }
+    log.lines(50);
+    until("all lines", async || count(&service, "app-log") >= log.written).await;
+    gateway.wait_until_delivered().await;
+    gateway.stop().await;
+    assert_each_once(numbers(delivered(&service, "content").remove("app-log").unwrap()), log.written);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_identity_is_in_the_records_that_come_behind_it() {
+    let volume = Volume::new();
+    let mut log = volume.log("one.log");
+    let ids = volume.path("user_defined_id");
+    std::fs::write(&ids, "web\n").unwrap();
+    let service = FakeService::start(|_| (200, "")).await;
+    let file =
+        format!("machine_groups: false, user_defined_id_file: {}, interval: 5s, {SOURCE}", ids.display());
+    let app = config(&volume, "app", "one.log", "app-log");
+    let gateway = start(&to(&service).replace(SOURCE, &file)).await;
+    gateway.want(&[&app]).await;
+    log.lines(5);
+    let tagged = |id: &str, lines: usize| {
+        let of_id = service
+            .accepted()
+            .into_iter()
+            .filter(|put| put.tag("__user_defined_id__").as_deref() == Some(id));
+        of_id.map(|put| put.records).sum::<usize>() >= lines
+    };
+    until("records", async || tagged("web", 5)).await;
+    std::fs::write(&ids, "web\ndb\n").unwrap();
+    let mut identity = gateway.gateway.collection().unwrap().identity;
+    identity.mark_unchanged();
+    if identity.borrow().ids.len() < 2 {
+        tokio::time::timeout(Duration::from_secs(30), identity.changed()).await.unwrap().unwrap();
+    }
+    assert_eq!(identity.borrow().ids, ["web", "db"]);
+    while !tagged("web,db", 1) {
+        log.lines(1);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    gateway.stop().await;
+    assert_each_once(numbers(delivered(&service, "content").remove("app-log").unwrap()), log.written);
+}

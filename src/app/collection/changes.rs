@@ -15,7 +15,7 @@ use super::{CHANGES, House, plan_to};
 use crate::collection::report::ConfigReport;
 use crate::config::names::is_project_name;
 use crate::config::plan::{
-    BufferPlan, CollectionPlan, DestinationPlan, OnFull, Plan, SourceAddress, Storage,
+    BufferPlan, CollectionPlan, DestinationPlan, OnFull, Plan, SourceAddress, Storage, Target,
 };
 use crate::config::template::Template;
 use crate::pipeline::Pipeline;
@@ -43,7 +43,7 @@ impl Changes {
 
     /// Stores a record. `state` is the report's, or what came behind it.
     pub(super) fn tell(&mut self, report: &ConfigReport, state: &str, marks: &Marks) {
-        let embedded = matches!(self.collection.destination.target, crate::config::plan::Target::Embedded);
+        let embedded = matches!(self.collection.destination.target, Target::Embedded);
         // Without the right to make it, the logstore would never be there.
         if !embedded && self.collection.made_for_resources.is_none() {
             return;
@@ -58,7 +58,7 @@ impl Changes {
         let (pipeline, lane) = self.projects.entry(project.to_owned()).or_insert_with(|| {
             let plan = plan_of(&house.plan, collection, project);
             let origin = Origin::new(CHANGES.trim_start_matches(':'), marks.hostname.as_str());
-            (house.pipeline(&plan, marks.clone(), &[]), Lane::new(origin))
+            (house.pipeline(&plan, marks.clone(), &[]).0, Lane::new(origin))
         });
         let mut reason = report.reasons.join("; ");
         if state == "running" {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::{House, plan_to};
@@ -35,6 +36,8 @@ pub(super) struct Marks {
 pub(super) struct Running {
     stop: Stop,
     files: Arc<Files>,
+    /// Starts its senders; ends when nobody has its pipeline any more.
+    starter: JoinHandle<()>,
     pub(super) stop_delay: Duration,
     /// Where its records go.
     pub(super) logstore: String,
@@ -77,7 +80,7 @@ impl House {
     /// Starts a configuration. An earlier version of it has ended. `queues` are those of it that an earlier run left.
     pub(super) fn start(&self, id: &str, ready: Ready, queues: &[String]) -> Running {
         let Ready { file, plan, marks, made_of } = ready;
-        let pipeline = self.pipeline(&plan, marks, queues);
+        let (pipeline, starter) = self.pipeline(&plan, marks, queues);
         let intake = Intake::new(pipeline, self.budget.clone()).with_duplicates(self.duplicates.clone());
         let open = (descriptors::for_files(descriptors::raise()) / OPEN_SHARE).max(OPEN_LEAST);
         let steps = Steps::new(&file.processors, self.plan.records.nil);
@@ -100,6 +103,7 @@ impl House {
         Running {
             stop,
             files,
+            starter,
             stop_delay: longest_delay(&plan.inputs),
             logstore: logstore.unwrap_or_default(),
             made_of,
@@ -107,14 +111,21 @@ impl House {
     }
 
     /// A pipeline to the destinations of a plan, whose senders start when they are needed.
-    pub(super) fn pipeline(&self, plan: &Plan, marks: Marks, queues: &[String]) -> Arc<Pipeline> {
+    pub(super) fn pipeline(
+        &self,
+        plan: &Plan,
+        marks: Marks,
+        queues: &[String],
+    ) -> (Arc<Pipeline>, JoinHandle<()>) {
         let (destinations, announced) = Destinations::new(plan, self.journal.clone());
         destinations.reopen(queues);
-        self.ticks.tasks.spawn(self.clone().start_senders(announced));
+        let starter = self.ticks.tasks.spawn(self.clone().start_senders(announced));
         let identity =
             Identity { instance: self.instance.clone(), host: marks.hostname, source: marks.source };
         let tidy = Tidy::new(self.plan.time.out_of_range);
-        Arc::new(Pipeline::new(Router::new(plan), destinations, None, identity, tidy, self.journal.clone()))
+        let router = Router::new(plan);
+        let pipeline = Pipeline::new(router, destinations, None, identity, tidy, self.journal.clone());
+        (Arc::new(pipeline), starter)
     }
 
     /// Ends with the pipeline, or with the gateway.
@@ -146,13 +157,17 @@ impl House {
 impl Running {
     /// Lets its files go. Resolves when all of it has ended and what it read is stored.
     pub(super) fn end(self, id: String, house: &House) -> impl Future<Output = String> + Send + use<> {
-        self.stop.draining.cancel();
-        self.stop.tasks.close();
+        let Running { stop, files, starter, .. } = self;
+        stop.draining.cancel();
+        stop.tasks.close();
         let (journal, status) = (house.journal.clone(), house.status.clone());
         async move {
-            self.stop.tasks.wait().await;
+            stop.tasks.wait().await;
             status.remove_files(&id);
-            self.files.retire();
+            files.retire();
+            drop(files);
+            // Each sender that it needs has been started, so that retiring them misses none.
+            let _ = starter.await;
             // A journal that closes stores it no more; nobody goes on after that.
             let _ = journal.last_receipt().stored().await;
             id
