@@ -21,6 +21,7 @@
 //! missing. Without keys it looks for them as the vendor's clients do (`credentials: chain`). The file of tags is read once, at the start; Logtail reads it again each minute.
 
 mod collect;
+mod groups;
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! sources [sources] -> Found -> [manager]: one task; merges, keeps, translates, compares
+//!                                  |   by way of [judge]: what each is here, or why it is not
 //!                                  |-> [running]: a pipeline and an input for each configuration, on the gateway's journal
 //!                                  |-> [changes]: a record in a logstore for each change of outcome
 //!                                  `-> board ([crate::collection::report]): status, metrics, sources
@@ -12,6 +13,7 @@
 //! all the same, after a restart too.
 
 mod changes;
+mod judge;
 mod manager;
 mod running;
 mod sources;

@@ -21,8 +21,7 @@ use std::collections::BTreeMap;
 use config::{Value, ValueKind};
 
 use super::{
-    CONCURRENCY, CONFIG, EXAMPLE, Env, ID_FILE, KEYS, Layer, MOST_REQUESTS, SYS_CONF_DIR, Settings,
-    USER_DEFINED_ID, USER_ID,
+    CONCURRENCY, CONFIG, EXAMPLE, Env, KEYS, Layer, MOST_REQUESTS, Settings, USER_DEFINED_ID, USER_ID, groups,
 };
 use crate::config::names::{is_logstore_name, is_project_name};
 use crate::config::plan::LOCAL;
@@ -32,7 +31,7 @@ const PREFIX: &str = "ALICLOUD_LOG_CONFIG_PREFIX";
 const DEFAULT_PREFIX: &str = "aliyun_logs_";
 /// Logtail's newer one, which wins for the same key.
 const NEW_PREFIX: &str = "loong_logs_";
-const DEFAULT_PROJECT: &str = "ALICLOUD_LOG_DEFAULT_PROJECT";
+pub(super) const DEFAULT_PROJECT: &str = "ALICLOUD_LOG_DEFAULT_PROJECT";
 const STREAMS: [&str; 3] = ["stdout", "stdout-only", "stderr-only"];
 const USED: [&str; 4] = ["project", "logstore", "tags", "jsonfile"];
 /// What Logtail knows beside: how a logstore is made, and details of its own configuration.
@@ -54,37 +53,13 @@ const UNUSED: [&str; 16] = [
     "detail",
     "configtags",
 ];
-/// What of a destination says where it is and who asks there.
-const PLACE: [&str; 11] = [
-    "endpoint",
-    "region",
-    "network",
-    "connect",
-    "signature",
-    "proxy",
-    "tls",
-    "access_key_id",
-    "access_key_secret",
-    "security_token",
-    "credentials",
-];
 /// The name of an input has 63 bytes.
 const KEY_BYTES: usize = 59;
-
-/// Beside keys of their own, what leads to some (see `credentials: chain`).
-const LEADS: [&str; 6] = [
-    "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
-    "ALIBABA_CLOUD_ECS_METADATA",
-    "ALIBABA_CLOUD_CREDENTIALS_URI",
-    "ALIBABA_CLOUD_CREDENTIALS_FILE",
-    "ALIBABA_CLOUD_CONFIG_FILE",
-    "ALIBABA_CLOUD_PROFILE",
-];
 
 /// The variables of one key: each suffix, the empty one first, with its variable and value.
 type Collected = BTreeMap<String, (String, String)>;
 
-struct Keys {
+pub(super) struct Keys {
     id: &'static str,
     secret: &'static str,
     token: Option<&'static str>,
@@ -100,10 +75,10 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
     // Half a key is a fault that was told; looking elsewhere would hide it.
     let reachable = keys.is_some() || !half(layer.env);
     let to_cloud = clouds.is_empty() && !embedded;
-    let asks = layer.has(&["collection"]) || keys.is_some() || embedded || has_lead(layer.env);
+    let asks = layer.has(&["collection"]) || keys.is_some() || embedded || groups::has_lead(layer.env);
     let has_files = has_files(layer);
     if reachable {
-        collection(layer, &clouds, embedded, settings, keys.as_ref());
+        groups::lay(layer, &clouds, embedded, settings, keys.as_ref());
     }
     if has_files {
         if to_cloud && reachable {
@@ -205,54 +180,8 @@ fn keys(layer: &mut Layer<'_>) -> Option<Keys> {
     None
 }
 
-fn has_lead(env: &Env) -> bool {
-    LEADS.iter().any(|name| env.get(*name).is_some_and(|value| !value.is_empty()))
-}
-
-/// Whom to ask for what the machine groups are to collect: where the records of the configuration go, or where the variables
-/// say.
-fn collection(
-    layer: &mut Layer<'_>,
-    clouds: &[String],
-    embedded: bool,
-    settings: &Settings,
-    keys: Option<&Keys>,
-) {
-    let is_placed = settings.endpoint.is_some() || layer.has(&["collection", "destination"]);
-    if !embedded && !is_placed && clouds.len() != 1 {
-        // What does not say where is a fault that was told.
-        return;
-    }
-    if let Some((variable, directory)) = layer.first(&[SYS_CONF_DIR]) {
-        let file = format!("{}/{ID_FILE}", directory.trim_end_matches('/'));
-        layer.put_text(&["collection", "user_defined_id_file"], &file, variable);
-    }
-    layer.put_text(&["collection", "machine_groups"], "auto", USER_DEFINED_ID);
-    if embedded {
-        return;
-    }
-    let path = ["collection", "destination"];
-    let is_typed = layer.has(&path);
-    if !is_typed && let [only] = clouds {
-        let own =
-            layer.table("destinations").and_then(|table| table.get(only)).map(|value| value.kind.clone());
-        if let Some(ValueKind::Table(mut own)) = own {
-            // What remains is where it is and how it is reached.
-            own.retain(|key, _| PLACE.contains(&key.as_str()));
-            layer.put(&path, ValueKind::Table(own), USER_DEFINED_ID);
-        }
-    }
-    if let Some((variable, project)) = layer.first(&[DEFAULT_PROJECT])
-        && !is_typed
-    {
-        let project = project.to_owned();
-        layer.put_text(&["collection", "destination", "project"], &project, variable);
-    }
-    complete(layer, &path, settings, keys);
-}
-
 /// What a destination lacks of place and keys.
-fn complete(layer: &mut Layer<'_>, above: &[&str; 2], settings: &Settings, keys: Option<&Keys>) {
+pub(super) fn complete(layer: &mut Layer<'_>, above: &[&str; 2], settings: &Settings, keys: Option<&Keys>) {
     let [section, name] = *above;
     let path = |key| [section, name, key];
     // A region that was typed is a place of its own.
