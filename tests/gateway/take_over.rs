@@ -41,7 +41,7 @@ const FREE: &str = "127.0.0.1:0";
 
 impl TestGateway {
     /// Starts a successor with this configuration while this one runs.
-    async fn hand_over(self, text: &str) -> TestGateway {
+    pub async fn hand_over(self, text: &str) -> TestGateway {
         let plan = plan_in(self.dir.path(), text);
         let data = self.data();
         let starting = tokio::spawn(async move {

@@ -11,6 +11,9 @@
 //! environment makes one, called `sls`, with its keys or the chain's; with log_service.enabled: true it is the embedded Log Service instead.
 //! Lines are in the field `content`, as Logtail has them.
 //!
+//! Beside all of these, and where there are none instead of them, Log Service is asked what the machine groups of this
+//! sidecar are to collect, with the same place and keys: `collection.destination`.
+//!
 //! It refuses a container's standard output, which a sidecar cannot see.
 
 use std::collections::BTreeMap;
@@ -18,7 +21,7 @@ use std::collections::BTreeMap;
 use config::{Value, ValueKind};
 
 use super::{
-    CONCURRENCY, CONFIG, EXAMPLE, Env, KEYS, Layer, MOST_REQUESTS, Settings, USER_DEFINED_ID, USER_ID,
+    CONCURRENCY, CONFIG, EXAMPLE, Env, KEYS, Layer, MOST_REQUESTS, Settings, USER_DEFINED_ID, USER_ID, groups,
 };
 use crate::config::names::{is_logstore_name, is_project_name};
 use crate::config::plan::LOCAL;
@@ -28,7 +31,7 @@ const PREFIX: &str = "ALICLOUD_LOG_CONFIG_PREFIX";
 const DEFAULT_PREFIX: &str = "aliyun_logs_";
 /// Logtail's newer one, which wins for the same key.
 const NEW_PREFIX: &str = "loong_logs_";
-const DEFAULT_PROJECT: &str = "ALICLOUD_LOG_DEFAULT_PROJECT";
+pub(super) const DEFAULT_PROJECT: &str = "ALICLOUD_LOG_DEFAULT_PROJECT";
 const STREAMS: [&str; 3] = ["stdout", "stdout-only", "stderr-only"];
 const USED: [&str; 4] = ["project", "logstore", "tags", "jsonfile"];
 /// What Logtail knows beside: how a logstore is made, and details of its own configuration.
@@ -56,7 +59,7 @@ const KEY_BYTES: usize = 59;
 /// The variables of one key: each suffix, the empty one first, with its variable and value.
 type Collected = BTreeMap<String, (String, String)>;
 
-struct Keys {
+pub(super) struct Keys {
     id: &'static str,
     secret: &'static str,
     token: Option<&'static str>,
@@ -67,12 +70,17 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
     let embedded = clouds.is_empty() && is_embedded(layer);
     let keys = if embedded { None } else { keys(layer) };
     for name in &clouds {
-        complete(layer, name, settings, keys.as_ref());
+        complete(layer, &["destinations", name], settings, keys.as_ref());
     }
     // Half a key is a fault that was told; looking elsewhere would hide it.
     let reachable = keys.is_some() || !half(layer.env);
     let to_cloud = clouds.is_empty() && !embedded;
-    if has_files(layer) {
+    let asks = layer.has(&["collection"]) || keys.is_some() || embedded || groups::has_lead(layer.env);
+    let has_files = has_files(layer);
+    if reachable {
+        groups::lay(layer, &clouds, embedded, settings, keys.as_ref());
+    }
+    if has_files {
         if to_cloud && reachable {
             destination(layer, "sls", None, None, settings, keys.as_ref());
         }
@@ -80,11 +88,15 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
     }
     let found = variables(layer);
     if found.is_empty() && layer.table("inputs").is_none_or(Tree::is_empty) {
-        layer.faults.at_variable(
-            USER_DEFINED_ID,
-            "names machine groups, and their configurations are not fetched from Log Service; say what to collect with an \
-             input of type file in the configuration, or with aliyun_logs_<key>=/path/of/*.log",
-        );
+        if !asks && reachable {
+            layer.faults.at_variable(
+                USER_DEFINED_ID,
+                "names machine groups, and without a key nobody tells what they collect; set ALIBABA_CLOUD_ACCESS_KEY_ID and \
+                 ALIBABA_CLOUD_ACCESS_KEY_SECRET (or what leads to a key, as ALIBABA_CLOUD_ECS_METADATA or the variables of \
+                 RRSA), or say what to collect with an input of type file in the configuration, or with \
+                 aliyun_logs_<key>=/path/of/*.log",
+            );
+        }
         return;
     }
     let mut projects: Vec<(String, String)> = Vec::new();
@@ -169,8 +181,9 @@ fn keys(layer: &mut Layer<'_>) -> Option<Keys> {
 }
 
 /// What a destination lacks of place and keys.
-fn complete(layer: &mut Layer<'_>, name: &str, settings: &Settings, keys: Option<&Keys>) {
-    let path = |key| ["destinations", name, key];
+pub(super) fn complete(layer: &mut Layer<'_>, above: &[&str; 2], settings: &Settings, keys: Option<&Keys>) {
+    let [section, name] = *above;
+    let path = |key| [section, name, key];
     // A region that was typed is a place of its own.
     if let Some(endpoint) = settings.endpoint.as_ref().filter(|_| !layer.has(&path("region"))) {
         let own = layer.has(&path("endpoint"));
@@ -222,7 +235,7 @@ fn destination(
     if let Some((logstore, variable)) = logstore {
         layer.put_text(&["destinations", name, "logstore"], logstore, variable);
     }
-    complete(layer, name, settings, keys);
+    complete(layer, &["destinations", name], settings, keys);
     if settings.endpoint.is_none() && !layer.env.contains_key(CONFIG) {
         layer.faults.at_variable(CONFIG, format!("is missing, which names the region; write {EXAMPLE}"));
     }

@@ -1,0 +1,171 @@
+//! Which version of each configuration is wanted, and what it is here: a plan that can be started, or reasons why not.
+
+use std::collections::BTreeMap;
+
+use super::running::{Marks, Ready};
+use crate::collection::kept::Sets;
+use crate::collection::report::{ConfigReport, State};
+use crate::collection::{Source, Wanted};
+use crate::config::collected::{Surroundings, translate};
+use crate::config::names::is_project_name;
+use crate::config::plan::{CollectionPlan, DestinationPlan, Plan};
+
+/// Configurations of all sources together.
+const CONFIGS: usize = 1_000;
+const NAME_BYTES: usize = 128;
+/// As Logtail calls it.
+const USER_DEFINED_ID: &str = "__user_defined_id__";
+
+/// What of our identity enters a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) marks: Marks,
+    pub(super) ids: Vec<String>,
+}
+
+/// What is good, with its notes, or why it is not.
+pub(super) type Verdict = Result<(Ready, Vec<String>), Vec<String>>;
+
+/// What is wanted, by id, and what cannot be even looked at.
+pub(super) fn merge(sets: &Sets) -> (BTreeMap<String, Wanted>, Vec<ConfigReport>) {
+    let mut all: BTreeMap<String, Wanted> = BTreeMap::new();
+    let mut refused: BTreeMap<(Source, String), ConfigReport> = BTreeMap::new();
+    for (source, set) in sets {
+        for wanted in set {
+            let id = wanted.id();
+            let reason = match all.get(&id) {
+                Some(first) if first.source == *source => continue,
+                Some(first) => {
+                    Some(format!("{} say already what {id} is, and they win", first.source.words()))
+                }
+                None if all.len() >= CONFIGS => Some(format!("is beyond the {CONFIGS} that are collected")),
+                None => name_fault(wanted),
+            };
+            match reason {
+                None => {
+                    all.insert(id, wanted.clone());
+                }
+                // However many there are, their reports are bounded, too.
+                Some(_) if refused.len() >= CONFIGS => {}
+                Some(reason) => {
+                    let report = ConfigReport {
+                        source: *source,
+                        id: id.clone(),
+                        state: State::Refused,
+                        reasons: vec![reason],
+                        notes: Vec::new(),
+                    };
+                    refused.insert((*source, id), report);
+                }
+            }
+        }
+    }
+    (all, refused.into_values().collect())
+}
+
+/// Names become those of queues, metrics and positions.
+fn name_fault(wanted: &Wanted) -> Option<String> {
+    if !is_project_name(&wanted.project) {
+        return Some(format!("project: `{}` is no project name", wanted.project.escape_debug()));
+    }
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let name = &wanted.name;
+    let is_name = (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_legal);
+    (!is_name).then(|| {
+        format!(
+            "configName: `{}` is no name; it has 1 to {NAME_BYTES} letters, digits, - and _",
+            name.escape_debug()
+        )
+    })
+}
+
+/// A configuration as it would run here, in front of who we are.
+pub(super) fn judge(
+    main: &Plan,
+    collection: &CollectionPlan,
+    id: &str,
+    wanted: &Wanted,
+    facts: &Facts,
+) -> Verdict {
+    let mut destination = DestinationPlan {
+        name: id.to_owned(),
+        project: wanted.project.clone(),
+        ..collection.destination.clone()
+    };
+    if wanted.source != Source::MachineGroups {
+        destination.auto_create = collection.made_for_resources;
+    }
+    tag(&mut destination.tags, main, &facts.ids);
+    let around = Surroundings {
+        id,
+        project: &wanted.project,
+        group_topic: wanted.group_topic.as_deref(),
+        destination: &destination,
+        main,
+    };
+    let collected = translate(wanted.form, &wanted.body, &around)?;
+    let ready = Ready::new(id, collected.plan, facts.marks.clone()).map_err(|reason| vec![reason])?;
+    Ok((ready, collected.notes))
+}
+
+/// The ids that a file added are among those of the tag, unless the configuration says what the tag is.
+fn tag(tags: &mut Vec<(String, String)>, main: &Plan, ids: &[String]) {
+    let ours = main.agent.user_defined_ids.join(",");
+    match tags.iter_mut().find(|(key, _)| key == USER_DEFINED_ID) {
+        Some((_, value)) if *value == ours => *value = ids.join(","),
+        Some(_) => {}
+        None if ids.is_empty() => {}
+        None => {
+            tags.push((USER_DEFINED_ID.to_owned(), ids.join(",")));
+            tags.sort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collection::Form;
+    use serde_json::json;
+
+    fn wanted(source: Source, project: &str, name: &str) -> Wanted {
+        let (project, name) = (project.to_owned(), name.to_owned());
+        Wanted { source, project, name, form: Form::Classic, body: json!({}), group_topic: None }
+    }
+
+    #[test]
+    fn the_first_source_wins_and_names_are_looked_at() {
+        let groups = Source::MachineGroups;
+        let sets = Sets::from([
+            (
+                groups,
+                vec![wanted(groups, "ppp", "a.b_C"), wanted(groups, "ppp", "a/b"), wanted(groups, "P", "x")],
+            ),
+            (
+                Source::Directory,
+                vec![wanted(Source::Directory, "ppp", "a.b_C"), wanted(Source::Directory, "ppp", "d")],
+            ),
+        ]);
+        let (all, refused) = merge(&sets);
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["ppp.a.b_C", "ppp.d"]);
+        assert_eq!(all["ppp.a.b_C"].source, groups);
+        let refused: Vec<_> =
+            refused.iter().map(|report| (report.id.as_str(), report.reasons[0].as_str())).collect();
+        assert_eq!(refused.len(), 3);
+        assert!(
+            refused
+                .iter()
+                .any(|(id, why)| *id == "ppp.a.b_C" && why.starts_with("the machine groups say already"))
+        );
+        assert!(refused.iter().any(|(id, why)| *id == "ppp.a/b" && why.starts_with("configName: ")));
+        assert!(refused.iter().any(|(id, why)| *id == "P.x" && why.starts_with("project: ")));
+    }
+
+    #[test]
+    fn a_thousand_are_enough() {
+        let groups = Source::MachineGroups;
+        let many = (0..CONFIGS + 3).map(|at| wanted(groups, "ppp", &format!("c{at}"))).collect();
+        let (all, refused) = merge(&Sets::from([(groups, many)]));
+        assert_eq!((all.len(), refused.len()), (CONFIGS, 3));
+    }
+}
