@@ -3,6 +3,7 @@
 //! Changes are made by the writer thread alone, in the database first, so that the copy never promises what a crash
 //! could take back.
 
+mod collection;
 mod consumers;
 mod indexes;
 mod settings;
@@ -13,9 +14,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
+pub use collection::Place;
 pub use consumers::{Checkpoint, ConsumerGroup, GroupPlace};
 pub use settings::Settings;
 
+use super::collection::{CollectionConfig, MachineGroup};
 use super::shards::{Shard, cut};
 use super::{Index, Refused};
 
@@ -47,6 +50,9 @@ pub struct Project {
     pub created: i64,
     pub modified: i64,
     pub logstores: BTreeMap<String, Logstore>,
+    /// Machine groups and collection configs, by name.
+    pub machine_groups: BTreeMap<String, MachineGroup>,
+    pub configs: BTreeMap<String, CollectionConfig>,
 }
 
 /// The copy in memory.
@@ -57,6 +63,9 @@ pub struct Catalog {
     live: HashMap<i64, Live>,
     /// Changes by which logstores went, since the start.
     deletions: u64,
+    memberships: collection::Memberships,
+    /// Of machine groups and collection configs.
+    highest_version: i64,
 }
 
 #[derive(Debug)]
@@ -90,6 +99,8 @@ impl Catalog {
                 created: row.get(3)?,
                 modified: row.get(4)?,
                 logstores: BTreeMap::new(),
+                machine_groups: BTreeMap::new(),
+                configs: BTreeMap::new(),
             };
             names.insert(project.id, project.name.clone());
             catalog.projects.insert(project.name.clone(), project);
@@ -119,6 +130,7 @@ impl Catalog {
                 project.logstores.insert(logstore.name.clone(), logstore);
             }
         }
+        catalog.load_collection(connection, &names)?;
         Ok(catalog)
     }
 
@@ -192,6 +204,8 @@ impl Catalog {
             created: now,
             modified: now,
             logstores: BTreeMap::new(),
+            machine_groups: BTreeMap::new(),
+            configs: BTreeMap::new(),
         };
         self.projects.insert(name.into(), project);
         Ok(())
@@ -223,6 +237,7 @@ impl Catalog {
         transaction.commit()?;
         self.deletions += 1;
         if let Some(project) = self.projects.remove(name) {
+            self.forget_memberships(&project);
             for logstore in project.logstores.values() {
                 self.live.remove(&logstore.id);
             }
@@ -318,10 +333,14 @@ impl Catalog {
     }
 }
 
-/// Removes what belonged to logstores that are no more.
+/// Removes what belonged to logstores and projects that are no more.
 fn forget_orphans(connection: &Connection) -> rusqlite::Result<()> {
     for table in ["indexes", "shards", "consumer_groups", "checkpoints"] {
         let text = format!("DELETE FROM {table} WHERE logstore NOT IN (SELECT id FROM logstores)");
+        connection.execute(&text, [])?;
+    }
+    for table in ["machine_groups", "collection_configs", "applied_configs"] {
+        let text = format!("DELETE FROM {table} WHERE project NOT IN (SELECT id FROM projects)");
         connection.execute(&text, [])?;
     }
     Ok(())

@@ -103,6 +103,26 @@ pub enum Refused {
     NoConsumer(String),
     #[error("shard {0} is not held by this consumer")]
     NotHeld(u32),
+    #[error("machine group {0} does not exist")]
+    NoMachineGroup(String),
+    #[error("group {0} already exists")]
+    MachineGroupExists(String),
+    #[error(
+        "groupName: {0:?} is invalid: 3 to 128 characters of a-z 0-9 _ -, the first and last a letter or digit"
+    )]
+    MachineGroupName(String),
+    #[error("config {0} does not exist")]
+    NoConfig(String),
+    #[error("config {0} already exists")]
+    ConfigExists(String),
+    #[error(
+        "configName: {0:?} is invalid: 2 to 128 characters of a-z 0-9 _ -, the first and last a letter or digit"
+    )]
+    ConfigName(String),
+    #[error("the project has {0} machine groups already")]
+    TooManyMachineGroups(usize),
+    #[error("the project has {0} collection configs already")]
+    TooManyConfigs(usize),
     #[error("there are {0} projects already")]
     TooManyProjects(usize),
     #[error("the project has {0} logstores already")]

@@ -15,6 +15,7 @@ pub(super) struct Metrics {
     pub(super) scanned: Counter,
     pub(super) spared: Counter,
     pub(super) broken: Counter,
+    pub(super) machines: Gauge,
     pub(super) files: Gauge,
     pub(super) file_bytes: Gauge,
     pub(super) put_seconds: Histogram,
@@ -59,6 +60,11 @@ impl Metrics {
             scanned: looked_at("inflated"),
             spared: looked_at("spared"),
             broken: looked_at("unreadable"),
+            machines: gauge(
+                "sluicegate_store_machines",
+                "Machines that send heartbeats to the embedded Log Service",
+                &[],
+            ),
             files: gauge("sluicegate_store_files", "Files of packs", &[]),
             file_bytes: gauge("sluicegate_store_file_bytes", "Size of all files of packs", &[]),
             put_seconds: histogram(

@@ -20,6 +20,7 @@ pub mod analytics;
 mod bounds;
 mod catalog;
 mod changes;
+pub mod collection;
 mod consumer_groups;
 mod consumers;
 mod context;
@@ -53,7 +54,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub use access_key::{AccessKey, FILE_NAME as ACCESS_KEY_FILE};
 pub use analyse::{Analyse, Analysed};
 pub use bounds::OnFull;
-pub use catalog::{Catalog, Checkpoint, ConsumerGroup, GroupPlace, Logstore, Project, Settings};
+pub use catalog::{Catalog, Checkpoint, ConsumerGroup, GroupPlace, Logstore, Place, Project, Settings};
 pub use context::{Anchor, Context, LINES as CONTEXT_LINES};
 pub use error::{Refused, StoreError};
 pub use files::{PackFile, Reader};
@@ -105,6 +106,8 @@ pub struct Store {
     committed: Committed,
     /// Who reads in which consumer group; lost at a stop, and consumers come again.
     members: Mutex<HashMap<(i64, String), Members>>,
+    /// Who sent heartbeats; lost at a stop, and agents send the next one.
+    machines: Mutex<collection::Machines>,
     started: Instant,
     metrics: Metrics,
     bounds: Arc<Bounds>,
@@ -197,6 +200,7 @@ impl Store {
             clock: options.clock,
             committed,
             members: Mutex::default(),
+            machines: Mutex::default(),
             started: Instant::now(),
             metrics,
             bounds,

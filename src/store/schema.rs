@@ -6,6 +6,9 @@
 //!                      indexes    logstore, config (JSON, as it was sent), modified
 //!                      shards     logstore, shard, begin, end (hash keys), created, closed (id), parents
 //!                      consumer_groups, checkpoints  by logstore and name: how far each shard was read
+//!                      machine_groups, collection_configs  project, name, body (JSON, as it was sent), created, modified,
+//!                                 version
+//!                      applied_configs  project, machine_group, config
 //! packs/TTLd-START.db  packs      id (nanosecond of arrival, unique in the store), logstore, shard, first_time,
 //!                                 last_time (ns), logs, raw_size, compression, series, sequence (of the pack_id),
 //!                                 topic, source, client (the sender's address, where the logstore keeps it),
@@ -36,15 +39,28 @@ pub(super) struct Layout {
     application: i64,
     version: i64,
     tables: &'static str,
+    /// What makes a file of an older version one of this; run in their order.
+    steps: &'static [Step],
     page_size: i64,
 }
 
+/// From the version before `to`.
+struct Step {
+    to: i64,
+    sql: &'static str,
+}
+
 /// "SlGt"
-pub(super) const CATALOG_LAYOUT: Layout =
-    Layout { application: 0x536c_4774, version: 2, tables: CATALOG_TABLES, page_size: 4096 };
+pub(super) const CATALOG_LAYOUT: Layout = Layout {
+    application: 0x536c_4774,
+    version: 3,
+    tables: CATALOG_TABLES,
+    steps: &[Step { to: 3, sql: COLLECTION_TABLES }],
+    page_size: 4096,
+};
 /// "SlGp"
 pub(super) const PACKS_LAYOUT: Layout =
-    Layout { application: 0x536c_4770, version: 2, tables: PACK_TABLES, page_size: 16_384 };
+    Layout { application: 0x536c_4770, version: 2, tables: PACK_TABLES, steps: &[], page_size: 16_384 };
 
 /// What the WAL is cut back to once it is folded into the database.
 const WAL_BYTES: i64 = 16 << 20;
@@ -101,6 +117,34 @@ CREATE TABLE checkpoints (
 ) STRICT, WITHOUT ROWID;
 ";
 
+const COLLECTION_TABLES: &str = "
+CREATE TABLE machine_groups (
+    project INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (project, name)
+) STRICT;
+CREATE TABLE collection_configs (
+    project INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    language TEXT NOT NULL,
+    body TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    modified INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (project, name)
+) STRICT;
+CREATE TABLE applied_configs (
+    project INTEGER NOT NULL,
+    machine_group TEXT NOT NULL,
+    config TEXT NOT NULL,
+    PRIMARY KEY (project, machine_group, config)
+) STRICT, WITHOUT ROWID;
+";
+
 const PACK_TABLES: &str = "
 CREATE TABLE packs (
     id INTEGER PRIMARY KEY,
@@ -140,7 +184,9 @@ pub(super) fn open_writer(file: &Path, layout: &Layout) -> Result<Connection, St
         .open(file)
         .map_err(|cause| StoreError::Path { path: file.to_owned(), cause })?;
     let mut connection = connect(file)?;
-    prepare(&mut connection, file, layout).and_then(|()| checked_layout(&connection, file, layout))?;
+    prepare(&mut connection, file, layout)?;
+    let found = checked_layout(&connection, file, layout)?;
+    bring_up(&mut connection, file, layout, found)?;
     Ok(connection)
 }
 
@@ -176,6 +222,9 @@ fn prepare(connection: &mut Connection, file: &Path, layout: &Layout) -> Result<
     if empty {
         let transaction = connection.transaction().map_err(or)?;
         transaction.execute_batch(layout.tables).map_err(or)?;
+        for step in layout.steps {
+            transaction.execute_batch(step.sql).map_err(or)?;
+        }
         transaction.pragma_update(None, "application_id", layout.application).map_err(or)?;
         transaction.pragma_update(None, "user_version", layout.version).map_err(or)?;
         transaction.commit().map_err(or)?;
@@ -189,7 +238,22 @@ pub(super) fn fold_back(connection: &Connection) {
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
 }
 
-fn checked_layout(connection: &Connection, file: &Path, layout: &Layout) -> Result<(), StoreError> {
+/// Makes a file of version `found` one of this layout's version, whole or not at all.
+fn bring_up(connection: &mut Connection, file: &Path, layout: &Layout, found: i64) -> Result<(), StoreError> {
+    if found == layout.version {
+        return Ok(());
+    }
+    let or = |cause| StoreError::database(file, cause);
+    let transaction = connection.transaction().map_err(or)?;
+    for step in layout.steps.iter().filter(|step| step.to > found) {
+        transaction.execute_batch(step.sql).map_err(or)?;
+    }
+    transaction.pragma_update(None, "user_version", layout.version).map_err(or)?;
+    transaction.commit().map_err(or)
+}
+
+/// The version of a file of this kind.
+fn checked_layout(connection: &Connection, file: &Path, layout: &Layout) -> Result<i64, StoreError> {
     let pragma = |name| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
@@ -205,6 +269,6 @@ fn checked_layout(connection: &Connection, file: &Path, layout: &Layout) -> Resu
         found if found > layout.version => {
             Err(StoreError::Newer { file: file.to_owned(), found, known: layout.version })
         }
-        _ => Ok(()),
+        found => Ok(found),
     }
 }

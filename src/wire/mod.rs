@@ -1,7 +1,9 @@
 //! What Log Service and its clients put on the wire, as pure functions: LogGroup protobuf, compression, signatures,
-//! error codes. Nothing here does I/O or knows the runtime, so every part is fuzzed as it stands.
+//! error codes; and what collection agents say to a config server. Nothing here does I/O or knows the runtime, so every
+//! part is fuzzed as it stands.
 
 pub mod compress;
+pub mod config_server;
 pub mod errors;
 pub mod json_logs;
 pub mod log_entry;

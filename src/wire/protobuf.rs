@@ -1,7 +1,9 @@
-//! Protobuf's wire format, read in place: the fields of one message in their order, as slices of the received bytes.
+//! Protobuf's wire format, read in place: the fields of one message in their order, as slices of the received bytes; and
+//! written a field at a time.
 //!
 //! Refused: lengths that leave the message, numbers of more than 64 bits, field numbers that cannot be, and the format's
-//! abandoned groups. What a field means is the business of who reads it ([`super::loggroup`], [`super::log_entry`]).
+//! abandoned groups. What a field means is the business of who reads it ([`super::loggroup`], [`super::log_entry`],
+//! [`super::config_server`]).
 
 /// Wire types.
 pub(super) const VARINT: u8 = 0;
@@ -123,4 +125,34 @@ impl<'a> Fields<'a> {
 
 fn little_endian(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+/// Writes a field that is a number. One at its default of 0 is not written.
+pub(super) fn put_number(out: &mut Vec<u8>, field: u32, value: u64) {
+    if value != 0 {
+        put_varint(out, u64::from(field) << 3 | u64::from(VARINT));
+        put_varint(out, value);
+    }
+}
+
+/// Writes a field of bytes, text or a message, even when it is empty: as an item of a list it counts.
+pub(super) fn put_item(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    put_varint(out, u64::from(field) << 3 | u64::from(BYTES));
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Writes a field of bytes or text. One at its default, empty, is not written.
+pub(super) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        put_item(out, field, bytes);
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
 }

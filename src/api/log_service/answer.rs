@@ -11,6 +11,7 @@ use axum::response::Response;
 use crate::base::log_limit::LogLimit;
 use crate::store::{Refused, StoreError};
 use crate::wire::compress::{Kind, compress};
+use crate::wire::config_server::CONTENT_TYPE;
 use crate::wire::errors;
 
 /// A store in trouble fails every request in the same way.
@@ -62,6 +63,11 @@ impl Answer {
         compress(kind, &body, &mut packed)
             .map_err(|error| Refusal::new("InternalServerError", error.to_string()))?;
         Ok(Answer::bytes(packed).with("x-log-compresstype", name).with("x-log-bodyrawsize", size))
+    }
+
+    /// A message of the ConfigServer protocol.
+    pub(super) fn message(body: Vec<u8>) -> Answer {
+        Answer { status: None, body, headers: vec![(header::CONTENT_TYPE, CONTENT_TYPE.into())] }
     }
 
     /// A body that is JSON already.
@@ -150,6 +156,13 @@ impl From<Refused> for Refusal {
             // The spelling is the service's: consumer libraries compare it.
             Refused::NoConsumer(_) => "ConsumerNotExsit",
             Refused::NotHeld(_) => "ConsumerNotMatch",
+            // Clients that make a group where there is none compare this spelling.
+            Refused::NoMachineGroup(_) => "MachineGroupNotExist",
+            Refused::MachineGroupExists(_) => "MachineGroupAlreadyExist",
+            Refused::NoConfig(_) => "ConfigNotExist",
+            Refused::ConfigExists(_) => "ConfigAlreadyExist",
+            Refused::MachineGroupName(_) | Refused::ConfigName(_) => "ParameterInvalid",
+            Refused::TooManyMachineGroups(_) | Refused::TooManyConfigs(_) => "ExceedQuota",
         };
         Refusal::new(code, refused.to_string())
     }

@@ -10,15 +10,18 @@
 //! Everything up to the signature is decided before a byte of the body is read.
 
 mod admin;
+mod agents;
 mod analysis;
 mod answer;
 mod auth;
 mod body;
+mod configs;
 mod consumer_groups;
 mod context;
 mod get_logs;
 mod histograms;
 mod index;
+mod machine_groups;
 mod metric_stores;
 mod nothing;
 mod project_logs;
@@ -107,6 +110,12 @@ async fn dispatch(
         // What browsers send is not signed.
         return track::track(service, head, target, name, incoming).await;
     }
+    match call {
+        // The protocol of agents knows no signature.
+        Call::AgentHeartbeat => return agents::heartbeat(service, head, incoming).await,
+        Call::AgentFetch => return agents::fetch(service, head, incoming).await,
+        _ => {}
+    }
     auth::check(head, target, store.access_key(), (service.clock)())?;
     match call {
         Call::CreateProject => admin::create_project(store, incoming).await,
@@ -170,6 +179,30 @@ async fn dispatch(
             consumer_groups::update_checkpoint(store, target, (&name, &group), incoming).await
         }
         Call::GetCheckpoints(name, group) => consumer_groups::checkpoints(store, target, (&name, &group)),
+        Call::CreateMachineGroup => machine_groups::create(store, target, incoming).await,
+        Call::ListMachineGroups => machine_groups::list(store, target),
+        Call::GetMachineGroup(name) => machine_groups::get(store, target, &name),
+        Call::UpdateMachineGroup(name) => machine_groups::update(store, target, &name, incoming).await,
+        Call::DeleteMachineGroup(name) => machine_groups::delete(store, target, &name).await,
+        Call::ListMachines(name) => machine_groups::machines(store, target, &name, (service.clock)()),
+        Call::ChangeMachines(name) => machine_groups::change_machines(store, target, &name, incoming).await,
+        Call::ListAppliedConfigs(name) => machine_groups::configs(store, target, &name),
+        Call::ApplyConfig(group, config) => {
+            machine_groups::apply(store, target, (&group, &config), false).await
+        }
+        Call::RemoveConfig(group, config) => {
+            machine_groups::apply(store, target, (&group, &config), true).await
+        }
+        Call::CreateConfig(language) => configs::create(store, target, language, incoming).await,
+        Call::ListConfigs(language) => configs::list(store, target, language),
+        Call::GetConfig(language, name) => configs::get(store, target, (language, &name)),
+        Call::UpdateConfig(language, name) => {
+            configs::update(store, target, (language, &name), incoming).await
+        }
+        Call::DeleteConfig(language, name) => configs::delete(store, target, (language, &name)).await,
+        Call::ListGroupsOfConfig(name) => configs::groups(store, target, &name),
+        Call::AgentHeartbeat => agents::heartbeat(service, head, incoming).await,
+        Call::AgentFetch => agents::fetch(service, head, incoming).await,
     }
 }
 

@@ -13,6 +13,7 @@ use super::ENDPOINT;
 use super::answer::Refusal;
 use super::nothing;
 use crate::base::host;
+use crate::store::collection::Language;
 use crate::wire::query;
 
 /// The target of a request, taken apart.
@@ -85,12 +86,42 @@ pub(super) enum Call {
     Heartbeat(String, String),
     UpdateCheckpoint(String, String),
     GetCheckpoints(String, String),
+    CreateMachineGroup,
+    ListMachineGroups,
+    GetMachineGroup(String),
+    UpdateMachineGroup(String),
+    DeleteMachineGroup(String),
+    ListMachines(String),
+    /// `action=add|delete`.
+    ChangeMachines(String),
+    /// Names of configs of a machine group.
+    ListAppliedConfigs(String),
+    /// To the group the config.
+    ApplyConfig(String, String),
+    RemoveConfig(String, String),
+    CreateConfig(Language),
+    ListConfigs(Language),
+    GetConfig(Language, String),
+    UpdateConfig(Language, String),
+    DeleteConfig(Language, String),
+    ListGroupsOfConfig(String),
+    /// What agents of the ConfigServer protocol send, unsigned.
+    AgentHeartbeat,
+    AgentFetch,
 }
 
 impl Call {
     /// Whether it concerns no project.
     pub(super) fn is_of_no_project(&self) -> bool {
-        matches!(self, Call::CreateProject | Call::ListProjects | Call::ListTags | Call::ChangeTags)
+        matches!(
+            self,
+            Call::CreateProject
+                | Call::ListProjects
+                | Call::ListTags
+                | Call::ChangeTags
+                | Call::AgentHeartbeat
+                | Call::AgentFetch
+        )
     }
 }
 
@@ -201,6 +232,11 @@ impl Target {
             }
             (["logstores" | "metricstores", name, "meteringmode"], "GET") => Call::GetMetering(own(name)),
             (["logstores" | "metricstores", name, "meteringmode"], "PUT") => Call::SetMetering(own(name)),
+            (["machinegroups", rest @ ..], method) => self.of_machine_groups(rest, method)?,
+            (["configs", rest @ ..], method) => self.of_configs(Language::Classic, rest, method)?,
+            (["pipelineconfigs", rest @ ..], method) => self.of_configs(Language::Pipeline, rest, method)?,
+            (["Agent", "Heartbeat"], "POST") => Call::AgentHeartbeat,
+            (["Agent", "FetchPipelineConfig" | "FetchInstanceConfig"], "POST") => Call::AgentFetch,
             (["logs"], "GET") => Call::GetProjectLogs,
             (["tags"], "GET") => Call::ListTags,
             (["tag" | "untag"], "POST") => Call::ChangeTags,
@@ -217,7 +253,8 @@ impl Target {
                     "logs" | "index" | "shards" | "consumergroups" | "track" | "substores" | "meteringmode",
                 ]
                 | ["metricstores"]
-                | ["metricstores", _],
+                | ["metricstores", _]
+                | ["Agent", "Heartbeat" | "FetchPipelineConfig" | "FetchInstanceConfig"],
                 _,
             ) => return Err(self.wrong_method()),
             _ => return Err(self.not_implemented()),
@@ -245,6 +282,40 @@ impl Target {
             ("POST", _) => Call::ChangeShard(name, shard),
             ("DELETE", _) => Call::DeleteShard(name, shard),
             _ => return Err(self.wrong_method()),
+        })
+    }
+
+    fn of_machine_groups(&self, rest: &[&str], method: &str) -> Result<Call, Refusal> {
+        let own = |name: &str| name.to_owned();
+        Ok(match (rest, method) {
+            ([], "GET") => Call::ListMachineGroups,
+            ([], "POST") => Call::CreateMachineGroup,
+            ([name], "GET") => Call::GetMachineGroup(own(name)),
+            ([name], "PUT") => Call::UpdateMachineGroup(own(name)),
+            ([name], "DELETE") => Call::DeleteMachineGroup(own(name)),
+            ([name, "machines"], "GET") => Call::ListMachines(own(name)),
+            ([name, "machines"], "PUT") => Call::ChangeMachines(own(name)),
+            ([name, "configs"], "GET") => Call::ListAppliedConfigs(own(name)),
+            ([name, "configs", config], "PUT") => Call::ApplyConfig(own(name), own(config)),
+            ([name, "configs", config], "DELETE") => Call::RemoveConfig(own(name), own(config)),
+            ([] | [_] | [_, "machines" | "configs"] | [_, "configs", _], _) => {
+                return Err(self.wrong_method());
+            }
+            _ => return Err(self.not_implemented()),
+        })
+    }
+
+    fn of_configs(&self, language: Language, rest: &[&str], method: &str) -> Result<Call, Refusal> {
+        let own = |name: &str| name.to_owned();
+        Ok(match (rest, method) {
+            ([], "GET") => Call::ListConfigs(language),
+            ([], "POST") => Call::CreateConfig(language),
+            ([name], "GET") => Call::GetConfig(language, own(name)),
+            ([name], "PUT") => Call::UpdateConfig(language, own(name)),
+            ([name], "DELETE") => Call::DeleteConfig(language, own(name)),
+            ([name, "machinegroups"], "GET") => Call::ListGroupsOfConfig(own(name)),
+            ([] | [_] | [_, "machinegroups"], _) => return Err(self.wrong_method()),
+            _ => return Err(self.not_implemented()),
         })
     }
 
@@ -379,6 +450,16 @@ mod tests {
         let heartbeat = Call::Heartbeat("a-b".into(), "cg".into());
         assert_eq!(call("POST", "/logstores/a-b/consumergroups/cg?type=heartbeat&consumer=c"), Ok(heartbeat));
         assert_eq!(call("POST", "/logstores/a-b/consumergroups/cg"), Err("NotImplemented"));
+        assert_eq!(
+            call("PUT", "/machinegroups/mg/configs/c"),
+            Ok(Call::ApplyConfig("mg".into(), "c".into()))
+        );
+        assert_eq!(call("GET", "/configs/c"), Ok(Call::GetConfig(Language::Classic, "c".into())));
+        assert_eq!(call("POST", "/pipelineconfigs"), Ok(Call::CreateConfig(Language::Pipeline)));
+        assert_eq!(call("POST", "/machinegroups/mg/machines"), Err("InvalidMethod"));
+        assert_eq!(call("GET", "/machinegroups/mg/other"), Err("NotImplemented"));
+        assert_eq!(call("POST", "/Agent/Heartbeat/"), Ok(Call::AgentHeartbeat));
+        assert_eq!(call("GET", "/Agent/Heartbeat"), Err("InvalidMethod"));
         assert_eq!(call("PATCH", "/logstores/a-b"), Err("InvalidMethod"));
         assert_eq!(call("GET", "/favicon.ico"), Err("NotImplemented"));
     }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod beside;
+mod collection;
 mod harness;
 mod lists;
 mod pulls;
