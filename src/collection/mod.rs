@@ -10,9 +10,12 @@
 //! A source that cannot be asked keeps what it last said. A configuration that cannot be honoured is reported by name and
 //! reason, and nothing of it runs; its last good version goes on until it is removed.
 
+pub mod context;
+pub mod heartbeat;
+pub mod identity;
+pub mod kept;
 pub mod machine_groups;
-
-use std::time::Instant;
+pub mod report;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -50,31 +53,6 @@ pub struct Wanted {
 pub struct Found {
     pub source: Source,
     pub wanted: Vec<Wanted>,
-}
-
-/// Who this gateway is at the moment, to those who say what is to be collected.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Who {
-    pub user_defined_ids: Vec<String>,
-    pub hostname: String,
-    /// Of this machine, as text; none of the loopback.
-    pub addresses: Vec<String>,
-}
-
-/// How a source does, for people.
-#[derive(Clone, Debug)]
-pub struct SourceState {
-    pub name: &'static str,
-    /// When it last said all that it knows.
-    pub last_ok: Option<Instant>,
-    /// Why it did not since then; a sentence.
-    pub error: Option<String>,
-}
-
-impl SourceState {
-    pub fn new(name: &'static str) -> SourceState {
-        SourceState { name, last_ok: None, error: None }
-    }
 }
 
 /// What became of a configuration.

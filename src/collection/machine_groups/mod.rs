@@ -18,26 +18,21 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
-
-use super::{Found, Source, SourceState, Who};
+use super::context::{self, SourceContext};
+use super::{Found, Source};
 use crate::base::backoff::Backoff;
-use crate::base::log_limit::LogLimit;
 use crate::config::plan::CloudPlan;
 use crate::output::Client;
 use crate::output::client::ClientError;
 use crate::output::credentials::Credentials;
-use survey::{Survey, Trouble};
+use survey::Survey;
 
 /// After a failure nobody waits longer than this, as what was changed shall be known within a minute.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A service that wants rest gets it.
 const LONGEST_REST: Duration = Duration::from_secs(300);
-/// The same trouble is said so often.
-const SAID_AGAIN: Duration = Duration::from_secs(3_600);
 /// A configuration is text of people.
 const ANSWER_BYTES: usize = 8 << 20;
 
@@ -95,20 +90,14 @@ impl Service {
     }
 }
 
-/// Looks until `stop`, or until nobody wants to know.
-pub async fn run(
-    settings: Settings,
-    mut identity: watch::Receiver<Who>,
-    found: mpsc::Sender<Found>,
-    state: watch::Sender<SourceState>,
-    stop: CancellationToken,
-) {
+/// Looks until the gateway stops, or until nobody wants to know.
+pub async fn run(settings: Settings, context: SourceContext) {
+    let SourceContext { found, mut identity, stop, .. } = context.clone();
     let interval = settings.interval;
     // Between three and six fifths of the interval, so that a thousand gateways that were started as one do not stay so.
-    let pace_of = || Backoff::new(interval.mul_f64(1.2), interval.mul_f64(1.2));
-    let (mut pace, mut retry) = (pace_of(), Backoff::new(interval, LONGEST_WAIT.max(interval)));
+    let mut pace = Backoff::new(interval.mul_f64(1.2), interval.mul_f64(1.2));
+    let mut retry = Backoff::new(interval, LONGEST_WAIT.max(interval));
     let mut rest = Backoff::new(interval * 2, LONGEST_REST.max(interval));
-    let troubled = LogLimit::new(SAID_AGAIN);
     let mut survey = Survey::new(settings);
     loop {
         let who = identity.borrow_and_update().clone();
@@ -118,14 +107,8 @@ pub async fn run(
         };
         let wait = match round {
             Ok(wanted) => {
-                (retry, rest) = (
-                    Backoff::new(interval, LONGEST_WAIT.max(interval)),
-                    Backoff::new(interval * 2, LONGEST_REST.max(interval)),
-                );
-                if state.borrow().error.is_some() {
-                    tracing::info!("machine groups are known again");
-                }
-                state.send_modify(|state| (state.last_ok, state.error) = (Some(Instant::now()), None));
+                retry.reset();
+                rest.reset();
                 let all = Found { source: Source::MachineGroups, wanted };
                 let sent = tokio::select! {
                     () = stop.cancelled() => return,
@@ -137,32 +120,14 @@ pub async fn run(
                 pace.next_wait()
             }
             Err(trouble) => {
-                let wait = if trouble.wants_rest() { rest.next_wait() } else { retry.next_wait() };
-                tell(&trouble, &state, &troubled);
-                wait
+                context.failed(Source::MachineGroups, &trouble.to_string());
+                if trouble.wants_rest() { rest.next_wait() } else { retry.next_wait() }
             }
         };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
-            () = changed(&mut identity) => survey.forget(),
+            () = context::changed(&mut identity) => survey.forget(),
         }
-    }
-}
-
-/// Resolves when we are somebody else; never where nobody can tell any more.
-async fn changed(identity: &mut watch::Receiver<Who>) {
-    if identity.changed().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Says what is wrong when it is news, and then once an hour.
-fn tell(trouble: &Trouble, state: &watch::Sender<SourceState>, limit: &LogLimit) {
-    let text = trouble.to_string();
-    let is_news = state.borrow().error.is_none();
-    state.send_modify(|state| state.error = Some(text.clone()));
-    if limit.allow().is_some() || is_news {
-        tracing::warn!("machine groups cannot be looked at, what was found last goes on: {text}");
     }
 }

@@ -3,7 +3,7 @@
 //! Remembered per project: when a group of others was last asked for, and in which language a configuration is written. Both
 //! languages share one name space and each has a call of its own, which refuses the other's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use super::Settings;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, counter};
-use crate::collection::{Form, Source, Wanted, Who};
+use crate::collection::identity::Identity;
+use crate::collection::{Form, Source, Wanted};
 use crate::output::Client;
 use crate::output::calls::{CallError, is_askable};
 
@@ -41,7 +42,7 @@ struct Memory {
     /// Groups of others, and when they were asked for.
     foreign: HashMap<String, Instant>,
     looked: Option<Instant>,
-    pipelines: std::collections::HashSet<String>,
+    pipelines: HashSet<String>,
     /// It let us look once.
     is_open: bool,
 }
@@ -112,9 +113,9 @@ impl Survey {
     }
 
     /// Everything, or why it is not known.
-    pub(super) async fn round(&mut self, who: &Who) -> Result<Vec<Wanted>, Trouble> {
+    pub(super) async fn round(&mut self, who: &Identity) -> Result<Vec<Wanted>, Trouble> {
         let named = self.settings.project.clone();
-        if who.user_defined_ids.is_empty() && who.addresses.is_empty() {
+        if who.ids.is_empty() && who.addresses.is_empty() {
             return Ok(Vec::new());
         }
         if !named.is_empty() {
@@ -162,7 +163,7 @@ impl Survey {
         Ok(names)
     }
 
-    async fn project(&mut self, project: &str, who: &Who) -> Result<Vec<Wanted>, Trouble> {
+    async fn project(&mut self, project: &str, who: &Identity) -> Result<Vec<Wanted>, Trouble> {
         let client = self.client(project).await.map_err(|why| trouble_of(project, "", why))?;
         let mut memory = self.projects.remove(project).unwrap_or_default();
         let looked = self.look(&client, project, who, &mut memory).await;
@@ -175,7 +176,7 @@ impl Survey {
         &self,
         client: &Client,
         project: &str,
-        who: &Who,
+        who: &Identity,
         memory: &mut Memory,
     ) -> Result<Vec<Wanted>, Trouble> {
         let listed = client.list::<String>("/machinegroups", "machinegroups").await;
@@ -297,8 +298,7 @@ impl Memory {
         let due = (self.foreign.len() as f64 * share.min(1.0)).ceil() as usize;
         let mut oldest: Vec<(Instant, &String)> = self.foreign.iter().map(|(name, at)| (*at, name)).collect();
         oldest.sort_unstable();
-        let rest: std::collections::HashSet<&String> =
-            oldest.iter().skip(due).map(|(_, name)| *name).collect();
+        let rest: HashSet<&String> = oldest.iter().skip(due).map(|(_, name)| *name).collect();
         groups.retain(|name| !rest.contains(name));
     }
 }
@@ -325,9 +325,9 @@ impl Counts {
 }
 
 impl Group {
-    fn has(&self, who: &Who) -> bool {
+    fn has(&self, who: &Identity) -> bool {
         let ours = match self.machine_identify_type.as_str() {
-            "userdefined" => &who.user_defined_ids,
+            "userdefined" => &who.ids,
             "ip" => &who.addresses,
             _ => return false,
         };
@@ -362,7 +362,13 @@ impl Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)?;
+        match &self.why {
+            // The number of a request would make the same trouble look like another one each time.
+            CallError::Refused { status, code, message, .. } => {
+                write!(f, "{}: {code}: {message} (HTTP {status})", self.what)?;
+            }
+            why => write!(f, "{}: {why}", self.what)?,
+        }
         let help = match (self.why.status(), self.why.code()) {
             (_, "ProjectNotExist") => {
                 "make the project, with `sluicegate deploy` or the console, or name another one"

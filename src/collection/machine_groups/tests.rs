@@ -1,6 +1,6 @@
 //! Rounds against a service that is a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::survey::Survey;
 use super::*;
 use crate::base::secret::Secret;
+use crate::collection::identity::Identity;
+use crate::collection::report::Board;
 use crate::collection::{Form, Wanted};
 use crate::output::credentials::AccessKey;
 use crate::output::testing::{Said, Server};
@@ -102,9 +104,9 @@ fn classic(name: &str) -> Value {
     json!({ "configName": name, "inputType": "file", "inputDetail": { "logType": "json_log" } })
 }
 
-fn who(ids: &[&str], addresses: &[&str]) -> Who {
+fn who(ids: &[&str], addresses: &[&str]) -> Identity {
     let own = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    Who { user_defined_ids: own(ids), hostname: "host".to_owned(), addresses: own(addresses) }
+    Identity { ids: own(ids), hostname: "host".to_owned(), addresses: own(addresses) }
 }
 
 fn shown(wanted: &[Wanted]) -> Vec<String> {
@@ -225,20 +227,23 @@ async fn without_a_project_all_that_let_us_in_are_asked() {
 #[tokio::test]
 async fn a_new_identity_counts_at_once() {
     let house = House::new(&[("web", &["web-id"], &["access"]), ("db", &["db-id"], &["slow"])]).await;
-    let (identity, watched) = watch::channel(who(&["web-id"], &[]));
+    let (identity, watched) = watch::channel(Arc::new(who(&["web-id"], &[])));
     let (found, mut rounds) = mpsc::channel(1);
-    let (state, seen) = watch::channel(SourceState::new("machine_groups"));
+    let board = Arc::new(Board::new(&BTreeSet::from([Source::MachineGroups])));
     let stop = CancellationToken::new();
-    let running = tokio::spawn(run(house.settings("demo"), watched, found, state, stop.clone()));
+    let outcomes = board.outcomes();
+    let context =
+        SourceContext { found, identity: watched, outcomes, stop: stop.clone(), board: board.clone() };
+    let running = tokio::spawn(run(house.settings("demo"), context));
     assert_eq!(rounds.recv().await.unwrap().wanted[0].name, "access");
-    assert!(seen.borrow().last_ok.is_some() && seen.borrow().error.is_none());
     // The next round would be in an hour.
-    identity.send_replace(who(&["db-id"], &[]));
+    identity.send_replace(Arc::new(who(&["db-id"], &[])));
     assert_eq!(rounds.recv().await.unwrap().wanted[0].name, "slow");
     house.say("/machinegroups", json!("401 Unauthorized"));
-    identity.send_replace(who(&["web-id"], &[]));
-    let mut seen = seen;
-    seen.wait_for(|state| state.error.is_some()).await.unwrap();
+    identity.send_replace(Arc::new(who(&["web-id"], &[])));
+    while board.document()["sources"][0]["error"].is_null() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert!(rounds.try_recv().is_err(), "a failure tells nothing");
     stop.cancel();
     running.await.unwrap();
