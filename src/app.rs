@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, operations};
 use crate::base::shutdown::{Passed, Stop};
 use crate::base::tls::ServerTls;
+use crate::collection::context::SourceContext;
 use crate::config::plan::{InputKind, InputPlan, JoinPlan, LimitsPlan, Plan};
 use crate::input::Intake;
 use crate::input::budget::Budget;
@@ -40,6 +41,7 @@ use crate::pipeline::route::Router;
 use crate::pipeline::tidy::Tidy;
 use crate::store::ACCESS_KEY_FILE;
 
+mod collection;
 mod data;
 mod descriptors;
 mod doors;
@@ -54,6 +56,7 @@ pub use doors::{Address, Door, Place};
 pub use handover::take_over;
 pub use inherited::Inherited;
 
+use collection::{Collection, House};
 use data::Data;
 use doors::{Doors, InputDoors};
 use handover::HandOver;
@@ -82,6 +85,8 @@ pub struct Gateway {
     secured: Secured,
     /// Where a successor asks; absent when it cannot.
     handover: Option<HandOver>,
+    /// What runs because others say so; absent when nobody is asked.
+    collection: Option<Collection>,
     outlive: Outlive,
     inputs: Stop,
     service: Stop,
@@ -181,6 +186,11 @@ impl Gateway {
         self.addresses.iter().find(|address| address.door == Door::Operations)?.socket()
     }
 
+    /// A way to say what is to be collected, as a source of it does; absent when nobody is asked.
+    pub fn collection(&self) -> Option<SourceContext> {
+        self.collection.as_ref().map(Collection::context)
+    }
+
     pub fn project(&self) -> Option<&str> {
         self.plan.log_service.as_ref().map(|service| service.project.as_str())
     }
@@ -237,11 +247,14 @@ async fn wire(
         // However many an earlier run left, each gets its sender.
         reopened.extend(std::iter::from_fn(|| announced.try_recv().ok()));
     }
+    let collected = collection::take_queues(&plan, &mut orphans);
     status.set_orphans(orphans);
+    let instance = identity.instance.clone();
     let router = Router::new(&plan);
     let tidy = Tidy::new(plan.time.out_of_range);
     let pipeline = Arc::new(Pipeline::new(router, destinations, joiner, identity, tidy, journal.clone()));
-    let intake = Intake::new(pipeline.clone(), Budget::new(plan.limits.byte_budget));
+    let budget = Budget::new(plan.limits.byte_budget);
+    let intake = Intake::new(pipeline.clone(), budget.clone());
     let intake = Arc::new(intake.with_duplicates(duplicates.clone()));
     status.set_intake(intake.clone());
 
@@ -249,7 +262,7 @@ async fn wire(
     let shared = Shared {
         intake: intake.clone(),
         letters: letters.clone(),
-        positions,
+        positions: positions.clone(),
         nil: plan.records.nil,
         data_dir: &plan.data_dir,
         stop: inputs.clone(),
@@ -286,6 +299,19 @@ async fn wire(
     reopened.into_iter().for_each(|destination| shipping.start(destination));
     ticks.tasks.spawn(start_senders(shipping.clone(), announced, ticks.draining.clone()));
     ready.start(&inputs);
+    let house = House {
+        plan: plan.clone(),
+        instance,
+        journal: journal.clone(),
+        budget,
+        duplicates: duplicates.clone(),
+        positions,
+        shipping: shipping.clone(),
+        status: status.clone(),
+        inputs: inputs.clone(),
+        ticks: ticks.clone(),
+    };
+    let collection = Collection::start(house, collected).await;
     if let Some(passing) = passing {
         // Who passed them has let go of the data directory, after them.
         let passed = passing.await.unwrap_or_default();
@@ -306,6 +332,7 @@ async fn wire(
         duplicates,
         secured,
         handover: handover.ok(),
+        collection,
         outlive,
         inputs,
         service,

@@ -1,6 +1,6 @@
 //! What the gateway says about itself: health, readiness, metrics and the status document.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -14,6 +14,7 @@ use super::doors::Place;
 use super::stopping::is_shipped;
 use crate::api::operations::Report;
 use crate::base::metrics::{Counter, Gauge, counter, gauge};
+use crate::collection::report::Board;
 use crate::config::plan::Plan;
 use crate::input::file::{FileState, Files};
 use crate::input::{Intake, duplicates, positions};
@@ -45,11 +46,15 @@ struct Parts {
     /// Inputs that read files.
     files: Vec<(String, Arc<Files>)>,
     destinations: Vec<(String, Arc<Delivery>)>,
+    /// Labels of destinations that are served no more.
+    retired: HashSet<String>,
     /// Why nothing can be sent to a destination, by its label.
     broken: BTreeMap<String, String>,
     buffers: HashMap<QueueId, Buffer>,
     orphans: Vec<String>,
     log_service: Option<Value>,
+    /// What others say is to be collected.
+    collection: Option<Arc<Board>>,
     movement: Movement,
 }
 
@@ -157,8 +162,26 @@ impl Status {
         self.parts().files.push((name.to_owned(), files));
     }
 
+    pub(super) fn remove_files(&self, name: &str) {
+        self.parts().files.retain(|(known, _)| known != name);
+    }
+
     pub(super) fn add_destination(&self, label: &str, delivery: Arc<Delivery>) {
-        self.parts().destinations.push((label.to_owned(), delivery));
+        let mut parts = self.parts();
+        parts.retired.remove(label);
+        parts.destinations.retain(|(known, _)| known != label);
+        parts.destinations.push((label.to_owned(), delivery));
+    }
+
+    /// Nothing is sent there any more, and nothing waits.
+    pub(super) fn retire_destination(&self, label: &str) {
+        let mut parts = self.parts();
+        parts.destinations.retain(|(known, _)| known != label);
+        parts.retired.insert(label.to_owned());
+    }
+
+    pub(super) fn set_collection(&self, board: Arc<Board>) {
+        self.parts().collection = Some(board);
     }
 
     /// Says why nothing can be sent to a destination, or that this is over. True when that is news.
@@ -306,6 +329,7 @@ impl Report for Status {
         let destinations: Vec<Value> = queues
             .iter()
             .filter(|queue| is_shipped(&queue.name) || queue.name == "pending" && queue.entries > 0)
+            .filter(|queue| queue.entries > 0 || !parts.retired.contains(&queue.name))
             .map(|queue| {
                 let delivery = parts.destinations.iter().find(|(label, _)| *label == queue.name);
                 let trouble = delivery.and_then(|(_, delivery)| delivery.trouble().clone());
@@ -335,7 +359,9 @@ impl Report for Status {
             .map(|(name, place)| json!({ "name": name, "listen": place.to_string() }))
             .collect();
         let log_service = parts.log_service.clone();
+        let collection = parts.collection.clone();
         drop(parts);
+        problems.extend(collection.iter().flat_map(|board| board.problems()));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "data_dir": self.plan.data_dir,
@@ -350,6 +376,7 @@ impl Report for Status {
                 "segments": stats.as_ref().map_or(0, |stats| stats.segments),
             },
             "log_service": log_service,
+            "collection": collection.map(|board| board.document()),
             "problems": problems,
         })
     }

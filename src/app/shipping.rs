@@ -1,10 +1,14 @@
 //! The senders: one per destination, started when a destination appears, stopped together.
 //!
+//! A queue never has two senders. What is collected because others say so comes and goes while the gateway runs: a
+//! destination that appears with other settings waits for the sender before it, and one that is retired is served until its
+//! queue is empty.
+//!
 //! A destination whose client cannot be made (a name that is not resolved, a full disk) is tried again for as long as
 //! it takes; its records are stored meanwhile, and `status` says why they wait.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -14,9 +18,9 @@ use super::report::Status;
 use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::gauge;
-use crate::config::plan::{BatchGroup, Compression, OutOfRange, Target};
+use crate::config::plan::{BatchGroup, Compression, DestinationPlan, OutOfRange, Target};
 use crate::input::{duplicates, positions};
-use crate::journal::Journal;
+use crate::journal::{Journal, QueueId};
 use crate::output::concurrency::{Concurrency, Share};
 use crate::output::credentials::{AccessKey, Credentials, Keyring};
 use crate::output::deliver::{Delivery, DeliveryMetrics, Lists, Waits};
@@ -42,11 +46,34 @@ pub(super) struct Shipping {
     out_of_range: OutOfRange,
     concurrency: Arc<Concurrency>,
     /// Of the destinations that have one, by their names in the configuration.
-    rates: Mutex<HashMap<String, Arc<Rate>>>,
+    rates: Mutex<HashMap<String, (u64, Arc<Rate>)>>,
+    outlets: Mutex<HashMap<QueueId, Outlet>>,
     stop: CancellationToken,
     /// The deadline has passed: senders end where they are.
     abort: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// A queue and the sender that was started last for it.
+struct Outlet {
+    /// Held by the sender that runs, with the number above which the next one has to begin; none ran yet when it is absent.
+    turn: Arc<tokio::sync::Mutex<Option<u64>>>,
+    destination: Arc<Destination>,
+    /// It ends when the queue is empty.
+    retired: CancellationToken,
+    /// It ends when it has delivered what it holds.
+    replaced: CancellationToken,
+}
+
+/// Whether a sender that was started for the one also serves the other.
+fn serve_alike(one: &DestinationPlan, other: &DestinationPlan) -> bool {
+    let of = |plan: &DestinationPlan| {
+        let sent =
+            (plan.compression, plan.batch_group, plan.batch_bytes, plan.batch_age, plan.shard_key.clone());
+        let paced = (plan.in_flight, plan.max_rate, plan.request_timeout);
+        (sent, paced, plan.auto_create, plan.hostname_tag, plan.tags.clone())
+    };
+    of(one) == of(other)
 }
 
 impl Shipping {
@@ -66,27 +93,93 @@ impl Shipping {
             out_of_range,
             concurrency: Arc::default(),
             rates: Mutex::default(),
+            outlets: Mutex::default(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }
     }
 
-    /// Starts the sender of a destination, in a task of its own.
+    fn outlets(&self) -> MutexGuard<'_, HashMap<QueueId, Outlet>> {
+        self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the sender of a destination, in a task of its own, behind the one that serves its queue already. Nothing is
+    /// done when that one serves it as well.
     pub(super) fn start(self: &Arc<Self>, destination: Arc<Destination>) {
+        let (retired, replaced) = (self.stop.child_token(), CancellationToken::new());
+        let mut outlets = self.outlets();
+        let turn = match outlets.get(&destination.queue) {
+            Some(before) => {
+                let serves = !before.retired.is_cancelled() && !before.replaced.is_cancelled();
+                if serves && serve_alike(&before.destination.plan, &destination.plan) {
+                    return;
+                }
+                before.replaced.cancel();
+                before.turn.clone()
+            }
+            None => Arc::default(),
+        };
+        let outlet = Outlet {
+            turn: turn.clone(),
+            destination: destination.clone(),
+            retired: retired.clone(),
+            replaced: replaced.clone(),
+        };
+        outlets.insert(destination.queue, outlet);
+        drop(outlets);
         let shipping = self.clone();
         self.tasks.spawn(async move {
+            let shipped = async {
+                let mut turn = turn.lock().await;
+                // Who was replaced while it waited has nothing to do.
+                if !replaced.is_cancelled()
+                    && let Some(floor) = shipping.ship(&destination, *turn, retired, replaced).await
+                {
+                    *turn = Some(floor);
+                }
+            };
             tokio::select! {
                 biased;
                 () = shipping.abort.cancelled() => {}
-                () = shipping.ship(&destination) => {}
+                () = shipped => {}
             }
         });
     }
 
-    async fn ship(&self, destination: &Destination) {
+    /// Ends the senders of a destination but that of the logstore to keep, each when its queue is empty. Everything that
+    /// belongs there has been stored before.
+    pub(super) fn retire(self: &Arc<Self>, name: &str, keep: Option<&str>) {
+        let outlets = self.outlets();
+        let retired = outlets.iter().filter(|(_, outlet)| {
+            let destination = &outlet.destination;
+            destination.plan.name == name && Some(destination.logstore.as_str()) != keep
+        });
+        for (queue, outlet) in retired {
+            outlet.retired.cancel();
+            let (shipping, queue, turn) = (self.clone(), *queue, outlet.turn.clone());
+            self.tasks.spawn(async move {
+                let _turn = turn.lock().await;
+                let outlets = shipping.outlets();
+                if let Some(outlet) = outlets.get(&queue).filter(|outlet| outlet.retired.is_cancelled())
+                    && !shipping.stop.is_cancelled()
+                {
+                    shipping.status.retire_destination(&outlet.destination.label());
+                    // Where the next sender begins is in its turn, which stays.
+                }
+            });
+        }
+    }
+
+    async fn ship(
+        &self,
+        destination: &Destination,
+        floor: Option<u64>,
+        retired: CancellationToken,
+        replaced: CancellationToken,
+    ) -> Option<u64> {
         let label = destination.label();
-        let Some(client) = self.connect(destination, &label).await else { return };
+        let client = self.connect(destination, &label).await?;
         let delivery = Arc::new(self.delivery(destination, client));
         self.status.add_destination(&label, delivery.clone());
         let plan = &destination.plan;
@@ -104,7 +197,8 @@ impl Shipping {
             "LogGroups sealed and not yet accepted.",
             &[("destination", &label)],
         );
-        Sender::new(outbox, delivery, flying).run(self.stop.clone()).await;
+        let sender = Sender::new(outbox, delivery, flying, floor.unwrap_or_default());
+        Some(sender.run(retired, replaced, floor.is_none()).await)
     }
 
     /// Makes the client, however often it takes. `None` when the gateway stops before.
@@ -141,7 +235,11 @@ impl Shipping {
         let plan = &destination.plan;
         let rate = plan.max_rate.map(|bytes| {
             let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-            rates.entry(plan.name.clone()).or_insert_with(|| Arc::new(Rate::new(bytes))).clone()
+            let rate = rates.entry(plan.name.clone()).or_insert_with(|| (bytes, Arc::new(Rate::new(bytes))));
+            if rate.0 != bytes {
+                *rate = (bytes, Arc::new(Rate::new(bytes)));
+            }
+            rate.1.clone()
         });
         let embedded = matches!(plan.target, Target::Embedded);
         Delivery {

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::collection::Collection;
 use super::{Gateway, handover};
 use crate::base::shutdown::Stop;
 use crate::config::plan::{InputKind, InputPlan, LimitsPlan};
@@ -84,8 +85,7 @@ impl Gateway {
     async fn stop_inputs(&self, deadline: Instant) {
         self.inputs.draining.cancel();
         self.inputs.tasks.close();
-        let delay =
-            if self.inputs.successor.is_there() { Duration::ZERO } else { longest_delay(&self.plan.inputs) };
+        let delay = if self.inputs.successor.is_there() { Duration::ZERO } else { self.longest_delay() };
         let begin = deadline.min(Instant::now() + delay);
         let half = begin + deadline.saturating_duration_since(begin) / 2;
         let mut ended = timeout_at(half, self.inputs.tasks.wait()).await.is_ok();
@@ -100,13 +100,19 @@ impl Gateway {
         }
     }
 
+    /// How long inputs read on at a stop, those included that others asked for.
+    fn longest_delay(&self) -> Duration {
+        let collected = self.collection.as_ref().map(Collection::longest_delay).unwrap_or_default();
+        longest_delay(&self.plan.inputs).max(collected)
+    }
+
     fn has_work(&self) -> bool {
         self.journal.stats().queues.iter().any(|queue| is_shipped(&queue.name) && queue.entries > 0)
     }
 }
 
 /// How long inputs read on at a stop, before they end.
-fn longest_delay(inputs: &[InputPlan]) -> Duration {
+pub(super) fn longest_delay(inputs: &[InputPlan]) -> Duration {
     let delay = |input: &InputPlan| match &input.kind {
         InputKind::File(plan) => plan.stop_delay,
         _ => Duration::ZERO,

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{complain, say};
+use crate::config::plan::{AgentPlan, CollectionPlan};
 use crate::config::{self, Flags};
 
 #[derive(Args)]
@@ -25,10 +26,13 @@ impl Check {
                 say(plan.effective().trim_end());
                 Ok(ExitCode::SUCCESS)
             }
-            Ok(_) => {
+            Ok(plan) => {
                 let what =
                     self.file.map_or_else(|| "environment".to_owned(), |file| file.display().to_string());
                 say(&format!("{what}: good"));
+                if let Some(collection) = &plan.collection {
+                    say(&format!("what is collected comes from {}", sources(collection, &plan.agent)));
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Err(errors) => {
@@ -37,4 +41,27 @@ impl Check {
             }
         }
     }
+}
+
+/// Who says what is to be collected, beside the configuration itself.
+fn sources(collection: &CollectionPlan, agent: &AgentPlan) -> String {
+    let mut sources = Vec::new();
+    if collection.machine_groups {
+        let ids = agent.user_defined_ids.join(", ");
+        sources.push(match (&collection.user_defined_id_file, ids.is_empty()) {
+            (None, true) => "the machine groups that list this machine's address".to_owned(),
+            (None, false) => format!("the machine groups of {ids}"),
+            (Some(file), true) => format!("the machine groups of the ids in {}", file.display()),
+            (Some(file), false) => {
+                format!("the machine groups of {ids} and of the ids in {}", file.display())
+            }
+        });
+    }
+    if let Some(directory) = &collection.directory {
+        sources.push(format!("the custom resources in {}", directory.display()));
+    }
+    if let Some(cluster) = &collection.kubernetes {
+        sources.push(format!("the custom resources of {}", cluster.server));
+    }
+    sources.join(", and from ")
 }

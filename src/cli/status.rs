@@ -139,8 +139,35 @@ fn print(status: &Value) {
         "  journal      {} bytes in {} segments",
         status["journal"]["disk_bytes"], status["journal"]["segments"]
     ));
+    print_collection(&status["collection"]);
     for problem in status["problems"].as_array().into_iter().flatten() {
         say(&format!("  problem      {}", text(problem)));
+    }
+}
+
+/// Who says what is to be collected, and what became of it.
+fn print_collection(collection: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for source in collection["sources"].as_array().into_iter().flatten() {
+        let state = match (source["error"].as_str(), source["last_ok_seconds"].as_u64()) {
+            (Some(error), _) => format!("cannot be asked: {error}"),
+            (None, Some(seconds)) => format!("asked {seconds} s ago"),
+            (None, None) => "not asked yet".to_owned(),
+        };
+        say(&format!("  source       {}: {state}", text(&source["name"])));
+    }
+    for config in collection["configs"].as_array().into_iter().flatten() {
+        say(&format!(
+            "  collected    {}: {} ({})",
+            text(&config["id"]),
+            text(&config["state"]),
+            text(&config["source"])
+        ));
+        for key in ["reasons", "notes"] {
+            for line in config[key].as_array().into_iter().flatten() {
+                say(&format!("               {}", text(line)));
+            }
+        }
     }
 }
 

@@ -10,6 +10,11 @@
 //! A source that cannot be asked keeps what it last said. A configuration that cannot be honoured is reported by name and
 //! reason, and nothing of it runs; its last good version goes on until it is removed.
 
+pub mod context;
+pub mod identity;
+pub mod kept;
+pub mod report;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -8,10 +8,12 @@
 //! ALIYUN_LOGTAIL_WORKING_IP, _HOSTNAME                           -> agent.source, agent.hostname
 //! ALIYUN_LOG_ENV_TAGS=A|B, ALIYUN_LOG_FILE_TAGS=/file            -> agent.tags
 //! ALIBABA_CLOUD_ACCESS_KEY_ID, _SECRET, and their like           -> destinations.*.access_key_id, ...
+//! ALIYUN_LOGTAIL_SYS_CONF_DIR      where the file user_defined_id is -> collection.user_defined_id_file
 //! aliyun_logs_<key>=/path, aliyun_logs_<key>_logstore=...        -> inputs, routes: see `collect`
 //! ```
 //!
-//! The first three make a sidecar: all of them, or none. They are laid below the configuration: what a file or a variable
+//! The first three make a sidecar, which asks Log Service for what its machine groups are to collect (`collection`): all of
+//! them, or none. They are laid below the configuration: what a file or a variable
 //! SLUICEGATE__... says stays. What comes out is a tree like any other, so that it is checked, completed and printed as if
 //! it had been typed, and a fault names its variable.
 //!
@@ -35,6 +37,9 @@ use super::source::{Tree, join};
 const USER_ID: &str = "ALIYUN_LOGTAIL_USER_ID";
 const USER_DEFINED_ID: &str = "ALIYUN_LOGTAIL_USER_DEFINED_ID";
 const CONFIG: &str = "ALIYUN_LOGTAIL_CONFIG";
+/// Where Logtail has its file of ids, which are beside those of the variable.
+const SYS_CONF_DIR: &str = "ALIYUN_LOGTAIL_SYS_CONF_DIR";
+const ID_FILE: &str = "user_defined_id";
 const IDENTITY: [&str; 3] = [USER_ID, USER_DEFINED_ID, CONFIG];
 /// Both by their names for a container's variable and for Logtail's own setting.
 const SOURCE: [&str; 2] = ["ALIYUN_LOGTAIL_WORKING_IP", "working_ip"];

@@ -41,13 +41,13 @@ const LOGSTORE_NAME: usize = 63;
 pub struct Plan {
     /// Absolute.
     pub data_dir: PathBuf,
-    /// At least one, by name.
+    /// By name; at least one, unless others say what is to be collected.
     pub inputs: Vec<InputPlan>,
     /// The first match wins; what none matches goes to the default destination.
     pub routes: Vec<RoutePlan>,
-    /// At least one, by name; `local` is among them when the embedded Log Service is on.
+    /// By name; `local` is among them when the embedded Log Service is on. At least one where there are inputs.
     pub destinations: Vec<DestinationPlan>,
-    /// Index into `destinations`.
+    /// Index into `destinations`, where there are some.
     pub default_destination: usize,
     /// `default` is always there.
     pub buffers: Vec<BufferPlan>,

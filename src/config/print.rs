@@ -3,6 +3,7 @@
 //! With the secrets put back it is a configuration that gives the same plan; with `***` it is none.
 
 mod cloud;
+mod collection;
 mod connections;
 mod file;
 mod forward;
@@ -117,6 +118,9 @@ pub(super) fn effective(plan: &Plan) -> String {
     page.heading(0, "operations");
     page.line(1, "listen", address(&plan.operations.listen));
     page.agent(&plan.agent);
+    if let Some(collection) = &plan.collection {
+        page.collection(collection, plan);
+    }
     page.yaml
 }
 
@@ -184,6 +188,11 @@ impl Page {
         self.line(2, "traces_logstore", quoted(&stores.traces));
         self.line(2, "blobs_logstore", quoted(&stores.blobs));
         self.line(2, "profiles_logstore", quoted(&stores.profiles));
+        self.sending(destination, plan);
+    }
+
+    /// How records are sent, wherever that is.
+    fn sending(&mut self, destination: &DestinationPlan, plan: &Plan) {
         self.line(2, "topic", quoted(&destination.topic.text()));
         self.line(
             2,

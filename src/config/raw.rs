@@ -5,6 +5,7 @@
 //! whether a key is absent or wrong.
 
 mod agent;
+mod collection;
 mod connections;
 mod credentials;
 mod destination;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) use agent::RawAgent;
+pub(super) use collection::RawCollection;
 pub(super) use connections::{RawConnections, RawJoin, RawUnix};
 pub(super) use destination::RawDestination;
 pub(super) use docker::{RawDocker, RawDockerPlugin};
@@ -65,6 +67,7 @@ pub(super) struct Raw {
     pub(super) log_service: RawLogService,
     pub(super) operations_listen: Option<Address>,
     pub(super) agent: RawAgent,
+    pub(super) collection: Option<RawCollection>,
 }
 
 pub(super) struct RawBuffer {
@@ -150,6 +153,7 @@ pub(super) fn read(mut root: Table<'_>) -> Raw {
         }),
         operations_listen: in_table(&mut root, "operations", |table| table.take("listen").address()),
         agent: in_table(&mut root, "agent", agent::agent),
+        collection: collection::collection(root.take("collection")),
     };
     root.finish();
     raw
@@ -204,6 +208,14 @@ fn buffer((name, leaf): (String, Leaf<'_>)) -> Option<RawBuffer> {
     };
     table.finish();
     Some(buffer)
+}
+
+/// An absolute path; `example` is what is told to write instead.
+fn parsed_path(leaf: Leaf<'_>, example: &str) -> Option<PathBuf> {
+    leaf.parsed("a path", |text| {
+        let path = PathBuf::from(text);
+        if path.is_absolute() { Ok(path) } else { Err(format!("is not an absolute path; write {example}")) }
+    })
 }
 
 fn absolute(text: &str) -> Result<PathBuf, String> {

@@ -2,6 +2,7 @@
 //! itself. Every fault is collected; the plan counts only when there was none.
 
 mod agent;
+mod collection;
 mod connections;
 mod docker;
 mod file;
@@ -54,15 +55,21 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
         faults.key(key, "leaves no room for two segments; max_bytes must be at least twice segment_bytes");
     }
     let buffers = buffers(raw.buffers, &journal, faults);
-    let log_service = log_service(raw.log_service, &raw.destinations, faults);
+    let collects_elsewhere = raw.collection.as_ref().is_some_and(|collection| collection.has_destination);
+    let log_service = log_service(raw.log_service, &raw.destinations, collects_elsewhere, faults);
     let agent = agent::agent(raw.agent);
+    let is_collecting = raw.collection.is_some();
+    let collection =
+        raw.collection.map(|raw| collection::collection(raw, &agent, log_service.as_ref(), &buffers, faults));
     let mut destinations = destinations(raw.destinations, log_service.as_ref(), &buffers, faults);
     agent::tag(&mut destinations, &agent);
-    let default_destination = default_destination(raw.default_destination, &destinations, faults);
+    let inputs = inputs(raw.inputs, !is_collecting, faults);
+    let default_destination =
+        default_destination(raw.default_destination, &destinations, !inputs.is_empty(), faults);
     let routes = routes(raw.routes, &destinations, default_destination, faults);
     let plan = Plan {
         data_dir,
-        inputs: inputs(raw.inputs, faults),
+        inputs,
         routes,
         destinations: destinations.into_iter().map(|(_, plan)| plan).collect::<Option<Vec<_>>>()?,
         default_destination: default_destination?,
@@ -84,7 +91,7 @@ pub(super) fn resolve(raw: Raw, data_dir: PathBuf, faults: &Faults) -> Option<Pl
             listen: raw.operations_listen.unwrap_or_else(|| Address::new(LOOPBACK, OPERATIONS_PORT)),
         },
         agent,
-        collection: None,
+        collection: collection.flatten(),
         // The loader knows.
         secret_files: Vec::new(),
     };
@@ -134,11 +141,12 @@ fn buffers(mut raw: Vec<RawBuffer>, journal: &JournalPlan, faults: &Faults) -> V
 fn log_service(
     raw: RawLogService,
     destinations: &[RawDestination],
+    collects_elsewhere: bool,
     faults: &Faults,
 ) -> Option<LogServicePlan> {
     let elsewhere = destinations.iter().any(|destination| destination.name != LOCAL);
-    let on = raw.enabled.unwrap_or(!elsewhere);
-    if !on && !elsewhere {
+    let on = raw.enabled.unwrap_or(!elsewhere && !collects_elsewhere);
+    if !on && !elsewhere && !collects_elsewhere {
         faults.key(
             "log_service.enabled",
             "is false and no destination is configured, so records have nowhere to go",
@@ -232,12 +240,22 @@ fn destinations(
     raw.into_iter().map(destination).collect()
 }
 
-fn default_destination(typed: Option<String>, destinations: &Destinations, faults: &Faults) -> Option<usize> {
+fn default_destination(
+    typed: Option<String>,
+    destinations: &Destinations,
+    has_inputs: bool,
+    faults: &Faults,
+) -> Option<usize> {
     let key = "default_destination";
     match typed {
         Some(name) => find(&name, destinations).map_err(|what| faults.key(key, what)).ok(),
-        None if destinations.len() == 1 => Some(0),
+        None if destinations.len() == 1 || (destinations.is_empty() && !has_inputs) => Some(0),
         None => {
+            if destinations.is_empty() {
+                let what = "is missing: the inputs have nowhere to send to, since collection.destination is for what is \
+                            collected alone";
+                faults.key("destinations", what);
+            }
             if destinations.len() > 1 {
                 let names = names(destinations).join(", ");
                 faults.key(key, format!("is missing; name where unmatched records go, one of {names}"));

@@ -1,6 +1,7 @@
 //! The configuration as a whole: its defaults, its files, its faults, its variables.
 
 mod cloud;
+mod collection;
 mod faults;
 mod file;
 mod forward;

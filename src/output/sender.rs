@@ -5,7 +5,7 @@
 //! carries the seal: whatever happens, it is sent again byte for byte.
 //!
 //! Sequences count up by one within a series, and begin above all earlier ones with every start, through the journal's
-//! generation. Small groups that are ready together go in one request where the destination takes lists. With a shard
+//! generation; a sender that takes another's place begins above that one's. Small groups that are ready together go in one request where the destination takes lists. With a shard
 //! key, groups of one bucket go one behind the other, and those of other buckets pass them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -89,17 +89,23 @@ impl Sequences {
         *next += 1;
         *next - 1
     }
+
+    /// Above everything that was given.
+    fn highest(&self) -> u64 {
+        self.next.values().copied().max().unwrap_or(0).max(self.first)
+    }
 }
 
 impl Sender {
-    pub fn new(outbox: Outbox, delivery: Arc<Delivery>, flying: Gauge) -> Self {
+    /// `floor` is what an earlier sender of this queue in this process left behind it, else nothing.
+    pub fn new(outbox: Outbox, delivery: Arc<Delivery>, flying: Gauge, floor: u64) -> Self {
         Sender {
             coalescer: Coalescer::new(outbox.batch_bytes, outbox.batch_age),
             ready: VecDeque::new(),
             held: 0,
             sequences: Sequences {
                 next: HashMap::new(),
-                first: outbox.journal.generation() << 32,
+                first: (outbox.journal.generation() << 32).max(floor),
                 most: SERIES,
             },
             slots: Arc::new(Semaphore::new(outbox.in_flight)),
@@ -112,20 +118,26 @@ impl Sender {
     }
 
     /// Ships until told to stop, then what is there, at once. The caller ends it at the deadline; what is not delivered
-    /// by then stays in the journal.
-    pub async fn run(mut self, stop: CancellationToken) {
-        self.take_back();
+    /// by then stays in the journal. Once `successor` is there it delivers what it holds and takes no more. Gives the number
+    /// above which another sender of this queue has to begin.
+    pub async fn run(mut self, stop: CancellationToken, successor: CancellationToken, is_first: bool) -> u64 {
+        if is_first {
+            self.take_back();
+        }
         let most = (self.outbox.batch_bytes * (self.outbox.in_flight + 2)).max(HELD_BYTES);
         let most = most.min((self.outbox.quota / 4) as usize).max(1);
         loop {
-            let stopping = stop.is_cancelled();
+            let replaced = successor.is_cancelled();
+            let stopping = stop.is_cancelled() || replaced;
             if stopping {
-                self.lease(most);
+                if !replaced {
+                    self.lease(most);
+                }
                 self.coalescer.close_all(&mut self.ready);
             }
             self.take_off();
             if stopping && self.held == 0 {
-                return;
+                return self.sequences.highest();
             }
             let next_due = self.coalescer.next_due();
             tokio::select! {
@@ -135,12 +147,13 @@ impl Sender {
                         bucket.map(|bucket| self.busy.remove(&bucket));
                     }
                 }
-                () = self.outbox.journal.leasable(self.outbox.queue), if self.held < most => self.lease(most),
+                () = self.outbox.journal.leasable(self.outbox.queue), if !replaced && self.held < most => self.lease(most),
                 () = sleep_until(next_due) => {
                     let together = self.makes_lists();
                     self.coalescer.due(Instant::now(), together, &mut self.ready);
                 }
                 () = stop.cancelled(), if !stopping => {}
+                () = successor.cancelled(), if !replaced => {}
             }
             while self.held >= most && self.ready.len() < self.outbox.in_flight && self.coalescer.bytes() > 0
             {

@@ -17,7 +17,7 @@ use crate::config::template::Template;
 use crate::record::{Batch, Record};
 
 pub struct Router {
-    /// The configured routes, and last the one that takes what is left.
+    /// The configured routes, and last the one that takes what is left. None where there is no destination, and so no input.
     routes: Vec<Route>,
 }
 
@@ -48,6 +48,9 @@ impl Router {
                 steps: Steps::new(&route.processors, plan.records.nil),
             })
             .collect();
+        if plan.destinations.is_empty() {
+            return Router { routes };
+        }
         routes.push(Route {
             pattern: None,
             signals: None,

@@ -77,7 +77,10 @@ impl Place {
         let plan = plan(Some(file), Vec::new())?;
         let name = match &self.destination {
             Some(name) => name,
-            None => &plan.destinations[plan.default_destination].name,
+            None => match plan.destinations.get(plan.default_destination) {
+                Some(default) => &default.name,
+                None => bail!("{}: has no destination; name the place with --endpoint", file.display()),
+            },
         };
         service_of(&plan, name).with_context(|| file.display().to_string())
     }

@@ -11,6 +11,9 @@
 //! environment makes one, called `sls`, with its keys or the chain's; with log_service.enabled: true it is the embedded Log Service instead.
 //! Lines are in the field `content`, as Logtail has them.
 //!
+//! Beside all of these, and where there are none instead of them, Log Service is asked what the machine groups of this
+//! sidecar are to collect, with the same place and keys: `collection.destination`.
+//!
 //! It refuses a container's standard output, which a sidecar cannot see.
 
 use std::collections::BTreeMap;
@@ -18,7 +21,8 @@ use std::collections::BTreeMap;
 use config::{Value, ValueKind};
 
 use super::{
-    CONCURRENCY, CONFIG, EXAMPLE, Env, KEYS, Layer, MOST_REQUESTS, Settings, USER_DEFINED_ID, USER_ID,
+    CONCURRENCY, CONFIG, EXAMPLE, Env, ID_FILE, KEYS, Layer, MOST_REQUESTS, SYS_CONF_DIR, Settings,
+    USER_DEFINED_ID, USER_ID,
 };
 use crate::config::names::{is_logstore_name, is_project_name};
 use crate::config::plan::LOCAL;
@@ -50,8 +54,32 @@ const UNUSED: [&str; 16] = [
     "detail",
     "configtags",
 ];
+/// What of a destination says where it is and who asks there.
+const PLACE: [&str; 11] = [
+    "endpoint",
+    "region",
+    "network",
+    "connect",
+    "signature",
+    "proxy",
+    "tls",
+    "access_key_id",
+    "access_key_secret",
+    "security_token",
+    "credentials",
+];
 /// The name of an input has 63 bytes.
 const KEY_BYTES: usize = 59;
+
+/// Beside keys of their own, what leads to some (see `credentials: chain`).
+const LEADS: [&str; 6] = [
+    "ALIBABA_CLOUD_OIDC_TOKEN_FILE",
+    "ALIBABA_CLOUD_ECS_METADATA",
+    "ALIBABA_CLOUD_CREDENTIALS_URI",
+    "ALIBABA_CLOUD_CREDENTIALS_FILE",
+    "ALIBABA_CLOUD_CONFIG_FILE",
+    "ALIBABA_CLOUD_PROFILE",
+];
 
 /// The variables of one key: each suffix, the empty one first, with its variable and value.
 type Collected = BTreeMap<String, (String, String)>;
@@ -67,12 +95,17 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
     let embedded = clouds.is_empty() && is_embedded(layer);
     let keys = if embedded { None } else { keys(layer) };
     for name in &clouds {
-        complete(layer, name, settings, keys.as_ref());
+        complete(layer, &["destinations", name], settings, keys.as_ref());
     }
     // Half a key is a fault that was told; looking elsewhere would hide it.
     let reachable = keys.is_some() || !half(layer.env);
     let to_cloud = clouds.is_empty() && !embedded;
-    if has_files(layer) {
+    let asks = layer.has(&["collection"]) || keys.is_some() || embedded || has_lead(layer.env);
+    let has_files = has_files(layer);
+    if reachable {
+        collection(layer, &clouds, embedded, settings, keys.as_ref());
+    }
+    if has_files {
         if to_cloud && reachable {
             destination(layer, "sls", None, None, settings, keys.as_ref());
         }
@@ -80,11 +113,15 @@ pub(super) fn lay(layer: &mut Layer<'_>, settings: &Settings) {
     }
     let found = variables(layer);
     if found.is_empty() && layer.table("inputs").is_none_or(Tree::is_empty) {
-        layer.faults.at_variable(
-            USER_DEFINED_ID,
-            "names machine groups, and their configurations are not fetched from Log Service; say what to collect with an \
-             input of type file in the configuration, or with aliyun_logs_<key>=/path/of/*.log",
-        );
+        if !asks && reachable {
+            layer.faults.at_variable(
+                USER_DEFINED_ID,
+                "names machine groups, and without a key nobody tells what they collect; set ALIBABA_CLOUD_ACCESS_KEY_ID and \
+                 ALIBABA_CLOUD_ACCESS_KEY_SECRET (or what leads to a key, as ALIBABA_CLOUD_ECS_METADATA or the variables of \
+                 RRSA), or say what to collect with an input of type file in the configuration, or with \
+                 aliyun_logs_<key>=/path/of/*.log",
+            );
+        }
         return;
     }
     let mut projects: Vec<(String, String)> = Vec::new();
@@ -168,9 +205,56 @@ fn keys(layer: &mut Layer<'_>) -> Option<Keys> {
     None
 }
 
+fn has_lead(env: &Env) -> bool {
+    LEADS.iter().any(|name| env.get(*name).is_some_and(|value| !value.is_empty()))
+}
+
+/// Whom to ask for what the machine groups are to collect: where the records of the configuration go, or where the variables
+/// say.
+fn collection(
+    layer: &mut Layer<'_>,
+    clouds: &[String],
+    embedded: bool,
+    settings: &Settings,
+    keys: Option<&Keys>,
+) {
+    let is_placed = settings.endpoint.is_some() || layer.has(&["collection", "destination"]);
+    if !embedded && !is_placed && clouds.len() != 1 {
+        // What does not say where is a fault that was told.
+        return;
+    }
+    if let Some((variable, directory)) = layer.first(&[SYS_CONF_DIR]) {
+        let file = format!("{}/{ID_FILE}", directory.trim_end_matches('/'));
+        layer.put_text(&["collection", "user_defined_id_file"], &file, variable);
+    }
+    layer.put_text(&["collection", "machine_groups"], "auto", USER_DEFINED_ID);
+    if embedded {
+        return;
+    }
+    let path = ["collection", "destination"];
+    let is_typed = layer.has(&path);
+    if !is_typed && let [only] = clouds {
+        let own =
+            layer.table("destinations").and_then(|table| table.get(only)).map(|value| value.kind.clone());
+        if let Some(ValueKind::Table(mut own)) = own {
+            // What remains is where it is and how it is reached.
+            own.retain(|key, _| PLACE.contains(&key.as_str()));
+            layer.put(&path, ValueKind::Table(own), USER_DEFINED_ID);
+        }
+    }
+    if let Some((variable, project)) = layer.first(&[DEFAULT_PROJECT])
+        && !is_typed
+    {
+        let project = project.to_owned();
+        layer.put_text(&["collection", "destination", "project"], &project, variable);
+    }
+    complete(layer, &path, settings, keys);
+}
+
 /// What a destination lacks of place and keys.
-fn complete(layer: &mut Layer<'_>, name: &str, settings: &Settings, keys: Option<&Keys>) {
-    let path = |key| ["destinations", name, key];
+fn complete(layer: &mut Layer<'_>, above: &[&str; 2], settings: &Settings, keys: Option<&Keys>) {
+    let [section, name] = *above;
+    let path = |key| [section, name, key];
     // A region that was typed is a place of its own.
     if let Some(endpoint) = settings.endpoint.as_ref().filter(|_| !layer.has(&path("region"))) {
         let own = layer.has(&path("endpoint"));
@@ -222,7 +306,7 @@ fn destination(
     if let Some((logstore, variable)) = logstore {
         layer.put_text(&["destinations", name, "logstore"], logstore, variable);
     }
-    complete(layer, name, settings, keys);
+    complete(layer, &["destinations", name], settings, keys);
     if settings.endpoint.is_none() && !layer.env.contains_key(CONFIG) {
         layer.faults.at_variable(CONFIG, format!("is missing, which names the region; write {EXAMPLE}"));
     }

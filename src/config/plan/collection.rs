@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::DestinationPlan;
+use super::{AutoCreate, DestinationPlan};
 
 #[derive(Clone, Debug)]
 pub struct CollectionPlan {
     /// How the service is reached and records are sent. Its project is the only one that is asked, where it is not empty;
     /// its logstore has no meaning.
     pub destination: DestinationPlan,
+    /// What is made for a custom resource when it is missing: by default the logstore it names.
+    pub made_for_resources: Option<AutoCreate>,
     /// Whether machine groups are asked for.
     pub machine_groups: bool,
     /// Ids of this gateway beside `agent.user_defined_ids`, one a line; read again when it changes.

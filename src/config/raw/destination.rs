@@ -61,14 +61,43 @@ pub(super) fn destination((name, leaf): (String, Leaf<'_>)) -> Option<RawDestina
     } else {
         auto_create(table.take("auto_create"))
     };
-    let destination = RawDestination {
-        cloud: if name == LOCAL { embedded(&mut table) } else { cloud(&mut table) },
-        name,
-        path,
-        metrics_logstore: table.take("metrics_logstore").parsed("text", logstore_name),
-        traces_logstore: table.take("traces_logstore").parsed("text", logstore_name),
-        blobs_logstore: table.take("blobs_logstore").parsed("text", logstore_name),
-        profiles_logstore: table.take("profiles_logstore").parsed("text", logstore_name),
+    let cloud = if name == LOCAL { embedded(&mut table) } else { cloud(&mut table, true) };
+    let signals = ["metrics_logstore", "traces_logstore", "blobs_logstore", "profiles_logstore"];
+    let [metrics_logstore, traces_logstore, blobs_logstore, profiles_logstore] =
+        signals.map(|key| table.take(key).parsed("text", logstore_name));
+    let settings = RawDestination {
+        auto_create,
+        metrics_logstore,
+        traces_logstore,
+        blobs_logstore,
+        profiles_logstore,
+        ..settings(&mut table)
+    };
+    table.finish();
+    Some(RawDestination { cloud, name, path, ..settings })
+}
+
+/// Where what is collected goes: logstores are the configurations' own, and the project is the only one that is asked, where
+/// there is one. Also gives whether nothing is ever to be made.
+pub(super) fn collecting(leaf: Leaf<'_>) -> Option<(RawDestination, bool)> {
+    let path = leaf.path().to_owned();
+    let mut table = leaf.table()?;
+    for key in ["logstore", "metrics_logstore", "traces_logstore", "blobs_logstore", "profiles_logstore"] {
+        table.refuse(key, "is what each configuration says that is collected; leave it out");
+    }
+    let typed = table.take("auto_create");
+    let is_typed = typed.is_present();
+    let auto_create = auto_create(typed);
+    let makes_nothing = is_typed && auto_create.is_none();
+    let cloud = cloud(&mut table, false);
+    let settings = RawDestination { auto_create, ..settings(&mut table) };
+    table.finish();
+    Some((RawDestination { cloud, path, ..settings }, makes_nothing))
+}
+
+/// How records are sent, wherever that is.
+fn settings(table: &mut Table<'_>) -> RawDestination {
+    RawDestination {
         topic: table.take("topic").template(),
         compression: table.take("compression").choice(&[
             ("lz4", Compression::Lz4),
@@ -83,7 +112,6 @@ pub(super) fn destination((name, leaf): (String, Leaf<'_>)) -> Option<RawDestina
             ("on", BatchGroup::On),
             ("off", BatchGroup::Off),
         ]),
-        auto_create,
         request_timeout: table.take("request_timeout").duration(MOMENT..=HOUR),
         batch_bytes: table.take("batch_bytes").size(KIB as u64..=LOG_GROUP_BYTES as u64),
         batch_age: table.take("batch_age").duration(MOMENT..=HOUR),
@@ -92,9 +120,8 @@ pub(super) fn destination((name, leaf): (String, Leaf<'_>)) -> Option<RawDestina
         hostname_tag: table.take("hostname_tag").boolean(),
         receive_time_tag: table.take("receive_time_tag").boolean(),
         buffer: table.take("buffer").text(),
-    };
-    table.finish();
-    Some(destination)
+        ..RawDestination::default()
+    }
 }
 
 /// true, false, or what is made in other words than the defaults.
@@ -124,12 +151,18 @@ fn tags(leaf: Leaf<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-fn cloud(table: &mut Table<'_>) -> Option<RawCloud> {
+/// `is_one`: it is one logstore of one project.
+fn cloud(table: &mut Table<'_>, is_one: bool) -> Option<RawCloud> {
     let place = place(table);
-    let project =
-        table.take("project").required("write the Log Service project").parsed("text", project_name);
-    let logstore =
-        table.take("logstore").required("write the logstore in that project").parsed("text", logstore_name);
+    let (project, logstore) = if is_one {
+        let project = table.take("project").required("write the Log Service project");
+        let logstore = table.take("logstore").required("write the logstore in that project");
+        (project.parsed("text", project_name), logstore.parsed("text", logstore_name))
+    } else {
+        let typed = table.has("project");
+        let project = table.take("project").parsed("text", project_name);
+        (if typed { project } else { Some(String::new()) }, Some(String::new()))
+    };
     let credentials = credentials::keys(table);
     let (connect, transport) = transport(table, place.as_ref().map(|(endpoint, _)| endpoint));
     let signature = signature(table, place.as_ref().is_none_or(|(_, region)| region.is_some()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{HOUR, not_empty};
 use crate::config::endpoint::Endpoint;
 use crate::config::linear_regex::LinearRegex;
-use crate::config::plan::{KubernetesApiPlan, KubernetesPlan, NameFilter};
+use crate::config::plan::{ClusterPlan, KubernetesApiPlan, KubernetesPlan, NameFilter};
 use crate::config::reader::{Leaf, Table};
 
 /// What kubelet tells every container: where the API server is, whatever name servers it has.
@@ -62,9 +62,32 @@ fn name_pattern(text: &str) -> Result<LinearRegex, String> {
 }
 
 fn server(mut table: Table<'_>) -> KubernetesApiPlan {
-    let service = in_cluster(table.variable(SERVICE.0), table.variable(SERVICE.1));
     let node = table.variable(NODE).filter(|node| !node.is_empty()).map(str::to_owned);
     let node = table.take("node").parsed("a node's name", not_empty).or(node);
+    let (server, token_file, ca_file) = account(&mut table);
+    let plan = KubernetesApiPlan {
+        server,
+        node,
+        token_file,
+        ca_file,
+        labels: table.take("labels").any_number("one label's name", not_empty).unwrap_or_default(),
+        patience: table.take("patience").duration(Duration::ZERO..=HOUR).unwrap_or(PATIENCE),
+    };
+    table.finish();
+    plan
+}
+
+/// An API server whose custom resources say what is to be collected.
+pub(super) fn cluster(mut table: Table<'_>) -> ClusterPlan {
+    let (server, token_file, ca_file) = account(&mut table);
+    let namespace = table.take("namespace").parsed("a namespace's name", not_empty);
+    table.finish();
+    ClusterPlan { server, token_file, ca_file, namespace }
+}
+
+/// The API server, and the files of the service account that asks it: in a Pod, the Pod's own.
+fn account(table: &mut Table<'_>) -> (String, PathBuf, PathBuf) {
+    let service = in_cluster(table.variable(SERVICE.0), table.variable(SERVICE.1));
     let server = table.take("server").parsed("the API server's address", |text| {
         let endpoint = Endpoint::parse(text).map_err(|_| format!("is not an address; write {SERVER}"))?;
         if endpoint.tls {
@@ -77,16 +100,8 @@ fn server(mut table: Table<'_>) -> KubernetesApiPlan {
         let typed = table.take(key).parsed("a path", absolute);
         typed.unwrap_or_else(|| PathBuf::from(default))
     };
-    let plan = KubernetesApiPlan {
-        server: server.or(service).unwrap_or_else(|| SERVER.to_owned()),
-        node,
-        token_file: path("token_file", TOKEN_FILE),
-        ca_file: path("ca_file", CA_FILE),
-        labels: table.take("labels").any_number("one label's name", not_empty).unwrap_or_default(),
-        patience: table.take("patience").duration(Duration::ZERO..=HOUR).unwrap_or(PATIENCE),
-    };
-    table.finish();
-    plan
+    let (token_file, ca_file) = (path("token_file", TOKEN_FILE), path("ca_file", CA_FILE));
+    (server.or(service).unwrap_or_else(|| SERVER.to_owned()), token_file, ca_file)
 }
 
 /// Nothing where the variables are not there, or are not kubelet's.

@@ -8,8 +8,9 @@ use crate::config::errors::Faults;
 use crate::config::plan::*;
 use crate::config::raw::{RawInput, RawKeys};
 
-pub(super) fn inputs(mut raw: Vec<RawInput>, faults: &Faults) -> Vec<InputPlan> {
-    if raw.is_empty() {
+/// `has_default`: without any there is one.
+pub(super) fn inputs(mut raw: Vec<RawInput>, has_default: bool, faults: &Faults) -> Vec<InputPlan> {
+    if raw.is_empty() && has_default {
         let keys = RawKeys::Forward(Box::default());
         raw.push(RawInput { name: "forward".to_owned(), keys: Some(keys) });
     }

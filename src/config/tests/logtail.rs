@@ -201,6 +201,43 @@ fn without_keys_they_are_looked_for() {
 }
 
 #[test]
+fn machine_groups_are_asked_with_what_the_variables_say() {
+    let collection = |text: &str, more: &[(&str, &str)]| {
+        let plan = plan(text, more);
+        let collection = plan.collection.clone().unwrap();
+        let Target::Cloud(cloud) = collection.destination.target.clone() else { panic!() };
+        (plan, collection, cloud)
+    };
+    // Nothing else is said.
+    let (alone, asked, cloud) = collection("", &[("ALIYUN_LOGTAIL_SYS_CONF_DIR", "/etc/ilogtail/")]);
+    assert!(alone.inputs.is_empty() && alone.destinations.is_empty() && alone.log_service.is_none());
+    assert_eq!(cloud.endpoint.to_string(), "https://cn-hangzhou-intranet.log.aliyuncs.com");
+    assert_eq!(cloud.credentials.fixed().unwrap().id, "id");
+    assert!(asked.machine_groups && asked.destination.project.is_empty());
+    assert_eq!(asked.user_defined_id_file.as_deref(), Some(Path::new("/etc/ilogtail/user_defined_id")));
+    assert!(asked.destination.tags.iter().any(|(key, _)| key == "__user_defined_id__"));
+    let (_, asked, _) = collection("", &[("ALICLOUD_LOG_DEFAULT_PROJECT", "proj-a")]);
+    assert_eq!(asked.destination.project, "proj-a");
+    // The place and the keys of the one destination, and not its logstore.
+    let own = "inputs: { file: { paths: /a } }\ndestinations: { c: { endpoint: 'http://h', project: ppp, logstore: lll, \
+               access_key_id: own, access_key_secret: hunter2, in_flight: 2 } }";
+    let (_, asked, cloud) = collection(own, &[]);
+    assert_eq!(
+        (cloud.endpoint.to_string().as_str(), cloud.credentials.fixed().unwrap().id.as_str()),
+        ("http://h", "own")
+    );
+    assert_eq!((asked.destination.project.as_str(), asked.destination.logstore.as_str()), ("", ""));
+    let off = format!("{FILES}\ncollection: {{ machine_groups: false, directory: /crd }}");
+    assert!(!collection(&off, &[]).1.machine_groups);
+    // The embedded service stays the place when it is said to be.
+    let plan = plan("log_service: { enabled: true }", &[(KEY.0, "-"), (SECRET.0, "-")]);
+    assert!(matches!(plan.collection.unwrap().destination.target, Target::Embedded));
+    // What leads to a key is as good as one.
+    let role = [(KEY.0, "-"), (SECRET.0, "-"), ("ALIBABA_CLOUD_ECS_METADATA", "role")];
+    assert!(matches!(collection("", &role).2.credentials, CredentialsPlan::Chain(_)));
+}
+
+#[test]
 fn each_is_blamed_by_name() {
     for (text, more, expected) in [
         (
@@ -242,8 +279,8 @@ fn each_is_blamed_by_name() {
         ),
         (
             "",
-            &[],
-            "ALIYUN_LOGTAIL_USER_DEFINED_ID: names machine groups, and their configurations are not fetched",
+            &[(KEY.0, "-"), (SECRET.0, "-")],
+            "ALIYUN_LOGTAIL_USER_DEFINED_ID: names machine groups, and without a key nobody tells what they collect",
         ),
         (
             "",

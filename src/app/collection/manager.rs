@@ -1,0 +1,462 @@
+//! Makes what runs follow what the sources want.
+//!
+//! ```text
+//! sets of all sources -> one version per id (the first source wins) -> judged anew when it, or who we are, has changed
+//!
+//!   nothing --good--> running --changed, good--> ending --ended--> running
+//!                        |  `--changed, refused--> running (stale)
+//!                        `--gone--> ending --ended--> nothing; its queue is served until it is empty
+//! ```
+//!
+//! An input that does not end, for its buffer is full, holds up its own next version and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::changes::{self, Changes};
+use super::running::{Marks, Ready, Running};
+use super::{CHANGES, House, LongestDelay, place_of};
+use crate::base::log_limit::LogLimit;
+use crate::collection::identity::Identity;
+use crate::collection::kept::{self, Sets};
+use crate::collection::report::{Board, ConfigReport, State};
+use crate::collection::{Found, Source, Wanted};
+use crate::config::collected::{Surroundings, translate};
+use crate::config::names::is_project_name;
+use crate::config::plan::{CollectionPlan, DestinationPlan, Plan};
+
+/// Configurations of all sources together.
+const CONFIGS: usize = 1_000;
+const NAME_BYTES: usize = 128;
+/// As Logtail calls it.
+const USER_DEFINED_ID: &str = "__user_defined_id__";
+
+pub(super) struct Manager {
+    house: House,
+    collection: Arc<CollectionPlan>,
+    board: Arc<Board>,
+    identity: watch::Receiver<Arc<Identity>>,
+    delay: Arc<LongestDelay>,
+    sets: Sets,
+    parts: BTreeMap<String, Part>,
+    ending: JoinSet<String>,
+    changes: Changes,
+    unkept: LogLimit,
+}
+
+/// One id: what is wanted of it, and what is done.
+#[derive(Default)]
+struct Part {
+    /// What was judged last; nothing once it is not wanted any more.
+    judged: Option<(Wanted, Facts)>,
+    reasons: Vec<String>,
+    notes: Vec<String>,
+    doing: Doing,
+    /// Runs once the version before it has ended.
+    next: Option<Ready>,
+}
+
+#[derive(Default)]
+enum Doing {
+    #[default]
+    Nothing,
+    Running(Running),
+    Ending,
+}
+
+/// What of our identity enters a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Facts {
+    marks: Marks,
+    ids: Vec<String>,
+}
+
+/// What is good, with its notes, or why it is not.
+type Verdict = Result<(Ready, Vec<String>), Vec<String>>;
+
+impl Manager {
+    pub(super) fn new(
+        house: House,
+        collection: Arc<CollectionPlan>,
+        board: Arc<Board>,
+        identity: watch::Receiver<Arc<Identity>>,
+        delay: Arc<LongestDelay>,
+    ) -> Manager {
+        let changes = Changes::new(house.clone(), collection.clone());
+        Manager {
+            house,
+            collection,
+            board,
+            identity,
+            delay,
+            sets: Sets::new(),
+            parts: BTreeMap::new(),
+            ending: JoinSet::new(),
+            changes,
+            unkept: LogLimit::new(Duration::from_secs(600)),
+        }
+    }
+
+    /// Starts what the last run kept, and delivers what it left of anything else.
+    pub(super) async fn begin(&mut self, enabled: &BTreeSet<Source>, mut queues: Vec<String>) {
+        let dir = self.house.plan.data_dir.clone();
+        let kept = tokio::task::spawn_blocking(move || kept::read(&dir)).await.unwrap_or_default();
+        self.sets = enabled.iter().map(|source| (*source, Vec::new())).collect();
+        self.sets.extend(kept.into_iter().filter(|(source, _)| enabled.contains(source)));
+        self.follow(&mut queues, true).await;
+        for queue in queues {
+            let Some((name, project, logstore)) = place_of(&queue) else { continue };
+            let destination = if name.ends_with(CHANGES) {
+                changes::destination(&self.collection, project, logstore)
+            } else {
+                DestinationPlan {
+                    name: name.to_owned(),
+                    project: project.to_owned(),
+                    logstore: logstore.to_owned(),
+                    ..self.collection.destination.clone()
+                }
+            };
+            self.house.deliver(destination, queue);
+        }
+    }
+
+    /// Follows the sources until the gateway stops.
+    pub(super) async fn run(mut self, mut finds: mpsc::Receiver<Found>) {
+        let stop = self.house.inputs.draining.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some(ended) = self.ending.join_next() => {
+                    if let Ok(id) = ended {
+                        self.ended(&id);
+                    }
+                }
+                Some(found) = finds.recv() => self.take(found).await,
+                Ok(()) = self.identity.changed() => self.follow(&mut Vec::new(), false).await,
+                else => return,
+            }
+        }
+    }
+
+    async fn take(&mut self, found: Found) {
+        self.board.heard(found.source);
+        let Some(set) = self.sets.get_mut(&found.source) else { return };
+        if *set == found.wanted {
+            return;
+        }
+        *set = found.wanted;
+        let (dir, sets) = (self.house.plan.data_dir.clone(), self.sets.clone());
+        let kept = tokio::task::spawn_blocking(move || kept::write(&dir, &sets)).await;
+        if let Ok(Err(error)) = kept
+            && self.unkept.allow().is_some()
+        {
+            tracing::error!(
+                "what is to be collected cannot be kept in {}: {error}; a start without network would go on with older \
+                 configurations",
+                self.house.plan.data_dir.display()
+            );
+        }
+        self.follow(&mut Vec::new(), false).await;
+    }
+
+    /// Makes what runs what is wanted. Takes the queues of what it starts.
+    async fn follow(&mut self, queues: &mut Vec<String>, is_first: bool) {
+        let facts = self.facts();
+        let (wanted, refused) = merge(&self.sets);
+        let gone: Vec<String> = self.parts.keys().filter(|id| !wanted.contains_key(*id)).cloned().collect();
+        for id in gone {
+            self.end(&id);
+        }
+        let is_new = |(id, wanted): &(String, Wanted)| {
+            let judged = self.parts.get(id).and_then(|part| part.judged.as_ref());
+            judged.is_none_or(|(known, by)| known != wanted || *by != facts)
+        };
+        let new: Vec<(String, Wanted)> = wanted.into_iter().filter(is_new).collect();
+        for (id, wanted, verdict) in self.judge(new, &facts).await {
+            self.apply(&id, wanted, &facts, verdict, queues);
+        }
+        self.publish(refused, &facts.marks, is_first);
+    }
+
+    /// Translating compiles regular expressions: it is not for a thread that others wait on.
+    async fn judge(&self, new: Vec<(String, Wanted)>, facts: &Facts) -> Vec<(String, Wanted, Verdict)> {
+        if new.is_empty() {
+            return Vec::new();
+        }
+        let (main, collection, facts) = (self.house.plan.clone(), self.collection.clone(), facts.clone());
+        let all = move || {
+            let one = |(id, wanted): (String, Wanted)| {
+                let verdict = judge(&main, &collection, &id, &wanted, &facts);
+                (id, wanted, verdict)
+            };
+            new.into_iter().map(one).collect()
+        };
+        // A panic would be told by its thread; what is not judged is asked for again with the next set.
+        tokio::task::spawn_blocking(all).await.unwrap_or_default()
+    }
+
+    fn apply(&mut self, id: &str, wanted: Wanted, facts: &Facts, verdict: Verdict, queues: &mut Vec<String>) {
+        let part = self.parts.entry(id.to_owned()).or_default();
+        part.judged = Some((wanted, facts.clone()));
+        let ready = match verdict {
+            Ok((ready, notes)) => {
+                (part.reasons, part.notes) = (Vec::new(), notes);
+                ready
+            }
+            Err(reasons) => {
+                (part.reasons, part.notes) = (reasons, Vec::new());
+                return;
+            }
+        };
+        match std::mem::take(&mut part.doing) {
+            Doing::Nothing => {
+                let prefix = format!("{id}/");
+                let own: Vec<String> = queues.extract_if(.., |queue| queue.starts_with(&prefix)).collect();
+                part.doing = Doing::Running(self.house.start(id, ready, &own));
+            }
+            Doing::Running(running) if running.made_of == ready.made_of => {
+                part.doing = Doing::Running(running)
+            }
+            Doing::Running(running) => {
+                self.ending.spawn(running.end(id.to_owned(), &self.house));
+                (part.doing, part.next) = (Doing::Ending, Some(ready));
+            }
+            Doing::Ending => (part.doing, part.next) = (Doing::Ending, Some(ready)),
+        }
+    }
+
+    /// It is not wanted any more.
+    fn end(&mut self, id: &str) {
+        let Some(part) = self.parts.get_mut(id) else { return };
+        (part.judged, part.next) = (None, None);
+        match std::mem::take(&mut part.doing) {
+            Doing::Nothing => {
+                self.parts.remove(id);
+            }
+            Doing::Running(running) => {
+                self.ending.spawn(running.end(id.to_owned(), &self.house));
+                part.doing = Doing::Ending;
+            }
+            Doing::Ending => part.doing = Doing::Ending,
+        }
+    }
+
+    fn ended(&mut self, id: &str) {
+        // What ends because the gateway stops is not followed by anything.
+        if self.house.inputs.draining.is_cancelled() {
+            return;
+        }
+        let Some(part) = self.parts.get_mut(id) else { return };
+        part.doing = Doing::Nothing;
+        match part.next.take() {
+            Some(next) => {
+                let running = self.house.start(id, next, &[]);
+                self.house.shipping.retire(id, Some(&running.logstore));
+                part.doing = Doing::Running(running);
+            }
+            None => {
+                self.house.shipping.retire(id, None);
+                if part.judged.is_none() {
+                    self.parts.remove(id);
+                }
+            }
+        }
+        self.measure();
+    }
+
+    fn publish(&mut self, refused: Vec<ConfigReport>, marks: &Marks, is_first: bool) {
+        self.measure();
+        let mut reports = refused;
+        for (id, part) in &self.parts {
+            let Some((wanted, _)) = &part.judged else { continue };
+            let runs = matches!(part.doing, Doing::Running(_)) || part.next.is_some();
+            reports.push(ConfigReport {
+                source: wanted.source,
+                id: id.clone(),
+                state: match (part.reasons.is_empty(), runs) {
+                    (true, _) => State::Running,
+                    (false, true) => State::Stale,
+                    (false, false) => State::Refused,
+                },
+                reasons: part.reasons.clone(),
+                notes: part.notes.clone(),
+            });
+        }
+        let (changed, gone) = self.board.set(reports);
+        for report in changed {
+            match report.state {
+                State::Running => tracing::info!(config = %report.id, "is collected"),
+                state => tracing::warn!(config = %report.id, reasons = %report.reasons.join("; "),
+                    "a configuration is refused{}",
+                    if state == State::Stale { ", its last good version runs on" } else { "" }),
+            }
+            // A start that finds things as they were is no change.
+            if !is_first || report.state != State::Running {
+                self.changes.tell(&report, report.state.name(), marks);
+            }
+        }
+        for report in gone {
+            tracing::info!(config = %report.id, "is collected no more");
+            self.changes.tell(&ConfigReport { reasons: Vec::new(), ..report }, "removed", marks);
+        }
+    }
+
+    fn measure(&self) {
+        let delays = self.parts.values().map(|part| match &part.doing {
+            Doing::Running(running) => running.stop_delay.as_millis(),
+            _ => 0,
+        });
+        let longest = u64::try_from(delays.max().unwrap_or_default()).unwrap_or(u64::MAX);
+        self.delay.0.store(longest, Ordering::Relaxed);
+    }
+
+    fn facts(&mut self) -> Facts {
+        let identity = self.identity.borrow_and_update().clone();
+        let source = self.house.plan.agent.source.clone().or_else(|| identity.addresses.first().cloned());
+        let marks = Marks { hostname: identity.hostname.clone(), source };
+        Facts { marks, ids: identity.ids.clone() }
+    }
+}
+
+/// What is wanted, by id, and what cannot be even looked at.
+fn merge(sets: &Sets) -> (BTreeMap<String, Wanted>, Vec<ConfigReport>) {
+    let mut all: BTreeMap<String, Wanted> = BTreeMap::new();
+    let mut refused: BTreeMap<(Source, String), ConfigReport> = BTreeMap::new();
+    for (source, set) in sets {
+        for wanted in set {
+            let id = wanted.id();
+            let reason = match all.get(&id) {
+                Some(first) if first.source == *source => continue,
+                Some(first) => {
+                    Some(format!("{} say already what {id} is, and they win", first.source.words()))
+                }
+                None if all.len() >= CONFIGS => Some(format!("is beyond the {CONFIGS} that are collected")),
+                None => name_fault(wanted),
+            };
+            match reason {
+                None => {
+                    all.insert(id, wanted.clone());
+                }
+                // However many there are, their reports are bounded, too.
+                Some(_) if refused.len() >= CONFIGS => {}
+                Some(reason) => {
+                    let report = ConfigReport {
+                        source: *source,
+                        id: id.clone(),
+                        state: State::Refused,
+                        reasons: vec![reason],
+                        notes: Vec::new(),
+                    };
+                    refused.insert((*source, id), report);
+                }
+            }
+        }
+    }
+    (all, refused.into_values().collect())
+}
+
+/// Names become those of queues, metrics and positions.
+fn name_fault(wanted: &Wanted) -> Option<String> {
+    if !is_project_name(&wanted.project) {
+        return Some(format!("project: `{}` is no project name", wanted.project.escape_debug()));
+    }
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let name = &wanted.name;
+    let is_name = (1..=NAME_BYTES).contains(&name.len()) && name.bytes().all(is_legal);
+    (!is_name).then(|| {
+        format!(
+            "configName: `{}` is no name; it has 1 to {NAME_BYTES} letters, digits, - and _",
+            name.escape_debug()
+        )
+    })
+}
+
+fn judge(main: &Plan, collection: &CollectionPlan, id: &str, wanted: &Wanted, facts: &Facts) -> Verdict {
+    let mut destination = DestinationPlan {
+        name: id.to_owned(),
+        project: wanted.project.clone(),
+        ..collection.destination.clone()
+    };
+    if wanted.source != Source::MachineGroups {
+        destination.auto_create = collection.made_for_resources;
+    }
+    tag(&mut destination.tags, main, &facts.ids);
+    let around = Surroundings {
+        id,
+        project: &wanted.project,
+        group_topic: wanted.group_topic.as_deref(),
+        destination: &destination,
+        main,
+    };
+    let collected = translate(wanted.form, &wanted.body, &around)?;
+    let ready = Ready::new(id, collected.plan, facts.marks.clone()).map_err(|reason| vec![reason])?;
+    Ok((ready, collected.notes))
+}
+
+/// The ids that a file added are among those of the tag, unless the configuration says what the tag is.
+fn tag(tags: &mut Vec<(String, String)>, main: &Plan, ids: &[String]) {
+    let ours = main.agent.user_defined_ids.join(",");
+    match tags.iter_mut().find(|(key, _)| key == USER_DEFINED_ID) {
+        Some((_, value)) if *value == ours => *value = ids.join(","),
+        Some(_) => {}
+        None if ids.is_empty() => {}
+        None => {
+            tags.push((USER_DEFINED_ID.to_owned(), ids.join(",")));
+            tags.sort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collection::Form;
+    use serde_json::json;
+
+    fn wanted(source: Source, project: &str, name: &str) -> Wanted {
+        let (project, name) = (project.to_owned(), name.to_owned());
+        Wanted { source, project, name, form: Form::Classic, body: json!({}), group_topic: None }
+    }
+
+    #[test]
+    fn the_first_source_wins_and_names_are_looked_at() {
+        let groups = Source::MachineGroups;
+        let sets = Sets::from([
+            (
+                groups,
+                vec![wanted(groups, "ppp", "a.b_C"), wanted(groups, "ppp", "a/b"), wanted(groups, "P", "x")],
+            ),
+            (
+                Source::Directory,
+                vec![wanted(Source::Directory, "ppp", "a.b_C"), wanted(Source::Directory, "ppp", "d")],
+            ),
+        ]);
+        let (all, refused) = merge(&sets);
+        assert_eq!(all.keys().collect::<Vec<_>>(), ["ppp.a.b_C", "ppp.d"]);
+        assert_eq!(all["ppp.a.b_C"].source, groups);
+        let refused: Vec<_> =
+            refused.iter().map(|report| (report.id.as_str(), report.reasons[0].as_str())).collect();
+        assert_eq!(refused.len(), 3);
+        assert!(
+            refused
+                .iter()
+                .any(|(id, why)| *id == "ppp.a.b_C" && why.starts_with("the machine groups say already"))
+        );
+        assert!(refused.iter().any(|(id, why)| *id == "ppp.a/b" && why.starts_with("configName: ")));
+        assert!(refused.iter().any(|(id, why)| *id == "P.x" && why.starts_with("project: ")));
+    }
+
+    #[test]
+    fn a_thousand_are_enough() {
+        let groups = Source::MachineGroups;
+        let many = (0..CONFIGS + 3).map(|at| wanted(groups, "ppp", &format!("c{at}"))).collect();
+        let (all, refused) = merge(&Sets::from([(groups, many)]));
+        assert_eq!((all.len(), refused.len()), (CONFIGS, 3));
+    }
+}
