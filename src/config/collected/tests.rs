@@ -94,32 +94,50 @@ fn recorded() -> Vec<(Form, Value)> {
         "timeFormat": "", "timeKey": "", "topicFormat": "none", "acceptNoEnoughKeys": false
     });
     vec![
-        classic_of(json!({ "logPath": "/var/log/app", "filePattern": "*.log", "timeFormat": "%Y-%m-%dT%H:%M:%S", "timeKey": "time",
-            "localStorage": true, "logType": "json_log", "topicFormat": "none" })),
-        classic_of(json!({ "logPath": "/var/log", "filePattern": "messages", "localStorage": true, "logType": "common_reg_log",
-            "regex": "(.*)", "key": ["content"], "timeFormat": "", "topicFormat": "none" })),
-        classic_of(json!({ "logPath": "/var/log", "filePattern": "app.log", "logBeginRegex": "\\d+-\\d+-\\d+.*",
+        classic_of(
+            json!({ "logPath": "/var/log/app", "filePattern": "*.log", "timeFormat": "%Y-%m-%dT%H:%M:%S", "timeKey": "time",
+            "localStorage": true, "logType": "json_log", "topicFormat": "none" }),
+        ),
+        classic_of(
+            json!({ "logPath": "/var/log", "filePattern": "messages", "localStorage": true, "logType": "common_reg_log",
+            "regex": "(.*)", "key": ["content"], "timeFormat": "", "topicFormat": "none" }),
+        ),
+        classic_of(
+            json!({ "logPath": "/var/log", "filePattern": "app.log", "logBeginRegex": "\\d+-\\d+-\\d+.*",
             "regex": "(\\S+)\\s(\\w+)\\s(.*)", "key": ["time", "level", "msg"], "timeFormat": "%Y-%m-%d", "localStorage": true,
-            "logType": "common_reg_log" })),
-        classic_of(json!({ "logPath": "/var/log", "filePattern": "acc.csv", "separator": ",", "key": ["a", "b", "c"], "timeKey": "",
+            "logType": "common_reg_log" }),
+        ),
+        classic_of(
+            json!({ "logPath": "/var/log", "filePattern": "acc.csv", "separator": ",", "key": ["a", "b", "c"], "timeKey": "",
             "quote": "\"", "logType": "delimiter_log", "localStorage": true, "timeFormat": "", "topicFormat": "none",
-            "autoExtend": true })),
+            "autoExtend": true }),
+        ),
         (Form::Classic, with(classic(stdout), json!({ "inputType": "plugin" }))),
         (Form::Pipeline, pipe),
-        (Form::Classic, with(classic(filled), json!({ "createTime": 1, "lastModifyTime": 2, "logSample": "a,b,c" }))),
+        (
+            Form::Classic,
+            with(classic(filled), json!({ "createTime": 1, "lastModifyTime": 2, "logSample": "a,b,c" })),
+        ),
     ]
 }
 
 #[test]
 fn what_was_recorded_is_honoured_without_a_word() {
     for (form, body) in recorded() {
-        let Collected { plan, notes } = translated(form, &body).unwrap_or_else(|reasons| panic!("{reasons:#?}\n{body}"));
+        let Collected { plan, notes } =
+            translated(form, &body).unwrap_or_else(|reasons| panic!("{reasons:#?}\n{body}"));
         let is_stdout = body["inputType"] == "plugin";
         assert_eq!(notes.len(), usize::from(is_stdout), "{notes:#?}");
         let [input] = plan.inputs.as_slice() else { panic!() };
         let [destination] = plan.destinations.as_slice() else { panic!() };
-        assert_eq!((input.name.as_str(), destination.name.as_str()), ("demo-project.cfg", "demo-project.cfg"));
-        assert_eq!((destination.project.as_str(), destination.logstore.as_str()), ("demo-project", "app-log"));
+        assert_eq!(
+            (input.name.as_str(), destination.name.as_str()),
+            ("demo-project.cfg", "demo-project.cfg")
+        );
+        assert_eq!(
+            (destination.project.as_str(), destination.logstore.as_str()),
+            ("demo-project", "app-log")
+        );
         assert_eq!(destination.signal_logstores.metrics, "app-log-metrics");
         assert_eq!(destination.tags, [("cluster".to_owned(), "east".to_owned())]);
         let topic = if form == Form::Pipeline { "web" } else { "" };
@@ -151,18 +169,28 @@ fn files_are_those_of_the_directory_and_below() {
         paths(json!({ "advanced": { "blacklist": blacklist } })).1,
         "/var/log/old/** /**/*.tmp /var/log/**/x.log"
     );
-    let file = file_of(Form::Classic, &simple(json!({ "advanced": { "tail_size_kb": 5 }, "fileEncoding": "gbk" })));
+    let file =
+        file_of(Form::Classic, &simple(json!({ "advanced": { "tail_size_kb": 5 }, "fileEncoding": "gbk" })));
     assert_eq!((file.start, file.charset), (FileStart::Tail(5 * 1024), Charset::Gbk));
-    let file = file_of(Form::Pipeline, &pipeline(json!({ "TailSizeKB": 0, "FilePaths": ["/a/**/b.log"],
-        "MaxDirSearchDepth": 2, "ExcludeFiles": ["c.log"] }), json!([])));
+    let file = file_of(
+        Form::Pipeline,
+        &pipeline(
+            json!({ "TailSizeKB": 0, "FilePaths": ["/a/**/b.log"],
+        "MaxDirSearchDepth": 2, "ExcludeFiles": ["c.log"] }),
+            json!([]),
+        ),
+    );
     assert_eq!((file.start, file.max_depth, file.paths[0].text()), (FileStart::End, 2, "/a/**/b.log"));
 }
 
 #[test]
 fn what_a_configuration_says_of_sending_overrides_the_gateways() {
     let detail = json!({ "maxSendRate": 2048, "shardHashKey": ["__source__"] });
-    let body = with(simple(detail), json!({ "outputDetail": { "logstoreName": "app-log", "projectName": "other-project",
-        "compressType": "zstd", "endpoint": "cn-hangzhou-intranet.log.aliyuncs.com", "region": "cn-hangzhou" } }));
+    let body = with(
+        simple(detail),
+        json!({ "outputDetail": { "logstoreName": "app-log", "projectName": "other-project",
+        "compressType": "zstd", "endpoint": "cn-hangzhou-intranet.log.aliyuncs.com", "region": "cn-hangzhou" } }),
+    );
     let destination = translated(Form::Classic, &body).unwrap().plan.destinations.remove(0);
     assert_eq!(destination.project, "other-project");
     assert_eq!((destination.max_rate, destination.compression), (Some(2048), Compression::Zstd));
@@ -193,8 +221,10 @@ fn topics() {
         ("filepath", "/a/(.*)", is("${tag}", "/a/(.*)")),
         ("machine_group_topic", "filled in before", is("web", "")),
     ] {
-        let body = with(pipeline(json!({}), json!([])),
-            json!({ "global": { "TopicType": kind, "TopicFormat": format } }));
+        let body = with(
+            pipeline(json!({}), json!([])),
+            json!({ "global": { "TopicType": kind, "TopicFormat": format } }),
+        );
         assert_eq!(topic(Form::Pipeline, &body), expected, "{kind}");
     }
 }
@@ -222,7 +252,9 @@ fn containers_are_chosen_by_what_their_links_tell() {
         crate::input::file::pod::PodFilter::new(&plan).takes(&path)
     };
     assert!(takes("web", "a", "nginx"));
-    for (namespace, pod, container) in [("webs", "a", "nginx"), ("web", "test-1", "nginx"), ("web", "a", "nginx2")] {
+    for (namespace, pod, container) in
+        [("webs", "a", "nginx"), ("web", "test-1", "nginx"), ("web", "a", "nginx2")]
+    {
         assert!(!takes(namespace, pod, container), "{namespace} {pod} {container}");
     }
     assert_eq!(file.processors.len(), 2);
@@ -398,5 +430,8 @@ fn a_parsers_source_is_kept_renamed_or_dropped() {
     };
     assert_eq!(steps(json!({})), "parse");
     assert_eq!(steps(json!({ "RenamedSourceKey": "raw" })), "parse");
-    assert_eq!(steps(json!({ "KeepingSourceWhenParseFail": true, "RenamedSourceKey": "raw" })), "rename parse rename");
+    assert_eq!(
+        steps(json!({ "KeepingSourceWhenParseFail": true, "RenamedSourceKey": "raw" })),
+        "rename parse rename"
+    );
 }

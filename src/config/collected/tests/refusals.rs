@@ -19,11 +19,20 @@ fn refused(body: &Value, expected: &str) {
 #[test]
 fn what_a_logtail_config_cannot_have() {
     for (detail, expected) in [
-        (json!({ "dockerFile": true }), "inputDetail.dockerFile: is true: the path would be one inside containers"),
-        (json!({ "logType": "apsara_log" }), "inputDetail.logType: is apsara_log, a format of the vendor's own"),
+        (
+            json!({ "dockerFile": true }),
+            "inputDetail.dockerFile: is true: the path would be one inside containers",
+        ),
+        (
+            json!({ "logType": "apsara_log" }),
+            "inputDetail.logType: is apsara_log, a format of the vendor's own",
+        ),
         (json!({ "logType": "xml" }), "inputDetail.logType: `xml` is not one of common_reg_log"),
         (json!({ "logType": 7 }), "inputDetail.logType: is a number and must be text"),
-        (json!({ "logPath": "var/log" }), "inputDetail.logPath: `var/log/**/messages` is not an absolute path"),
+        (
+            json!({ "logPath": "var/log" }),
+            "inputDetail.logPath: `var/log/**/messages` is not an absolute path",
+        ),
         (json!({ "logPath": null }), "inputDetail.logPath: is missing; write /var/log/app"),
         (json!({ "filePattern": "a/b" }), "inputDetail.filePattern: `a/b` holds a slash"),
         (json!({ "maxDepth": 1001 }), "inputDetail.maxDepth: is 1001; it must lie between 0 and 1000"),
@@ -33,7 +42,10 @@ fn what_a_logtail_config_cannot_have() {
             json!({ "logBeginRegex": "(?=a).*" }),
             "inputDetail.logBeginRegex: `(?=a).*` has a look-ahead ((?=), which takes more than linear time; match the text behind",
         ),
-        (json!({ "regex": "(\\d+", "key": ["a"] }), "inputDetail.regex: `(\\\\d+` is not a regular expression"),
+        (
+            json!({ "regex": "(\\d+", "key": ["a"] }),
+            "inputDetail.regex: `(\\\\d+` is not a regular expression",
+        ),
         (json!({ "regex": "(a)\\1", "key": ["a"] }), "inputDetail.regex: `(a)\\\\1` has a back-reference"),
         (json!({ "regex": "(a)", "key": ["a", "b"] }), "inputDetail.regex: has 1 groups for 2 keys"),
         (json!({ "regex": "(a)(b)", "key": ["a", "a"] }), "inputDetail.key: names `a` twice"),
@@ -44,19 +56,34 @@ fn what_a_logtail_config_cannot_have() {
             json!({ "filterKey": ["a", "b"], "filterRegex": ["x"] }),
             "inputDetail.filterRegex: has 1 expressions for the 2 fields of the other list",
         ),
-        (json!({ "filterKey": ["a"], "filterRegex": ["(?!x)"] }), "inputDetail.filterRegex[0]: `(?!x)` has a look-ahead"),
+        (
+            json!({ "filterKey": ["a"], "filterRegex": ["(?!x)"] }),
+            "inputDetail.filterRegex[0]: `(?!x)` has a look-ahead",
+        ),
         (json!({ "timeFormat": "%Q" }), "inputDetail.timeFormat: `%Q` has %Q, which is none of %a"),
         (
             json!({ "timeFormat": "%H:%M", "adjustTimezone": true, "logTimezone": "GMT+99:00" }),
             "inputDetail.logTimezone: `GMT+99:00` is no time zone",
         ),
-        (json!({ "timeFormat": "%b %d", "advanced": { "specified_year": 2020 } }), "inputDetail.advanced.specified_year: is a fixed year"),
+        (
+            json!({ "timeFormat": "%b %d", "advanced": { "specified_year": 2020 } }),
+            "inputDetail.advanced.specified_year: is a fixed year",
+        ),
         (json!({ "topicFormat": "/var/log/.*" }), "inputDetail.topicFormat: `/var/log/.*` has no group"),
         (json!({ "shardHashKey": ["level"] }), "inputDetail.shardHashKey: `level` is no part of a shard key"),
         (json!({ "maxSendRate": 5 }), "inputDetail.maxSendRate: is 5B; it must lie between 1KiB"),
-        (json!({ "advanced": { "enable_log_position_meta": true } }), "inputDetail.advanced.enable_log_position_meta: asks for"),
-        (json!({ "advanced": { "filter_expression": { "a": 1 } } }), "inputDetail.advanced.filter_expression: is a tree"),
-        (json!({ "advanced": { "tail_size_kb": -1 } }), "inputDetail.advanced.tail_size_kb: is -1; it must lie"),
+        (
+            json!({ "advanced": { "enable_log_position_meta": true } }),
+            "inputDetail.advanced.enable_log_position_meta: asks for",
+        ),
+        (
+            json!({ "advanced": { "filter_expression": { "a": 1 } } }),
+            "inputDetail.advanced.filter_expression: is a tree",
+        ),
+        (
+            json!({ "advanced": { "tail_size_kb": -1 } }),
+            "inputDetail.advanced.tail_size_kb: is -1; it must lie",
+        ),
         (json!({ "advanced": 5 }), "inputDetail.advanced: is a number and must be an object"),
         (
             json!({ "sensitive_keys": [{ "key": "a", "type": "sha1", "regex_content": "x" }] }),
@@ -96,7 +123,10 @@ fn what_a_logtail_config_cannot_have() {
         (json!({ "inputDetail": null }), "inputDetail: is missing"),
         (json!({ "outputType": "kafka" }), "outputType: must be LogService"),
         (json!({ "outputDetail": {} }), "outputDetail.logstoreName: is missing"),
-        (json!({ "outputDetail": { "logstoreName": "A" } }), "outputDetail.logstoreName: `A` is no logstore name"),
+        (
+            json!({ "outputDetail": { "logstoreName": "A" } }),
+            "outputDetail.logstoreName: `A` is no logstore name",
+        ),
         (
             json!({ "outputDetail": { "logstoreName": "abc", "region": "cn-beijing" } }),
             "outputDetail.region: names the region `cn-beijing`, and this gateway delivers to cn-hangzhou",
@@ -105,19 +135,29 @@ fn what_a_logtail_config_cannot_have() {
             json!({ "outputDetail": { "logstoreName": "abc", "endpoint": "cn-beijing-intranet.log.aliyuncs.com" } }),
             "outputDetail.endpoint: names the region `cn-beijing`",
         ),
-        (json!({ "outputDetail": { "logstoreName": "abc", "telemetryType": "metrics" } }), "outputDetail.telemetryType: `metrics` is no log"),
-        (json!({ "outputDetail": { "logstoreName": "abc", "compressType": "gzip" } }), "outputDetail.compressType: `gzip` is not one of lz4"),
+        (
+            json!({ "outputDetail": { "logstoreName": "abc", "telemetryType": "metrics" } }),
+            "outputDetail.telemetryType: `metrics` is no log",
+        ),
+        (
+            json!({ "outputDetail": { "logstoreName": "abc", "compressType": "gzip" } }),
+            "outputDetail.compressType: `gzip` is not one of lz4",
+        ),
     ] {
         refused(&with(simple(json!({})), more), expected);
     }
     let stdout = |detail: Value| {
-        let plugin = json!({ "plugin": { "inputs": [{ "type": "service_docker_stdout", "detail": detail }] } });
+        let plugin =
+            json!({ "plugin": { "inputs": [{ "type": "service_docker_stdout", "detail": detail }] } });
         with(classic(plugin), json!({ "inputType": "plugin" }))
     };
     let at = "inputDetail.plugin.inputs[0].detail";
     for (detail, expected) in [
         (json!({ "IncludeEnv": { "A": "b" } }), "IncludeEnv: chooses containers by their environment"),
-        (json!({ "IncludeLabel": { "app": "b" } }), "IncludeLabel.app: chooses by the container's label `app`"),
+        (
+            json!({ "IncludeLabel": { "app": "b" } }),
+            "IncludeLabel.app: chooses by the container's label `app`",
+        ),
         (json!({ "BeginLineRegex": "a.*" }), "BeginLineRegex: puts lines of containers together"),
         (json!({ "Stdout": false, "Stderr": false }), "Stdout: and the other stream are both left out"),
         (json!({ "ExternalEnvTag": { "A": "b" } }), "ExternalEnvTag: makes tags of containers' environment"),
@@ -126,7 +166,10 @@ fn what_a_logtail_config_cannot_have() {
         refused(&stdout(detail), &format!("{at}.{expected}"));
     }
     let syslog = json!({ "plugin": { "inputs": [{ "type": "service_syslog", "detail": {} }] } });
-    refused(&with(classic(syslog), json!({ "inputType": "plugin" })), "inputDetail.plugin.inputs[0].type: `service_syslog` is no input");
+    refused(
+        &with(classic(syslog), json!({ "inputType": "plugin" })),
+        "inputDetail.plugin.inputs[0].type: `service_syslog` is no input",
+    );
 }
 
 #[test]
@@ -137,15 +180,24 @@ fn what_a_pipeline_config_cannot_have() {
         (json!({ "Multiline": { "ContinuePattern": "a" } }), "inputs[0].Multiline: has continue alone"),
         (json!({ "FilePaths": [] }), "inputs[0].FilePaths: is missing"),
         (json!({ "FilePaths": ["/a/../b"] }), "inputs[0].FilePaths[0]: `/a/../b` holds .."),
-        (json!({ "Type": "input_prometheus" }), "inputs[0].Type: `input_prometheus` is no input of this gateway"),
+        (
+            json!({ "Type": "input_prometheus" }),
+            "inputs[0].Type: `input_prometheus` is no input of this gateway",
+        ),
         (json!({ "AppendingLogPositionMeta": true }), "inputs[0].AppendingLogPositionMeta: asks for"),
         (json!({ "FlushTimeoutSecs": 0 }), "inputs[0].FlushTimeoutSecs: is 0"),
     ] {
         refused(&pipeline(input, json!([])), expected);
     }
     for (processor, expected) in [
-        (json!({ "Type": "processor_parse_apsara_native" }), "processors[0].Type: `processor_parse_apsara_native` is no processor"),
-        (json!({ "Type": "processor_parse_regex_native", "SourceKey": "content" }), "processors[0].Regex: is missing"),
+        (
+            json!({ "Type": "processor_parse_apsara_native" }),
+            "processors[0].Type: `processor_parse_apsara_native` is no processor",
+        ),
+        (
+            json!({ "Type": "processor_parse_regex_native", "SourceKey": "content" }),
+            "processors[0].Regex: is missing",
+        ),
         (json!({ "Type": "processor_parse_json_native" }), "processors[0].SourceKey: is missing"),
         (
             json!({ "Type": "processor_filter_regex_native", "ConditionExp": { "key": "a" } }),
@@ -167,8 +219,14 @@ fn what_a_pipeline_config_cannot_have() {
     for (more, expected) in [
         (json!({ "inputs": [] }), "inputs: has no input"),
         (json!({ "flushers": [] }), "flushers: has no flusher"),
-        (json!({ "flushers": [{ "Type": "flusher_kafka_v2" }] }), "flushers[0].Type: `flusher_kafka_v2` is no flusher"),
-        (json!({ "aggregators": [{ "Type": "aggregator_content_value_group" }] }), "aggregators[0].Type: `aggregator_content"),
+        (
+            json!({ "flushers": [{ "Type": "flusher_kafka_v2" }] }),
+            "flushers[0].Type: `flusher_kafka_v2` is no flusher",
+        ),
+        (
+            json!({ "aggregators": [{ "Type": "aggregator_content_value_group" }] }),
+            "aggregators[0].Type: `aggregator_content",
+        ),
         (json!({ "task": { "Type": "x" } }), "task: is a task"),
         (json!({ "global": { "TopicType": "x" } }), "global.TopicType: `x` is not one of none"),
         (json!({ "global": { "TopicType": "filepath" } }), "global.TopicFormat: is missing"),
@@ -202,6 +260,9 @@ fn what_changes_nothing_is_noted() {
         assert!(found.iter().any(|note| note.starts_with(expected)), "{expected}\n{found:#?}");
     }
     assert_eq!(found.len(), 10, "{found:#?}");
-    let body = with(pipeline(json!({ "EnableExactlyOnce": 8 }), json!([])), json!({ "aggregators": [{ "Type": "aggregator_context" }] }));
+    let body = with(
+        pipeline(json!({ "EnableExactlyOnce": 8 }), json!([])),
+        json!({ "aggregators": [{ "Type": "aggregator_context" }] }),
+    );
     assert_eq!(notes(&body).len(), 1);
 }
