@@ -2,7 +2,8 @@
 //! so are the only source: a document is taken as it is, but for names, image and configuration.
 //!
 //! The configuration is the one that the Helm chart makes of its one value. Its template has three places to fill in, which
-//! are known here by their text; a test holds that none is left.
+//! are known here by their text, and lines that stand only under conditions, all of which hold; a test sees that nothing of
+//! the template is left.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -11,11 +12,15 @@ use super::names::Names;
 use crate::output::credentials::AccessKey;
 
 /// In this order: what later ones need comes first.
-const SOURCES: &[&str] = &[include_str!("../../../docker/kubernetes/daemonset.yaml")];
+const SOURCES: &[&str] = &[
+    include_str!("../../../docker/kubernetes/crds.yaml"),
+    include_str!("../../../docker/kubernetes/daemonset.yaml"),
+];
 const CONFIGURATION: &str = include_str!("../../../docker/kubernetes/helm/sluicegate/templates/_cluster.tpl");
-/// Where the template of the configuration begins and ends.
+/// Where the template of the configuration begins.
 const BEGIN: &str = "{{- define \"sluicegate.cluster\" -}}\n";
-const END: &str = "{{- end }}";
+/// How the lines begin by which it comes and goes.
+const CONDITION: &str = "{{-";
 /// Namespaces that every cluster has.
 const OWN_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
@@ -89,14 +94,15 @@ fn rendered(document: &str, configuration: &str, values: &Values<'_>) -> Option<
 
 fn configuration(values: &Values<'_>) -> String {
     let begun = CONFIGURATION.split_once(BEGIN).map_or(CONFIGURATION, |(_, rest)| rest);
-    let template = begun.rsplit_once(END).map_or(begun, |(template, _)| template);
+    let lines = begun.lines().filter(|line| !line.starts_with(CONDITION));
+    let template: String = lines.flat_map(|line| [line, "\n"]).collect();
     [
         ("{{ include \"sluicegate.group\" . | quote }}", values.names.daemon_set_group()),
         ("{{ include \"sluicegate.project\" . | quote }}", &values.names.project),
         ("{{ .Values.endpoint | quote }}", values.endpoint),
     ]
     .iter()
-    .fold(template.to_owned(), |text, (place, value)| text.replace(place, &quoted(value)))
+    .fold(template, |text, (place, value)| text.replace(place, &quoted(value)))
 }
 
 /// Up to this line, it included.
@@ -146,6 +152,13 @@ mod tests {
     fn all_that_a_cluster_needs_is_named_after_it() {
         let text = made("kube-system", None);
         let all = documents(&text);
+        // The cluster's API would take each of them.
+        let parsed = crate::config::collected::resource::documents(&text).unwrap();
+        assert_eq!(parsed.len(), all.len());
+        for one in &parsed {
+            crate::cluster::Kind::of_manifest(one).unwrap();
+        }
+        assert_eq!(all.iter().filter(|one| one.starts_with("CustomResourceDefinition")).count(), 2);
         for one in ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "DaemonSet"] {
             assert!(all.contains(&format!("{one} sluicegate")), "{one}: {all:?}");
         }

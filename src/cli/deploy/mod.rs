@@ -1,5 +1,5 @@
 //! `sluicegate deploy`: one command for a Kubernetes cluster. Makes its project, machine groups and the logstore of the changes
-//! of its configurations, and then prints the manifests of its gateways.
+//! of its configurations, and then prints or applies the manifests of its gateways.
 //!
 //! ```text
 //! --cluster-id X   ->   project k8s-log-X      machine groups k8s-group-X, -statefulset, -singleton
@@ -10,6 +10,7 @@
 //! what is there stays as it is, and a run that failed is simply run again. Progress goes to standard error, manifests to
 //! standard output.
 
+mod apply;
 mod manifests;
 mod names;
 mod place;
@@ -55,6 +56,8 @@ pub(super) struct Deploy {
     /// Where the manifests go; - is standard output.
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
+    #[command(flatten)]
+    apply: apply::Apply,
     /// Print the manifests and make nothing.
     #[arg(long, conflicts_with = "dry_run")]
     manifests_only: bool,
@@ -109,30 +112,35 @@ impl Deploy {
             endpoint: &endpoint,
             key: key.as_deref(),
         });
-        self.hand_over(&text, key.is_some())?;
+        match self.apply.client() {
+            Some(cluster) if self.dry_run => {
+                complain(&format!("would apply the manifests at {}", cluster.server()));
+            }
+            Some(cluster) => apply::apply(&cluster, &text, &mut |line| complain(line)).await?,
+            None => self.hand_over(&text)?,
+        }
+        if key.is_none() {
+            complain(&format!(
+                "the Pods take the access key from a Secret: kubectl -n {} create secret generic sluicegate-credentials \
+                 --from-file=access-key-id --from-file=access-key-secret",
+                self.namespace
+            ));
+        }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn hand_over(&self, text: &str, has_key: bool) -> Result<()> {
+    fn hand_over(&self, text: &str) -> Result<()> {
         let is_standard = self.output.as_os_str() == "-";
         if self.dry_run {
             let place =
                 if is_standard { "standard output".into() } else { self.output.display().to_string() };
             complain(&format!("would write the manifests, {} lines, to {place}", text.lines().count()));
-            return Ok(());
-        }
-        if is_standard {
+        } else if is_standard {
             text.lines().all(say);
         } else {
-            write(&self.output, text, has_key)?;
-            complain(&format!("wrote the manifests; apply them: kubectl apply -f {}", self.output.display()));
-        }
-        if !has_key {
-            complain(&format!(
-                "their Pods take the access key from a Secret: kubectl -n {} create secret generic sluicegate-credentials \
-                 --from-file=access-key-id --from-file=access-key-secret",
-                self.namespace
-            ));
+            write(&self.output, text, self.include_key)?;
+            let file = self.output.display();
+            complain(&format!("wrote the manifests; apply them: kubectl apply --server-side -f {file}"));
         }
         Ok(())
     }

@@ -31,6 +31,9 @@ pub struct FilePlan {
     pub rate_limit: Option<u64>,
     /// Instead of `file.<input>`.
     pub tag: Option<String>,
+    /// What this takes of a file's path is the tag of its records, and tags of their LogGroups. Only what is collected for
+    /// others has it.
+    pub path_topic: Option<LinearRegex>,
     /// The field that gets a line's text.
     pub key: String,
     /// Field that gets the place of a record's first byte in its file.

@@ -44,6 +44,8 @@ pub enum OnFailure {
     Keep,
     /// The field is called `__raw_log__`, as Logtail calls it.
     RawLog,
+    /// It stays as it is, with its text once more under `__raw_log__`.
+    Copy,
     Discard,
 }
 

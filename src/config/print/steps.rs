@@ -42,6 +42,7 @@ impl Page {
             match parse.on_failure {
                 OnFailure::Keep => "keep",
                 OnFailure::RawLog => "raw_log",
+                OnFailure::Copy => "copy",
                 OnFailure::Discard => "discard",
             },
         );

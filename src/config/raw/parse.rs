@@ -50,6 +50,7 @@ pub(super) fn parse(mut table: Table<'_>) -> Option<Step> {
     let on_failure = table.take("on_failure").choice(&[
         ("keep", OnFailure::Keep),
         ("raw_log", OnFailure::RawLog),
+        ("copy", OnFailure::Copy),
         ("discard", OnFailure::Discard),
     ]);
     let plan = match format {

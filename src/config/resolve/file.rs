@@ -49,6 +49,7 @@ pub(super) fn file(raw: RawFile, key_of: impl Fn(&str) -> String, faults: &Fault
         stop_delay: raw.stop_delay.unwrap_or_default(),
         rate_limit: raw.rate_limit,
         tag: raw.tag,
+        path_topic: None,
         key,
         offset_key: raw.offset_key,
         tags: raw.tags,

@@ -27,6 +27,7 @@ mod sink;
 mod start;
 mod table;
 mod tags;
+mod topic;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -56,6 +57,7 @@ use looks::Looks;
 use rate::Rate;
 use scan::Scan;
 use table::{Status, Table};
+use topic::PathTopic;
 
 pub use table::{FileReport, FileState};
 
@@ -91,6 +93,7 @@ struct Shared {
     /// Each file has a clone.
     cutter: Cutter,
     kubernetes: Option<Arc<Kubernetes>>,
+    path_topic: Option<PathTopic>,
     turns: Semaphore,
     looks: Arc<Looks>,
     warm: Semaphore,
@@ -294,6 +297,7 @@ impl Files {
             positions: self.positions.clone(),
             cutter: Cutter::new(&self.plan),
             kubernetes: self.kubernetes(),
+            path_topic: self.plan.path_topic.as_ref().and_then(PathTopic::new),
             turns: Semaphore::new(TURNS),
             looks: Arc::default(),
             warm: Semaphore::new(WARM),

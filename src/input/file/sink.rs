@@ -39,6 +39,12 @@ fn batcher(shared: &Shared, tags: Arc<[(String, String)]>) -> Batcher {
     Batcher::new(shared.intake.clone(), origin, None).with_steps(shared.steps.clone())
 }
 
+/// With what the path tells beside; a constant tag of the same name wins.
+fn tags_of(shared: &Shared, path: &Path, mut told: Vec<(String, String)>) -> Arc<[(String, String)]> {
+    told.extend(shared.path_topic.as_ref().map(|topic| topic.of(path).tags).unwrap_or_default());
+    tags::of(path, told, &shared.plan.tags)
+}
+
 /// Spans of the batch in hand.
 #[derive(Default)]
 struct Names {
@@ -52,11 +58,13 @@ impl Sink {
     /// Of the file at this path, and its Pod.
     pub(super) fn new(shared: &Shared, path: &Path, pod: Option<&FilePod>) -> Sink {
         let plan = &shared.plan;
-        let tags = tags::of(path, pod.map(FilePod::tags).unwrap_or_default(), &plan.tags);
+        let told = shared.path_topic.as_ref().map(|topic| topic.of(path));
+        let tags = tags_of(shared, path, pod.map(FilePod::tags).unwrap_or_default());
         let batcher = batcher(shared, tags);
-        let tag = match &plan.tag {
-            Some(tag) => tag.clone(),
-            None => format!("file.{}", shared.name),
+        let tag = match (told, &plan.tag) {
+            (Some(told), _) => told.topic,
+            (None, Some(tag)) => tag.clone(),
+            (None, None) => format!("file.{}", shared.name),
         };
         Sink {
             batcher,
@@ -74,7 +82,7 @@ impl Sink {
     pub(super) fn retag(&mut self, shared: &Shared, path: &Path, pod: &FilePod) -> bool {
         let is_free = self.batcher.waiting() == 0;
         if is_free {
-            self.batcher = batcher(shared, tags::of(path, pod.tags(), &shared.plan.tags));
+            self.batcher = batcher(shared, tags_of(shared, path, pod.tags()));
         }
         is_free
     }

@@ -59,6 +59,7 @@ impl House {
             stop_delay: Duration::ZERO,
             rate_limit: None,
             tag: None,
+            path_topic: None,
             key: "log".to_owned(),
             offset_key: None,
             tags: Vec::new(),

@@ -25,7 +25,7 @@ mod tests;
 use crate::base::limits::MIB;
 use crate::base::metrics::{Counter, counter};
 use crate::config::plan::{LogServer, Nil, OnFailure, ParseFormat, ParsePlan};
-use crate::record::Batch;
+use crate::record::{Batch, Span};
 use splice::Splice;
 
 /// A longer text would not fit a record; what is parsed is cut nowhere.
@@ -114,13 +114,23 @@ impl Parse {
             OnFailure::Keep => true,
             OnFailure::Discard => false,
             OnFailure::RawLog => {
-                let name = batch.keep(RAW_LOG);
-                let there = batch.value_of(&batch.records[record], RAW_LOG).is_some();
-                // A line that an earlier processor could not parse keeps its name.
-                let name = if there { splice::joined(batch, &[&self.plan.key, "."], name) } else { name };
+                let name = self.raw_log(batch, record);
                 batch.fields[at].key = name;
                 true
             }
+            OnFailure::Copy => {
+                let (name, text) = (self.raw_log(batch, record), batch.fields[at].value);
+                batch.extend(record, name, text);
+                true
+            }
         }
+    }
+
+    /// What a text is called that could not be parsed.
+    fn raw_log(&self, batch: &mut Batch, record: usize) -> Span {
+        let name = batch.keep(RAW_LOG);
+        let there = batch.value_of(&batch.records[record], RAW_LOG).is_some();
+        // A line that an earlier processor could not parse keeps its name.
+        if there { splice::joined(batch, &[&self.plan.key, "."], name) } else { name }
     }
 }

@@ -12,5 +12,7 @@ collection:
     tags:
       _node_ip_: ${env:NODE_IP}
       _node_name_: ${env:NODE_NAME}
+{{- if .Values.customResources.enabled }}
   kubernetes: {}
+{{- end }}
 {{- end }}

@@ -69,5 +69,19 @@ destinations:
     tags:
       _node_ip_: ${env:NODE_IP}
       _node_name_: ${env:NODE_NAME}
+{{- if .Values.customResources.enabled }}
+collection:
+  destination:
+    endpoint: {{ .Values.endpoint | quote }}
+    # Of resources that name none.
+    project: {{ include "sluicegate.project" . | quote }}
+    access_key_id: ${file:/etc/sluicegate-credentials/access-key-id}
+    access_key_secret: ${file:/etc/sluicegate-credentials/access-key-secret}
+    tags:
+      _node_ip_: ${env:NODE_IP}
+      _node_name_: ${env:NODE_NAME}
+  machine_groups: false
+  kubernetes: {}
+{{- end }}
 {{- end }}
 {{- end }}
