@@ -11,12 +11,13 @@ mod gateway {
     pub mod watch;
 
     mod buffers;
+    mod collected;
     mod connections;
     mod docker_files;
     mod docker_plugin;
     mod duplicates;
     mod fairness;
-    mod files;
+    pub mod files;
     mod forward;
     mod full;
     mod gelf;

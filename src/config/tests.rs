@@ -193,6 +193,7 @@ fn hidden_secrets_are_not_taken_for_secrets() {
         "inputs.splunk.tokens[0]",
         "destinations.cloud.access_key_secret",
         "destinations.cloud.security_token",
+        "collection.destination.access_key_secret",
     ] {
         let expected = format!("configuration: {key}: is *** as `check --print` hides it; write");
         assert!(
@@ -201,7 +202,7 @@ fn hidden_secrets_are_not_taken_for_secrets() {
             found.join("\n")
         );
     }
-    assert_eq!(found.len(), 6, "{}", found.join("\n"));
+    assert_eq!(found.len(), 7, "{}", found.join("\n"));
 }
 
 #[test]

@@ -40,6 +40,8 @@ use manager::Manager;
 
 /// Sets on their way: a source sends its next one long after.
 const FOUND: usize = 8;
+/// Who we are is looked at at least so often, however seldom anybody is asked.
+const LOOK: Duration = Duration::from_secs(20);
 /// Behind a project's name: the destination of what happened to its configurations. No configuration has this name.
 const CHANGES: &str = ":changes";
 
@@ -83,7 +85,7 @@ impl Collection {
         // Looking does not panic; were it to, the first look of the watch would do it again.
         let first = first.unwrap_or_else(|_| looker.look(None));
         let (known, identity) = watch::channel(Arc::new(first));
-        let watching = looker.watch(collection.interval, known, house.ticks.draining.clone());
+        let watching = looker.watch(collection.interval.min(LOOK), known, house.ticks.draining.clone());
         house.ticks.tasks.spawn(watching);
 
         let (found, finds) = mpsc::channel(FOUND);
@@ -99,7 +101,7 @@ impl Collection {
         manager.begin(&enabled, queues).await;
         house.inputs.tasks.spawn(manager.run(finds));
         for source in sources::all(&house, &collection, &context) {
-            let stop = house.ticks.draining.clone();
+            let stop = house.inputs.draining.clone();
             house.ticks.tasks.spawn(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}

@@ -34,6 +34,7 @@ pub(super) struct Marks {
 
 pub(super) struct Running {
     stop: Stop,
+    files: Arc<Files>,
     pub(super) stop_delay: Duration,
     /// Where its records go.
     pub(super) logstore: String,
@@ -59,10 +60,15 @@ impl Ready {
         let InputKind::File(file) = &input.kind else {
             return Err("asks for something else than files".to_owned());
         };
+        // The queue's name has to say where its records belong.
+        let own_project = id.split_once('.').is_some_and(|(project, _)| project == destination.project);
+        if !own_project {
+            return Err(format!("sends to another project, {}", destination.project));
+        }
         if input.name != id || destination.name != id || plan.buffer_of(destination).is_none() {
             return Err("cannot be given its own input and destination".to_owned());
         }
-        let made_of = format!("{}\n{marks:?}\n{:?}", plan.effective(), destination.logstore);
+        let made_of = format!("{:?} {:?} {:?} {marks:?}", plan.inputs, plan.routes, plan.destinations);
         Ok(Ready { file: file.clone(), marks, made_of, plan })
     }
 }
@@ -82,7 +88,7 @@ impl House {
             successor: self.inputs.successor.clone(),
         };
         stop.tasks.spawn(files.clone().run(stop.clone()));
-        self.status.add_files(id, files);
+        self.status.add_files(id, files.clone());
         let ending = stop.clone();
         // So that the gateway's stop waits for it.
         self.inputs.tasks.spawn(async move {
@@ -93,6 +99,7 @@ impl House {
         let logstore = plan.destinations.first().map(|destination| destination.logstore.clone());
         Running {
             stop,
+            files,
             stop_delay: longest_delay(&plan.inputs),
             logstore: logstore.unwrap_or_default(),
             made_of,
@@ -145,6 +152,7 @@ impl Running {
         async move {
             self.stop.tasks.wait().await;
             status.remove_files(&id);
+            self.files.retire();
             // A journal that closes stores it no more; nobody goes on after that.
             let _ = journal.last_receipt().stored().await;
             id

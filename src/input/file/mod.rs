@@ -230,6 +230,10 @@ fn prefix(input: &str) -> String {
     format!("file {input} ")
 }
 
+fn open_gauge(input: &str) -> Gauge {
+    gauge("sluicegate_files_open", "Files held open.", &[("input", input)])
+}
+
 /// The input.
 pub struct Files {
     name: Arc<str>,
@@ -285,10 +289,17 @@ impl Files {
         self.table.report()
     }
 
+    /// Its input has ended for good: nothing of it is to be seen any more.
+    pub fn retire(&self) {
+        let tally = Tally::new(&self.name);
+        open_gauge(&self.name).set(0.0);
+        tally.found.set(0.0);
+        tally.followed.set(0.0);
+    }
+
     /// Follows all files until the gateway stops. Their tasks are among `stop.tasks`.
     pub async fn run(self: Arc<Self>, stop: Stop) {
-        let labels = [("input", &*self.name)];
-        let open = gauge("sluicegate_files_open", "Files held open.", &labels);
+        let open = open_gauge(&self.name);
         let shared = Arc::new(Shared {
             name: self.name.clone(),
             plan: self.plan.clone(),

@@ -9,4 +9,4 @@ mod program;
 mod restarts;
 mod sidecar;
 mod tenants;
-mod volume;
+pub mod volume;

@@ -3,7 +3,7 @@
 pub(super) type Row = (&'static str, &'static str, &'static str);
 
 pub(super) fn all() -> impl Iterator<Item = &'static Row> {
-    FORWARD.iter().chain(NATIVE).chain(FILE).chain(REST).chain(AGENT)
+    FORWARD.iter().chain(NATIVE).chain(FILE).chain(REST).chain(AGENT).chain(COLLECTION)
 }
 
 const FORWARD: &[Row] = &[
@@ -167,6 +167,22 @@ const AGENT: &[Row] = &[
     ("AGENT__HOSTNAME", "h", "hostname: \"h\""),
     ("AGENT__SOURCE", "s", "source: \"s\""),
     ("AGENT__TAGS__TEAM", "n", "tags: { \"__user_defined_id__\": \"k8s-group-web\", \"team\": \"n\" }"),
+];
+
+const COLLECTION: &[Row] = &[
+    ("COLLECTION__DESTINATION__ENDPOINT", "http://h", "endpoint: \"http://h\""),
+    ("COLLECTION__DESTINATION__PROJECT", "other-project", "project: \"other-project\""),
+    ("COLLECTION__DESTINATION__ACCESS_KEY_ID", "other", "access_key_id: \"other\""),
+    ("COLLECTION__DESTINATION__ACCESS_KEY_SECRET", "0123", "access_key_secret: \"***\""),
+    ("COLLECTION__MACHINE_GROUPS", "false", "machine_groups: false"),
+    ("COLLECTION__USER_DEFINED_ID_FILE", "/ids", "user_defined_id_file: \"/ids\""),
+    ("COLLECTION__INTERVAL", "1m", "interval: 1m"),
+    ("COLLECTION__CONFIG_SERVER", "https://c:1", "config_server: \"https://c:1\""),
+    ("COLLECTION__DIRECTORY", "/crd", "directory: \"/crd\""),
+    ("COLLECTION__KUBERNETES__SERVER", "https://k:1", "server: \"https://k:1\""),
+    ("COLLECTION__KUBERNETES__TOKEN_FILE", "/token", "token_file: \"/token\""),
+    ("COLLECTION__KUBERNETES__CA_FILE", "/ca", "ca_file: \"/ca\""),
+    ("COLLECTION__KUBERNETES__NAMESPACE", "web", "namespace: \"web\""),
 ];
 
 const FILE: &[Row] = &[
