@@ -17,6 +17,8 @@ from aliyun.log import (
 from aliyun.log.index_config import IndexConfig, IndexKeyConfig, IndexLineConfig
 from aliyun.log.log_logs_pb2 import LogGroup
 
+import sls_collection
+
 SIGN, PROJECT = os.environ.get("SIGN", "v1"), os.environ.get("PROJECT", "sluicegate")
 client = LogClient(
     f"http://{os.environ['ENDPOINT']}", os.environ["KEY_ID"], os.environ["KEY_SECRET"], auth_version=SIGN, region="cn-local",
@@ -332,6 +334,10 @@ def indexes():
     call("get_index_config, deleted", lambda: client.get_index_config(PROJECT, store), refused="IndexConfigNotExist")
 
 
+def collection():
+    sls_collection.collection(call, client, PROJECT, logstore("collected"))
+
+
 def refusals():
     """Run with a key that is wrong."""
     want = os.environ["WANT"]
@@ -365,7 +371,7 @@ def main():
         except LogException as error:
             if error.get_error_code() != "ProjectAlreadyExist":
                 raise
-    {f.__name__: f for f in (puts, searches, pulls, groups, stores, indexes, refusals, skewed)}[group]()
+    {f.__name__: f for f in (puts, searches, pulls, groups, stores, indexes, collection, refusals, skewed)}[group]()
 
 
 main()

@@ -23,7 +23,7 @@ use super::{ENDPOINT, REGION, Service};
 use crate::base::limits::{KIB, MIB};
 use crate::base::log_limit::LogLimit;
 use crate::store::collection::for_agents::{self, Destination};
-use crate::store::collection::{Delivery, Identity};
+use crate::store::collection::{Delivery, Identity, MOST_IDS};
 use crate::wire::config_server::{
     self, ACCEPTS_PIPELINES, CommonResponse, ConfigDetail, ConfigInfo, FetchRequest, FetchResponse,
     HeartbeatRequest, HeartbeatResponse, REMOVED, REPORT_FULL_STATE, Tag,
@@ -31,7 +31,7 @@ use crate::wire::config_server::{
 
 const MESSAGE_BYTES: usize = 256 * KIB;
 /// Configs of one answer.
-const UPDATE_BYTES: usize = 4 * MIB;
+const UPDATE_BYTES: usize = MIB;
 /// The tag, or extra, in which agents may list their user-defined ids, by comma.
 const IDS: &str = "user_defined_id";
 
@@ -107,7 +107,8 @@ fn identity_of(request: &HeartbeatRequest) -> Identity {
     let attributes = request.attributes.clone().unwrap_or_default();
     let mut ids: Vec<String> = Vec::new();
     let mut add = |id: &str| {
-        if !id.is_empty() && !ids.iter().any(|known| known == id) {
+        // One too many is enough to be refused; a list of thousands would take long to compare.
+        if !id.is_empty() && ids.len() <= MOST_IDS && !ids.iter().any(|known| known == id) {
             ids.push(id.to_owned());
         }
     };

@@ -245,7 +245,7 @@ async fn bad_searches_say_what_is_wrong() {
     }
     for (method, path, expected) in [
         ("GET", "/logstores/app-log/other", "501 NotImplemented"),
-        ("GET", "/machinegroups", "501 NotImplemented"),
+        ("GET", "/scheduledqueries", "501 NotImplemented"),
         ("PATCH", "/logstores", "405 InvalidMethod"),
         ("GET", "/logstores/app-log/logs", "405 InvalidMethod"),
     ] {

@@ -143,7 +143,7 @@ fn check_classic(fields: Fields<'_>) -> Result<(), Refused> {
                 false => Err(plugin.wrong("inputs", "is missing")),
             }
         }
-        Some(_) => detail.text("tag").map(drop),
+        Some(_) => detail.needed_text("tag").map(drop),
         None => Err(fields.wrong("inputType", "is missing")),
     }
 }

@@ -77,14 +77,12 @@ impl MachineGroup {
 
     /// The body with these members more, or fewer.
     pub(in crate::store) fn with_members(&self, changed: &[String], add: bool) -> Object {
+        let changed: BTreeSet<&str> = changed.iter().map(String::as_str).collect();
         let mut body = Object::clone(&self.body);
         if let Some(Value::Array(list)) = body.get_mut("machineList") {
-            list.retain(|member| {
-                member.as_str().is_none_or(|member| !changed.iter().any(|one| one == member))
-            });
+            list.retain(|member| member.as_str().is_none_or(|member| !changed.contains(member)));
             if add {
-                let unique: BTreeSet<&String> = changed.iter().collect();
-                list.extend(unique.into_iter().map(|member| Value::from(member.as_str())));
+                list.extend(changed.into_iter().map(Value::from));
             }
         }
         body

@@ -11,9 +11,12 @@ use super::machine_group::{IdentifiedBy, MEMBER_BYTES};
 const SILENT: i64 = 600;
 /// What is known of a machine is forgotten after so many seconds of silence.
 const FORGOTTEN: i64 = 24 * 3600;
+/// How often those are looked for.
+const PRUNE: i64 = 60;
 const MACHINES: usize = 10_000;
-/// Ids of one machine, and their bytes together.
-const IDS: usize = 64;
+/// User-defined ids of one machine.
+pub const MOST_IDS: usize = 64;
+/// All of them together.
 const IDS_BYTES: usize = 2048;
 
 /// What a machine says about itself.
@@ -40,8 +43,10 @@ pub struct Machine {
 #[derive(Debug, Default)]
 pub struct Machines {
     all: HashMap<String, Machine>,
-    /// When room was last looked for: a flood of strangers shall not make every heartbeat look at all machines.
+    /// When room was last looked for, and when the forgotten were last let go of: a flood of strangers shall not make every
+    /// heartbeat look at all machines.
     looked: i64,
+    pruned: i64,
 }
 
 impl Identity {
@@ -60,9 +65,10 @@ impl Identity {
             return Err(format!("{name} has more than {MEMBER_BYTES} bytes"));
         }
         let bytes: usize = self.ids.iter().map(String::len).sum();
-        if self.ids.len() > IDS || bytes > IDS_BYTES || self.ids.iter().any(|id| id.len() > MEMBER_BYTES) {
+        if self.ids.len() > MOST_IDS || bytes > IDS_BYTES || self.ids.iter().any(|id| id.len() > MEMBER_BYTES)
+        {
             return Err(format!(
-                "the user-defined ids are more than {IDS}, or more than {MEMBER_BYTES} bytes each, {IDS_BYTES} together"
+                "the user-defined ids are more than {MOST_IDS}, or more than {MEMBER_BYTES} bytes each, {IDS_BYTES} together"
             ));
         }
         Ok(())
@@ -88,6 +94,10 @@ impl Machines {
     }
 
     pub(super) fn note(&mut self, identity: Identity, now: i64) -> bool {
+        if now - self.pruned >= PRUNE {
+            self.pruned = now;
+            self.all.retain(|_, machine| now - machine.last_heartbeat < FORGOTTEN);
+        }
         if let Some(machine) = self.all.get_mut(&identity.instance_id) {
             machine.last_heartbeat = now;
             if *machine.identity != identity {
@@ -116,8 +126,7 @@ impl Machines {
     }
 
     /// In the order of their addresses.
-    pub(super) fn of(&mut self, by: IdentifiedBy, members: &BTreeSet<String>, now: i64) -> Vec<Machine> {
-        self.all.retain(|_, machine| now - machine.last_heartbeat < FORGOTTEN);
+    pub(super) fn of(&self, by: IdentifiedBy, members: &BTreeSet<String>, now: i64) -> Vec<Machine> {
         let is_there =
             |machine: &&Machine| by == IdentifiedBy::Address || now - machine.last_heartbeat < SILENT;
         let mut found: Vec<Machine> = self
@@ -174,9 +183,9 @@ mod tests {
         assert!(machines.note(identity("b", "10.0.0.2", &["db", "web"]), 1500));
         assert!(machines.note(identity("c", "10.0.0.3", &[]), 1500));
         let by_id =
-            |machines: &mut Machines, now| machines.of(IdentifiedBy::UserDefined, &members(&["web"]), now);
-        assert_eq!(seen(&by_id(&mut machines, 1599)), [("10.0.0.1", "a", 1000), ("10.0.0.2", "b", 1500)]);
-        assert_eq!(seen(&by_id(&mut machines, 1600)), [("10.0.0.2", "b", 1500)]);
+            |machines: &Machines, now| machines.of(IdentifiedBy::UserDefined, &members(&["web"]), now);
+        assert_eq!(seen(&by_id(&machines, 1599)), [("10.0.0.1", "a", 1000), ("10.0.0.2", "b", 1500)]);
+        assert_eq!(seen(&by_id(&machines, 1600)), [("10.0.0.2", "b", 1500)]);
         let by_host = machines.of(IdentifiedBy::UserDefined, &members(&["host-c"]), 1600);
         assert_eq!(seen(&by_host), [("10.0.0.3", "c", 1500)]);
         let listed = members(&["10.0.0.1", "10.0.0.9"]);

@@ -27,7 +27,7 @@ use std::sync::{Arc, MutexGuard};
 pub use config::{CollectionConfig, Language};
 pub use fields::Object;
 pub use machine_group::{IdentifiedBy, MachineGroup};
-pub use machines::{Identity, Machine, Machines};
+pub use machines::{Identity, MOST_IDS, Machine, Machines};
 
 use super::{Place, Refused, Store, StoreError};
 

@@ -155,9 +155,7 @@ async fn what_is_not_here_is_said_so() {
         service.outcome(Call::new("POST", "/logstores/app-log/modification").json(json!({}))).await,
         "501 NotImplemented"
     );
-    for (method, path) in
-        [("GET", "/machinegroups"), ("GET", "/configs"), ("GET", "/no/such"), ("POST", "/dashboards/d")]
-    {
+    for (method, path) in [("GET", "/scheduledqueries"), ("GET", "/no/such"), ("POST", "/dashboards/d")] {
         assert_eq!(service.outcome(Call::new(method, path)).await, "501 NotImplemented", "{path}");
     }
     service.stop().await;
