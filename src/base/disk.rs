@@ -1,12 +1,15 @@
 //! Free space of a file system, and the part of it that is never ours.
 //!
-//! The last tenth is left to others and to tidying up: deleting from a database needs a little space as well.
+//! The last tenth, 2 GiB at most, is left to others and to tidying up: deleting from a database needs a little space as
+//! well. A tenth of a large disk would be more than anybody needs for that, and full disks are often large ones.
 
 use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
+/// The most that is left of a large file system.
+const LEFT_MOST: u64 = 2 << 30;
 /// How old a look may be, in time and in bytes written since.
 const LOOK_AGE: Duration = Duration::from_secs(1);
 const LOOK_BYTES: u64 = 64 << 20;
@@ -29,9 +32,14 @@ impl Space {
         })
     }
 
-    /// Bytes that may be written until the last tenth.
+    /// Bytes that are never ours.
+    pub fn left(&self) -> u64 {
+        (self.total / 10).min(LEFT_MOST)
+    }
+
+    /// Bytes that may be written until those that are never ours.
     pub fn spare(&self) -> u64 {
-        self.available.saturating_sub(self.total / 10)
+        self.available.saturating_sub(self.left())
     }
 }
 
@@ -55,7 +63,7 @@ impl Watch {
         Watch { place, last: Mutex::new(None) }
     }
 
-    /// `Err` with the space there is when `bytes` more would reach into the last tenth. A file system that cannot say
+    /// `Err` with the space there is when `bytes` more would reach into what is never ours. A file system that cannot say
     /// has room: the write itself will tell.
     pub fn admit(&self, bytes: u64) -> Result<(), Space> {
         self.admit_with(bytes, || Space::of(&self.place))
@@ -94,6 +102,8 @@ mod tests {
         assert_eq!(watch.admit_with(20, with(110)), Err(Space { available: 110, total: 1000 }));
         assert_eq!(watch.admit_with(20, with(500)), Ok(()), "space came back");
         assert_eq!(watch.admit_with(1 << 40, || Err(io::ErrorKind::Unsupported.into())), Ok(()));
+        let large = Space { available: 5 << 30, total: 1 << 40 };
+        assert_eq!(large.spare(), 3 << 30, "2 GiB are enough to tidy up");
         let space = Space::of(&watch.place).unwrap();
         assert!(space.available <= space.total && space.total > 0);
     }

@@ -272,7 +272,7 @@ pub struct LogServicePlan {
     pub project: String,
     /// Where the destination `local` writes.
     pub logstore: String,
-    /// All its files; `None`: what the file system gives, but for its last tenth.
+    /// All its files; `None`: what the file system gives, but for its last tenth, 2 GiB at most.
     pub max_bytes: Option<u64>,
     pub on_full: StoreFull,
 }

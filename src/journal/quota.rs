@@ -1,7 +1,7 @@
 //! Admission: who brings new entries waits here until there is room, before anything is read into memory for good.
 //!
 //! Three bounds: live bytes of each queue; live bytes and file bytes of the whole journal; and the last tenth of the
-//! file system, which is never ours. A queue that evicts never waits. A waiting caller holds nothing, so that settles,
+//! file system, 2 GiB at most, which is never ours. A queue that evicts never waits. A waiting caller holds nothing, so that settles,
 //! joins and other queues go on. Admission is no reservation: callers admitted at the same moment may together pass a
 //! bound by what they bring, which the byte budget of the inputs bounds.
 
@@ -19,7 +19,7 @@ const SPACE_BYTES: u64 = 64 << 20;
 #[derive(Default)]
 pub(super) struct SpaceLook {
     at: Option<Instant>,
-    /// Bytes that may be written until the last tenth.
+    /// Bytes that may be written until what is never ours.
     spare: u64,
     admitted: u64,
 }
@@ -158,7 +158,7 @@ impl Shared {
         live_full || disk_full || space_full
     }
 
-    /// Bytes the file system has before its last tenth; looked up now and then.
+    /// Bytes the file system has before what is never ours; looked up now and then.
     fn spare_space(&self, bytes: u64) -> u64 {
         let mut look = self.space.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let old = look.at.is_none_or(|at| at.elapsed() >= SPACE_AGE) || look.admitted >= SPACE_BYTES;

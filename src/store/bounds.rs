@@ -1,7 +1,7 @@
 //! How much the store may hold, and whether there is room for more.
 //!
-//! Two bounds count: what was configured for all its files, and the last tenth of the file system, which is nobody's.
-//! When a pack would go past one of them, it is refused, or the oldest file is dropped, as configured.
+//! Two bounds count: what was configured for all its files, and the last tenth of the file system, 2 GiB at most,
+//! which is nobody's. When a pack would go past one of them, it is refused, or the oldest file is dropped, as configured.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -51,8 +51,8 @@ impl Bounds {
         self.max_bytes.unwrap_or(most).min(most).div_ceil(FILES).clamp(LEAST_ROLL, MOST_ROLL)
     }
 
-    /// Admits a body of so many bytes. [`StoreError::AtLimit`] past the configured bound, [`StoreError::Crowded`] in the
-    /// last tenth of the file system: what is left there is needed to delete something.
+    /// Admits a body of so many bytes. [`StoreError::AtLimit`] past the configured bound, [`StoreError::Crowded`]
+    /// in what is never ours of the file system: it is needed to delete something.
     pub(super) fn admit(&self, bytes: u64) -> Result<(), StoreError> {
         let used = self.used.load(Relaxed);
         if let Some(max) = self.max_bytes.filter(|max| used.saturating_add(bytes) > *max) {

@@ -27,8 +27,8 @@ pub enum StoreError {
     #[error("the disk of {} is full; free space there or delete logstores", file.display())]
     Full { file: PathBuf },
     #[error(
-        "less than a tenth of the file system of {} is free ({} MiB); free space there or delete logstores that are no \
-         longer needed",
+        "the file system of {} is nearly full ({} MiB are free, and the last tenth, 2 GiB at most, is left alone); free \
+         space there or delete logstores that are no longer needed",
         file.display(),
         available >> 20
     )]

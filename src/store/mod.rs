@@ -121,7 +121,7 @@ pub struct Store {
 pub struct Options {
     /// By which packs arrive and age.
     pub clock: Clock,
-    /// All files together; `None`: as much as the file system gives, but for its last tenth.
+    /// All files together; `None`: as much as the file system gives, but for its last tenth, 2 GiB at most.
     pub max_bytes: Option<u64>,
     pub on_full: OnFull,
 }

@@ -27,6 +27,8 @@ use super::naming::{self, Kind};
 
 /// Rotated files that are looked for; loggers keep some tens at most.
 const ROTATED: usize = 1_000;
+/// A directory is listed so often while files move away from under their names.
+const LISTINGS: usize = 4;
 
 /// A file that was met.
 pub struct Found {
@@ -141,18 +143,50 @@ pub fn survey(
     {
         return Ok(Some(found));
     }
-    let Some(names) = rotated_names(base, listings)? else { return Ok((!found.is_empty()).then_some(found)) };
-    for name in names {
-        let Some(next) = meet(base, name)? else { continue };
-        if known(&next) {
-            break;
-        }
-        if found.iter().all(|other| other.id != next.id) {
-            found.push(next);
+    for _ in 0..LISTINGS {
+        let Some(names) = rotated_names(base, listings)? else { break };
+        let (met, is_whole) = meet_all(base, names, &mut known)?;
+        found = merged(found, met);
+        if is_whole {
+            found.reverse();
+            return Ok(Some(found));
         }
     }
     found.reverse();
-    Ok(Some(found))
+    Ok((!found.is_empty() || base.parent().is_some_and(Path::is_dir)).then_some(found))
+}
+
+/// Meets names from the newest on, up to the first known file. False when one of them had moved: what it named may stand
+/// where nobody looked.
+fn meet_all(
+    base: &Path,
+    names: Vec<Behind>,
+    known: &mut impl FnMut(&Found) -> bool,
+) -> Result<(Vec<Found>, bool), FileError> {
+    let (mut met, mut is_whole): (Vec<Found>, bool) = (Vec::new(), true);
+    for name in names {
+        let is_listed = name.is_listed;
+        let Some(next) = meet(base, name)? else {
+            is_whole &= !is_listed;
+            continue;
+        };
+        if known(&next) {
+            break;
+        }
+        if met.iter().all(|other| other.id != next.id) {
+            met.push(next);
+        }
+    }
+    Ok((met, is_whole))
+}
+
+/// Both newest first. What is no more met was rotated out since, so it is older; but for the first, which had the log's own
+/// name.
+fn merged(before: Vec<Found>, met: Vec<Found>) -> Vec<Found> {
+    let mut older: Vec<Found> =
+        before.into_iter().filter(|found| met.iter().all(|other| other.id != found.id)).collect();
+    let rest = older.split_off(older.len().min(1));
+    older.into_iter().chain(met).chain(rest).collect()
 }
 
 /// Where a log's file really stands, symbolic links followed. `None` when it does not exist.
@@ -164,6 +198,8 @@ pub fn resolve(base: &Path) -> Option<PathBuf> {
 struct Behind {
     end: OsString,
     kind: Kind,
+    /// Absent from the listing: what stood below it may have moved up since.
+    is_listed: bool,
     modified: SystemTime,
 }
 
@@ -172,28 +208,29 @@ fn rotated_names(base: &Path, listings: &Listings) -> Result<Option<Vec<Behind>>
     let (Some(dir), Some(name)) = (base.parent(), base.file_name()) else { return Ok(None) };
     let failed = |cause| FileError { what: "cannot list", path: dir.to_owned(), cause };
     let mut names: Vec<Behind> = Vec::new();
-    let mut highest = 0;
     let listed = listings.each(dir, name.as_bytes(), |entry| {
         let Some(rotated) = naming::rotated(name.as_bytes(), entry) else { return };
         let mut end = entry.get(name.len()..).unwrap_or_default();
         if rotated.gzip {
             end = end.strip_suffix(b".gz").unwrap_or(end);
         }
-        if let Kind::Number(number) = rotated.kind {
-            highest = highest.max(number);
-        }
         let end = OsString::from_vec(end.to_vec());
-        names.push(Behind { end, kind: rotated.kind, modified: UNIX_EPOCH });
+        names.push(Behind { end, kind: rotated.kind, is_listed: true, modified: UNIX_EPOCH });
     });
     match listed {
         Err(error) if is_gone(&error) => return Ok(None),
         listed => listed.map_err(failed)?,
     }
-    // One more than was listed: it may have moved up since.
-    let end = OsString::from(format!(".{}", highest + 1));
-    names.push(Behind { end, kind: Kind::Number(highest + 1), modified: UNIX_EPOCH });
+    // A listing in the midst of a rotation has gaps, into which files move before they are looked at.
+    let number = |kind| if let Kind::Number(number) = kind { Some(number) } else { None };
+    let listed: Vec<_> = names.iter().filter_map(|name| number(name.kind)).collect();
+    for above in listed.into_iter().chain([0]).map(|number| number.saturating_add(1)) {
+        let (end, kind) = (OsString::from(format!(".{above}")), Kind::Number(above));
+        names.push(Behind { end, kind, is_listed: false, modified: UNIX_EPOCH });
+    }
     let order = |a: &Behind, b: &Behind| {
-        a.kind.order().cmp(&b.kind.order()).then(a.kind.newer_first(b.kind)).then(a.end.cmp(&b.end))
+        let ends = || a.end.cmp(&b.end).then(b.is_listed.cmp(&a.is_listed));
+        a.kind.order().cmp(&b.kind.order()).then(a.kind.newer_first(b.kind)).then_with(ends)
     };
     names.sort_unstable_by(order);
     names.dedup_by(|a, b| a.end == b.end);
@@ -212,6 +249,9 @@ fn by_time(base: &Path, names: &mut Vec<Behind>) {
     for mut name in names.drain(..) {
         let plain = behind(base, &name.end, "");
         let metadata = fs::metadata(&plain).or_else(|_| fs::metadata(behind(base, &name.end, ".gz")));
+        if metadata.is_err() && !name.is_listed {
+            continue;
+        }
         name.modified = metadata.and_then(|metadata| metadata.modified()).unwrap_or(UNIX_EPOCH);
         match kinds.last_mut() {
             Some(kind) if kind.back().is_some_and(|last| last.kind.order() == name.kind.order()) => {
@@ -367,6 +407,24 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn a_file_that_moves_into_a_gap_of_the_listing_is_met() {
+        let names = [(".4", "e"), (".2", "c"), (".1", "b"), ("", "a")];
+        // Once by one name, and, as if there had been two rotations, by two.
+        for up in [3, 5] {
+            let (dir, base) = files(&names);
+            let mut moved = false;
+            let found = heads(&base, |found| {
+                if found.head == b"b" && !std::mem::replace(&mut moved, true) {
+                    fs::rename(dir.path().join("app.log.2"), dir.path().join(format!("app.log.{up}")))
+                        .unwrap();
+                }
+                false
+            });
+            assert!(found.contains(&"c".to_owned()) && found.len() == 4, "{found:?}");
+        }
     }
 
     #[test]

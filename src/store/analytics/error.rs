@@ -31,7 +31,7 @@ pub enum Bound {
     Bytes(u64),
     #[error("it takes longer than {0} s; narrow the search or the time range")]
     Time(u64),
-    #[error("less than a tenth of the data directory's file system is free")]
+    #[error("the file system of the data directory is nearly full")]
     Disk,
 }
 
