@@ -109,7 +109,7 @@ pub async fn run(settings: Settings, context: SourceContext) {
             Ok(wanted) => {
                 retry.reset();
                 rest.reset();
-                let all = Found { source: Source::MachineGroups, wanted };
+                let all = Found { source: Source::MachineGroups, wanted, refused: Vec::new() };
                 let sent = tokio::select! {
                     () = stop.cancelled() => return,
                     sent = found.send(all) => sent,
