@@ -248,6 +248,34 @@ def test_chart_asks_for_its_one_value(case):
     equal("what is missing", "--set project=NAME" in done.stderr, True)
 
 
+def test_chart_of_a_cluster(case):
+    """One value is enough; names are derived from it as `sluicegate deploy` does it."""
+    values = {"clusterId": "c1"}
+    (configuration,) = of_kind(chart_documents(case, **values), "ConfigMap")
+    found = yaml.safe_load(configuration["data"]["sluicegate.yaml"])
+    equal("group", found["agent"]["user_defined_ids"], ["k8s-group-c1"])
+    equal("project", found["collection"]["destination"]["project"], "k8s-log-c1")
+    equal("sections", sorted(found), ["agent", "collection"])
+    equal("custom resources", found["collection"]["kubernetes"], {})
+    equal("notes", "k8s-log-c1" in chart(case, **values)["NOTES.txt"], True)
+
+
+def test_deploy_prints_what_the_chart_makes(case):
+    """The manifests of `sluicegate deploy` fit the schemas, and the configuration in them is the chart's of the same value."""
+    secret = case.directory / "secret"
+    secret.write_text("secret")
+    place = ["--endpoint", "https://cn-hangzhou.log.aliyuncs.com", "--access-key-id", "id", "--access-key-file", str(secret)]
+    words = [case.gateway(start=False).binary, "deploy", "--cluster-id", "c1", "--manifests-only", "--include-key", *place]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    equal(f"deploy, which said {done.stderr!r}", done.returncode, 0)
+    printed = documents(done.stdout)
+    for document in printed:
+        for version in VERSIONS:
+            kubernetes_validate.validate(document, version, strict=True)
+    (ours,), (charts,) = (of_kind(found, "ConfigMap") for found in (printed, chart_documents(case, clusterId="c1")))
+    equal("configuration", *(yaml.safe_load(one["data"]["sluicegate.yaml"]) for one in (ours, charts)))
+
+
 def test_chart_notes_and_names(case):
     files = chart(case, project="my-project")
     equal("notes name the DaemonSet", "daemonset/logs-sluicegate" in files["NOTES.txt"], True)
