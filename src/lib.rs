@@ -15,7 +15,7 @@
 //! ```text
 //! roof     main  cli  app            wiring only
 //! doors    input  collection  api    bytes come in | what is to be collected | HTTP of the embedded Log Service, and operations
-//! rooms    pipeline  store  output   transform | keep here | ship
+//! rooms    pipeline  store  output  cluster   transform | keep here | ship | ask Kubernetes
 //! cellar   journal                   durable bytes; knows no logs
 //! coins    record  wire              pure functions: no I/O, no runtime
 //! ground   config  base
@@ -28,6 +28,7 @@ pub mod api;
 pub mod app;
 pub mod base;
 pub mod cli;
+pub mod cluster;
 pub mod collection;
 pub mod config;
 pub mod input;

@@ -36,6 +36,7 @@ class Node:
         configuration, self.security = manifest()
         # There is no API server here, and the Log Service is another one.
         del configuration["inputs"]["pods"]["kubernetes"]["api"]
+        del configuration["collection"]
         tags = configuration["destinations"]["cloud"]["tags"]
         configuration["destinations"]["cloud"] = self.service.destination(batch_age="100ms", tags=tags)
         (self.etc / "sluicegate.yaml").write_text(yaml.safe_dump(configuration))

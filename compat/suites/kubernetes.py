@@ -18,6 +18,13 @@ KUBERNETES = ROOT / "docker" / "kubernetes"
 CHART = KUBERNETES / "helm" / "sluicegate"
 VERSIONS = ["1.29", "1.33", "1.37"]
 MANIFESTS = ["job-sidecar.yaml", "deployment-sidecar.yaml", "daemonset.yaml"]
+DEFINITIONS = KUBERNETES / "crds.yaml"
+# What reads custom resources and writes their status back.
+CUSTOM_RESOURCES = [
+    {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+    for group, plural in (("log.alibabacloud.com", "aliyunlogconfigs"), ("telemetry.alibabacloud.com", "clusteraliyunpipelineconfigs"))
+    for resource, verbs in ((plural, ["list", "watch"]), (f"{plural}/status", ["patch"]))
+]
 SECRETS = "/etc/sluicegate-credentials"
 # What the field references of the manifests become in a cluster.
 FIELDS = {
@@ -87,7 +94,7 @@ def gateway_of(pod):
 
 def test_schemas(case):
     count = 0
-    for where, found in every(case):
+    for where, found in [*every(case), ("crds", documents(DEFINITIONS.read_text()))]:
         for document in found:
             for version in VERSIONS:
                 try:
@@ -176,19 +183,47 @@ def test_rights(case):
             users = pod.get("securityContext", {}) | security
             equal(f"{where}: not root", (users["runAsNonRoot"], users["runAsUser"]), (True, 65532))
         for role in of_kind(found, "ClusterRole"):
-            rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
-            equal(f"{where}: rules", role["rules"], rules)
+            pods_rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
+            wants_pods = where != "chart" and "own" not in where
+            equal(f"{where}: rules", role["rules"], [pods_rule] * wants_pods + CUSTOM_RESOURCES)
         equal(f"{where}: roles of a namespace", of_kind(found, "Role", "RoleBinding"), [])
 
 
 def test_roles_are_asked_for(case):
     """Who does not ask the API server gets no role and no token."""
-    found = chart_documents(case, project="my-project")
+    none = {"customResources": {"enabled": False}}
+    found = chart_documents(case, project="my-project", **none)
     equal("roles", of_kind(found, "ClusterRole", "ClusterRoleBinding"), [])
     equal("token", pods(found)[0]["automountServiceAccountToken"], False)
-    found = chart_documents(case, project="my-project", podLabels={"enabled": True})
-    equal("roles", len(of_kind(found, "ClusterRole", "ClusterRoleBinding")), 2)
-    equal("token", pods(found)[0]["automountServiceAccountToken"], True)
+    for asks in ({"podLabels": {"enabled": True}, **none}, {}):
+        found = chart_documents(case, project="my-project", **asks)
+        equal("roles", len(of_kind(found, "ClusterRole", "ClusterRoleBinding")), 2)
+        equal("token", pods(found)[0]["automountServiceAccountToken"], True)
+
+
+def structural(where, schema):
+    """What the API server asks of a schema besides: a type at each place, no key in two minds about unknown fields."""
+    equal(f"{where}: has a type", schema.get("type") in ("object", "array", "string", "integer", "boolean"), True)
+    if schema["type"] == "array":
+        structural(f"{where}[]", schema["items"])
+    for name, inner in schema.get("properties", {}).items():
+        structural(f"{where}.{name}", inner)
+    equal(f"{where}: required keys are there", set(schema.get("required", [])) - set(schema.get("properties", {})), set())
+    equal(f"{where}: properties of an object alone", "properties" in schema and schema["type"] != "object", False)
+
+
+def test_definitions(case):
+    """One source for kubectl and for Helm; structural schemas with a status of their own."""
+    text = DEFINITIONS.read_text()
+    equal("the chart's", (CHART / "crds" / "crds.yaml").read_text(), text)
+    for definition in documents(text):
+        names, spec = definition["spec"]["names"], definition["spec"]
+        equal("name", definition["metadata"]["name"], f"{names['plural']}.{spec['group']}")
+        (version,) = spec["versions"]
+        equal("status", version["subresources"], {"status": {}})
+        structural(names["kind"], version["schema"]["openAPIV3Schema"])
+        rule = {"apiGroups": [spec["group"]], "resources": [names["plural"]], "verbs": ["list", "watch"]}
+        equal("its rule", rule in CUSTOM_RESOURCES, True)
 
 
 def test_probes(case):
@@ -211,6 +246,34 @@ def test_chart_asks_for_its_one_value(case):
     done = chart(case, check=False)
     equal("without a project", done.returncode, 1)
     equal("what is missing", "--set project=NAME" in done.stderr, True)
+
+
+def test_chart_of_a_cluster(case):
+    """One value is enough; names are derived from it as `sluicegate deploy` does it."""
+    values = {"clusterId": "c1"}
+    (configuration,) = of_kind(chart_documents(case, **values), "ConfigMap")
+    found = yaml.safe_load(configuration["data"]["sluicegate.yaml"])
+    equal("group", found["agent"]["user_defined_ids"], ["k8s-group-c1"])
+    equal("project", found["collection"]["destination"]["project"], "k8s-log-c1")
+    equal("sections", sorted(found), ["agent", "collection"])
+    equal("custom resources", found["collection"]["kubernetes"], {})
+    equal("notes", "k8s-log-c1" in chart(case, **values)["NOTES.txt"], True)
+
+
+def test_deploy_prints_what_the_chart_makes(case):
+    """The manifests of `sluicegate deploy` fit the schemas, and the configuration in them is the chart's of the same value."""
+    secret = case.directory / "secret"
+    secret.write_text("secret")
+    place = ["--endpoint", "https://cn-hangzhou.log.aliyuncs.com", "--access-key-id", "id", "--access-key-file", str(secret)]
+    words = [case.gateway(start=False).binary, "deploy", "--cluster-id", "c1", "--manifests-only", "--include-key", *place]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    equal(f"deploy, which said {done.stderr!r}", done.returncode, 0)
+    printed = documents(done.stdout)
+    for document in printed:
+        for version in VERSIONS:
+            kubernetes_validate.validate(document, version, strict=True)
+    (ours,), (charts,) = (of_kind(found, "ConfigMap") for found in (printed, chart_documents(case, clusterId="c1")))
+    equal("configuration", *(yaml.safe_load(one["data"]["sluicegate.yaml"]) for one in (ours, charts)))
 
 
 def test_chart_notes_and_names(case):

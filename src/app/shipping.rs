@@ -18,6 +18,7 @@ use super::report::Status;
 use crate::base::backoff::Backoff;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::gauge;
+use crate::collection::machine_groups::Service;
 use crate::config::plan::{BatchGroup, Compression, DestinationPlan, OutOfRange, Target};
 use crate::input::{duplicates, positions};
 use crate::journal::{Journal, QueueId};
@@ -283,6 +284,23 @@ impl Shipping {
             endpoint = format!("{endpoint} at {connect}");
         }
         self.concurrency.join(&endpoint, &plan.project, &destination.logstore, plan.in_flight)
+    }
+
+    /// Where a destination's machine groups are. `None`: in an embedded Log Service that is off.
+    pub(super) fn service(&self, plan: &DestinationPlan) -> Option<Service> {
+        match (&plan.target, &self.store) {
+            (Target::Cloud(cloud), _) => {
+                let credentials = self.keyring.of(&plan.name, &cloud.credentials, &cloud.transport);
+                Some(Service::Cloud { plan: cloud.clone(), credentials })
+            }
+            (Target::Embedded, Some((store, address))) => {
+                let own = store.access_key();
+                let key = AccessKey { id: own.id.clone(), secret: own.secret.clone(), security_token: None };
+                let credentials = Credentials::Static(Arc::new(key));
+                Some(Service::Embedded { endpoint: format!("http://{address}"), credentials })
+            }
+            (Target::Embedded, None) => None,
+        }
     }
 
     async fn client(&self, destination: &Destination) -> anyhow::Result<Client> {

@@ -3,6 +3,7 @@
 
 mod check;
 mod demo_log;
+mod deploy;
 mod env;
 mod ilogtaild;
 mod query;
@@ -42,6 +43,8 @@ enum Command {
     Check(check::Check),
     /// Write logs like an application does, for demonstrations and tests.
     DemoLog(demo_log::DemoLog),
+    /// Make what a Kubernetes cluster needs in Log Service, and print the manifests of its gateways.
+    Deploy(deploy::Deploy),
     /// Print what the vendor's SDKs and CLI need to use the embedded Log Service.
     Env(env::Env),
     /// Search a logstore.
@@ -52,6 +55,8 @@ enum Command {
     Send(send::Send),
     /// Say how the running gateway does; exit 1 when it is not healthy.
     Status(status::Status),
+    /// Delete what `deploy` made in Log Service; asks first.
+    Undeploy(deploy::Undeploy),
 }
 
 pub fn main() -> ExitCode {
@@ -65,11 +70,13 @@ pub fn main() -> ExitCode {
         Some(Command::Run(run)) => run.execute(),
         Some(Command::Check(check)) => check.execute(),
         Some(Command::DemoLog(demo)) => demo.execute(),
+        Some(Command::Deploy(deploy)) => deploy.execute(),
         Some(Command::Env(env)) => env.execute(),
         Some(Command::Query(query)) => query.execute(),
         Some(Command::Refused(refused)) => refused.execute(),
         Some(Command::Send(send)) => send.execute(),
         Some(Command::Status(status)) => status.execute(),
+        Some(Command::Undeploy(undeploy)) => undeploy.execute(),
     };
     ended("sluicegate", outcome)
 }

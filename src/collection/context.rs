@@ -33,4 +33,20 @@ impl SourceContext {
             );
         }
     }
+
+    /// Something of the source is not as it should be, though it says what is wanted; `None`: all is well.
+    pub fn warned(&self, source: Source, warning: Option<&str>) {
+        if self.board.warned(source, warning)
+            && let Some(warning) = warning
+        {
+            tracing::warn!("{}: {warning}", source.words());
+        }
+    }
+}
+
+/// Resolves when we are somebody else; never where nobody can tell any more.
+pub(super) async fn changed(identity: &mut watch::Receiver<Arc<Identity>>) {
+    if identity.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }

@@ -11,8 +11,11 @@
 //! reason, and nothing of it runs; its last good version goes on until it is removed.
 
 pub mod context;
+pub mod custom_resources;
+pub mod heartbeat;
 pub mod identity;
 pub mod kept;
+pub mod machine_groups;
 pub mod report;
 
 use serde::{Deserialize, Serialize};
@@ -51,6 +54,8 @@ pub struct Wanted {
 pub struct Found {
     pub source: Source,
     pub wanted: Vec<Wanted>,
+    /// Of which no configuration can be made at the moment, by [`Wanted::id`], with all reasons: what it was before goes on.
+    pub refused: Vec<(String, Vec<String>)>,
 }
 
 /// What became of a configuration.

@@ -54,6 +54,8 @@ pub struct ConfigReport {
 struct Health {
     last_ok: Option<Instant>,
     error: Option<String>,
+    /// It answers, and something is amiss.
+    warning: Option<String>,
 }
 
 /// Where sources and manager say how it goes, and everybody reads it.
@@ -105,7 +107,7 @@ impl Board {
     /// A source has said what it wants.
     pub fn heard(&self, source: Source) {
         if let Some(health) = self.parts().sources.get_mut(&source) {
-            *health = Health { last_ok: Some(Instant::now()), error: None };
+            (health.last_ok, health.error) = (Some(Instant::now()), None);
         }
         if let Some(gauge) = self.last_ok.get(&source) {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -119,6 +121,15 @@ impl Board {
         let Some(health) = parts.sources.get_mut(&source) else { return false };
         let is_new = health.error.as_deref() != Some(error);
         health.error = Some(error.to_owned());
+        is_new
+    }
+
+    /// True when that is news.
+    pub fn warned(&self, source: Source, warning: Option<&str>) -> bool {
+        let mut parts = self.parts();
+        let Some(health) = parts.sources.get_mut(&source) else { return false };
+        let is_new = health.warning.as_deref() != warning;
+        health.warning = warning.map(str::to_owned);
         is_new
     }
 
@@ -164,6 +175,7 @@ impl Board {
                     "name": source.name(),
                     "last_ok_seconds": health.last_ok.map(|at| at.elapsed().as_secs()),
                     "error": health.error,
+                    "warning": health.warning,
                 })
             })
             .collect();
@@ -193,6 +205,10 @@ impl Board {
                 Some(format!("{}: {error}; what they said last stands", source.words()))
             })
             .collect();
+        let warned = |(source, health): (&Source, &Health)| {
+            Some(format!("{}: {}", source.words(), health.warning.as_ref()?))
+        };
+        problems.extend(parts.sources.iter().filter_map(warned));
         let refused = parts.configs.iter().filter(|report| report.state != State::Running);
         let mut beyond = 0;
         for (at, report) in refused.enumerate() {

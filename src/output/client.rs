@@ -47,6 +47,8 @@ pub struct Client {
     skew: AtomicI64,
     /// The key of the last 401.
     refused: Mutex<Option<Arc<AccessKey>>>,
+    /// Of an answer that is 200.
+    answer_bytes: usize,
 }
 
 /// The version of the signature, with what it keeps between requests.
@@ -94,8 +96,8 @@ pub enum ClientError {
     NoKey(#[from] NoKey),
     #[error("{base}: {}", root_cause(.source))]
     Call { base: String, source: reqwest::Error },
-    #[error("{base}: an answer of more than {} MiB", ANSWER_BYTES >> 20)]
-    TooLong { base: String },
+    #[error("{base}: an answer of more than {most} bytes")]
+    TooLong { base: String, most: usize },
 }
 
 /// The innermost reason of a failed call: "Connection refused" and not "error sending request".
@@ -216,7 +218,14 @@ impl Client {
             signer,
             skew: AtomicI64::new(0),
             refused: Mutex::default(),
+            answer_bytes: ANSWER_BYTES,
         })
+    }
+
+    /// Takes no answer that is longer.
+    pub fn with_longest_answer(mut self, bytes: usize) -> Client {
+        self.answer_bytes = bytes.min(ANSWER_BYTES);
+        self
     }
 
     pub fn base(&self) -> &str {
@@ -357,12 +366,12 @@ impl Client {
         let headers: HeaderMap = answer.headers().clone();
         let request_id = headers.get("x-log-requestid").and_then(|value| value.to_str().ok());
         let request_id = request_id.filter(|id| !id.is_empty()).map(str::to_owned);
-        let most = if status == 200 { ANSWER_BYTES } else { ERROR_BYTES };
+        let most = if status == 200 { self.answer_bytes } else { ERROR_BYTES };
         let mut body = BytesMut::new();
         while let Some(part) = answer.chunk().await.map_err(failed)? {
             if body.len() + part.len() > most {
                 if status == 200 {
-                    return Err(ClientError::TooLong { base: self.base.clone() });
+                    return Err(ClientError::TooLong { base: self.base.clone(), most });
                 }
                 // What is no error of Log Service is not read; its status says enough.
                 break;

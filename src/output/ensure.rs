@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// What was made counts as made for so long, whatever PutLogs says.
 const SETTLING: Duration = Duration::from_secs(120);
 /// The word separators of a new index, as the vendor's console sets them.
-const TOKENS: &str = ", '\";=()[]{}?@&<>/:\n\t\r";
+pub const TOKENS: &str = ", '\";=()[]{}?@&<>/:\n\t\r";
 
 /// What is made for one destination.
 pub struct Ensure {

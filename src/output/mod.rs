@@ -8,6 +8,7 @@
 //!
 //! The embedded Log Service is no special case: it is spoken to over HTTP like the cloud.
 
+pub mod calls;
 pub mod client;
 pub mod coalesce;
 pub mod concurrency;
@@ -19,7 +20,7 @@ pub mod refused;
 pub mod sender;
 pub mod shard_key;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use client::Client;
 pub use sender::{Outbox, Sender};

@@ -16,41 +16,41 @@ use tokio_util::sync::CancellationToken;
 use crate::base::http::{Settings, serve};
 
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) method: String,
+pub(crate) struct Seen {
+    pub(crate) method: String,
     /// As received: path and query, or the whole URL through a proxy.
-    pub(super) target: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Seen {
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The values of a form, decoded.
-    pub(super) fn form(&self, name: &str) -> String {
+    pub(crate) fn form(&self, name: &str) -> String {
         let body = std::str::from_utf8(&self.body).unwrap();
         let found = crate::wire::query::parse(body).into_iter().find(|(key, _)| key == name);
         found.and_then(|(_, value)| value).unwrap_or_default()
     }
 }
 
-pub(super) struct Said {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
-    pub(super) delay: Duration,
+pub(crate) struct Said {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
+    pub(crate) delay: Duration,
 }
 
 impl Said {
-    pub(super) fn new(status: u16, body: impl Into<String>) -> Said {
+    pub(crate) fn new(status: u16, body: impl Into<String>) -> Said {
         Said { status, headers: Vec::new(), body: body.into(), delay: Duration::ZERO }
     }
 
     /// An answer of Log Service.
-    pub(super) fn log_service(status: u16, code: &str) -> Said {
+    pub(crate) fn log_service(status: u16, code: &str) -> Said {
         let body = match status {
             200 => String::new(),
             _ => format!(r#"{{"errorCode":"{code}","errorMessage":"m"}}"#),
@@ -58,7 +58,7 @@ impl Said {
         Said::new(status, body).with("x-log-requestid", "R")
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Said {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Said {
         self.headers.push((name, value.into()));
         self
     }
@@ -66,19 +66,19 @@ impl Said {
 
 type Judge = dyn Fn(usize, &Seen) -> Said + Send + Sync;
 
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     _serving: JoinSet<()>,
 }
 
 impl Server {
     /// Answers by `judge`, which is told how many requests came before.
-    pub(super) async fn start(judge: impl Fn(usize, &Seen) -> Said + Send + Sync + 'static) -> Server {
+    pub(crate) async fn start(judge: impl Fn(usize, &Seen) -> Said + Send + Sync + 'static) -> Server {
         Server::at("127.0.0.1:0", None, judge).await
     }
 
-    pub(super) async fn at(
+    pub(crate) async fn at(
         address: &str,
         tls: Option<TlsAcceptor>,
         judge: impl Fn(usize, &Seen) -> Said + Send + Sync + 'static,
@@ -108,11 +108,11 @@ impl Server {
         Server { address, seen, _serving: serving }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Manager {
     identity: watch::Receiver<Arc<Identity>>,
     delay: Arc<LongestDelay>,
     sets: Sets,
+    /// What has no version that can be looked at, of each source.
+    refused: BTreeMap<Source, Vec<(String, Vec<String>)>>,
     parts: BTreeMap<String, Part>,
     ending: JoinSet<String>,
     changes: Changes,
@@ -48,6 +50,8 @@ struct Part {
     /// What was judged last; nothing once it is not wanted any more.
     judged: Option<(Wanted, Facts)>,
     reasons: Vec<String>,
+    /// Why there is no newer version to judge.
+    newer: Vec<String>,
     notes: Vec<String>,
     doing: Doing,
     /// Runs once the version before it has ended.
@@ -78,6 +82,7 @@ impl Manager {
             identity,
             delay,
             sets: Sets::new(),
+            refused: BTreeMap::new(),
             parts: BTreeMap::new(),
             ending: JoinSet::new(),
             changes,
@@ -129,11 +134,21 @@ impl Manager {
 
     async fn take(&mut self, found: Found) {
         self.board.heard(found.source);
-        let Some(set) = self.sets.get_mut(&found.source) else { return };
-        if *set == found.wanted {
+        let Found { source, mut wanted, refused } = found;
+        let Some(set) = self.sets.get_mut(&source) else { return };
+        // What it was before goes on.
+        let is_refused = |before: &&Wanted| refused.iter().any(|(id, _)| *id == before.id());
+        let is_new = |before: &&Wanted| !wanted.iter().any(|other| other.id() == before.id());
+        let stays: Vec<Wanted> = set.iter().filter(is_refused).filter(is_new).cloned().collect();
+        wanted.extend(stays);
+        let was_refused = self.refused.insert(source, refused.clone()).unwrap_or_default();
+        if *set == wanted {
+            if was_refused != refused {
+                self.follow(&mut Vec::new(), false).await;
+            }
             return;
         }
-        *set = found.wanted;
+        *set = wanted;
         let (dir, sets) = (self.house.plan.data_dir.clone(), self.sets.clone());
         let kept = tokio::task::spawn_blocking(move || kept::write(&dir, &sets)).await;
         if let Ok(Err(error)) = kept
@@ -164,7 +179,34 @@ impl Manager {
         for (id, wanted, verdict) in self.judge(new, &facts).await {
             self.apply(&id, wanted, &facts, verdict, queues);
         }
+        let refused = self.refuse(refused);
         self.publish(refused, &facts.marks, is_first);
+    }
+
+    /// Lays what cannot be looked at on what runs of it, and gives the reports of the rest.
+    fn refuse(&mut self, mut reports: Vec<ConfigReport>) -> Vec<ConfigReport> {
+        self.parts.values_mut().for_each(|part| part.newer.clear());
+        for (source, refused) in &self.refused {
+            for (id, reasons) in refused {
+                match self.parts.get_mut(id) {
+                    Some(part)
+                        if part.judged.as_ref().is_some_and(|(wanted, _)| wanted.source == *source) =>
+                    {
+                        part.newer.clone_from(reasons);
+                    }
+                    // However many there are, their reports are bounded, too.
+                    _ if reports.len() >= 2 * CONFIGS => {}
+                    _ => reports.push(ConfigReport {
+                        source: *source,
+                        id: id.clone(),
+                        state: State::Refused,
+                        reasons: reasons.clone(),
+                        notes: Vec::new(),
+                    }),
+                }
+            }
+        }
+        reports
     }
 
     /// Translating compiles regular expressions: it is not for a thread that others wait on.
@@ -259,15 +301,16 @@ impl Manager {
         for (id, part) in &self.parts {
             let Some((wanted, _)) = &part.judged else { continue };
             let runs = matches!(part.doing, Doing::Running(_)) || part.next.is_some();
+            let reasons = if part.newer.is_empty() { &part.reasons } else { &part.newer };
             reports.push(ConfigReport {
                 source: wanted.source,
                 id: id.clone(),
-                state: match (part.reasons.is_empty(), runs) {
+                state: match (reasons.is_empty(), runs) {
                     (true, _) => State::Running,
                     (false, true) => State::Stale,
                     (false, false) => State::Refused,
                 },
-                reasons: part.reasons.clone(),
+                reasons: reasons.clone(),
                 notes: part.notes.clone(),
             });
         }

@@ -102,7 +102,7 @@ impl Collection {
         let mut manager = Manager::new(house.clone(), collection.clone(), board, identity, delay.clone());
         manager.begin(&enabled, queues).await;
         house.inputs.tasks.spawn(manager.run(finds));
-        for source in sources::all(&collection, &context) {
+        for source in sources::all(&house, &collection, &context) {
             let stop = house.inputs.draining.clone();
             house.ticks.tasks.spawn(async move {
                 tokio::select! {

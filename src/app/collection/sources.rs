@@ -2,13 +2,68 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
+use super::House;
+use crate::cluster::{Access, Client};
 use crate::collection::context::SourceContext;
+use crate::collection::custom_resources::{cluster, directory};
+use crate::collection::heartbeat;
+use crate::collection::machine_groups::{self, Service};
 use crate::config::plan::CollectionPlan;
 
 pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Of one request to the API server.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// A look at a directory is cheap, and who edits a file waits for what becomes of it.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Each runs until the gateway stops.
-pub(super) fn all(_collection: &CollectionPlan, _context: &SourceContext) -> Vec<Task> {
-    Vec::new()
+pub(super) fn all(house: &House, collection: &CollectionPlan, context: &SourceContext) -> Vec<Task> {
+    let mut tasks = of_log_service(house, collection, context);
+    let project = &collection.destination.project;
+    let project = (!project.is_empty()).then(|| project.clone());
+    if let Some(path) = collection.directory.clone() {
+        let settings = directory::Settings { path, project: project.clone(), interval: LOOK };
+        tasks.push(Box::pin(directory::run(settings, context.clone())));
+    }
+    if let Some(plan) = &collection.kubernetes {
+        let settings = cluster::Settings {
+            client: Client::new(Access::from(plan), TIMEOUT),
+            namespace: plan.namespace.clone(),
+            project,
+            manners: cluster::Manners::default(),
+        };
+        tasks.push(Box::pin(cluster::run(settings, context.clone())));
+    }
+    tasks
+}
+
+/// Machine groups, and heartbeats to whoever shows them.
+fn of_log_service(house: &House, collection: &CollectionPlan, context: &SourceContext) -> Vec<Task> {
+    let mut tasks: Vec<Task> = Vec::new();
+    let destination = &collection.destination;
+    let service = house.shipping.service(destination);
+    let server = match (&collection.config_server, &service) {
+        (Some(server), _) => Some(server.clone()),
+        // Its own port takes them.
+        (None, Some(Service::Embedded { endpoint, .. })) => Some(endpoint.clone()),
+        (None, _) => None,
+    };
+    if let (true, Some(service)) = (collection.machine_groups, service) {
+        let settings = machine_groups::Settings {
+            service,
+            project: destination.project.clone(),
+            interval: collection.interval,
+            timeout: destination.request_timeout,
+        };
+        tasks.push(Box::pin(machine_groups::run(settings, context.clone())));
+    }
+    if let Some(server) = server {
+        let interval = heartbeat::INTERVAL;
+        let settings = heartbeat::Settings { server, instance: house.instance.clone(), interval };
+        tasks.push(Box::pin(heartbeat::run(settings, context.clone())));
+    }
+    tasks
 }

@@ -12,6 +12,8 @@ mod cluster;
 mod namespaced;
 mod yaml;
 
+pub use yaml::documents;
+
 use serde_json::Value;
 
 use super::Form;

@@ -22,8 +22,8 @@ enum Open {
     Map(Map<String, Value>, Option<String>),
 }
 
-/// The documents of a text.
-pub(super) fn documents(text: &str) -> Result<Vec<Value>, String> {
+/// The documents of a text, in order. The error says what is wrong with it, and where.
+pub fn documents(text: &str) -> Result<Vec<Value>, String> {
     if text.len() > BYTES {
         return Err(format!("is larger than {} MiB", BYTES >> 20));
     }

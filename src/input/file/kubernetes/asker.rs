@@ -8,17 +8,20 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::client::ApiError;
-use super::facts::{PodList, PodObject};
+use super::facts::PodObject;
 use super::pods::{Inner, Key};
 use crate::base::backoff::Backoff;
+use crate::base::limits;
+use crate::cluster::{ApiError, Client, Kind, Page};
 
 /// Requests at once.
 const AT_ONCE: usize = 4;
+/// All Pods of a node: some hundred, of some 10 KiB each.
+const LIST_BYTES: usize = 32 * limits::MIB;
 
 /// What is asked, and what came of it.
 enum Done {
-    List(Result<PodList, ApiError>),
+    List(Result<Page<PodObject>, ApiError>),
     Pod(Key, Result<Option<Box<PodObject>>, ApiError>),
 }
 
@@ -68,7 +71,7 @@ impl Asker {
         if let Some(node) = self.node.clone() {
             if self.calls.is_empty() {
                 let inner = self.inner.clone();
-                self.calls.spawn(async move { Done::List(inner.client.pods_of(&node).await) });
+                self.calls.spawn(async move { Done::List(pods_of(&inner.client, &node).await) });
             }
             return;
         }
@@ -77,8 +80,8 @@ impl Asker {
             let inner = self.inner.clone();
             self.calls.spawn(async move {
                 let path = key.path();
-                let pod = inner.client.pod(&path).await;
-                let pod = pod.map(|pod| pod.filter(|pod| pod.is(&path)).map(Box::new));
+                let pod = inner.client.get(&Kind::POD, Some(&path.namespace), &path.pod).await;
+                let pod = pod.map(|pod: Option<PodObject>| pod.filter(|pod| pod.is(&path)).map(Box::new));
                 Done::Pod(key, pod)
             });
         }
@@ -122,4 +125,11 @@ impl Asker {
             self.pause = Some(Instant::now() + pause);
         }
     }
+}
+
+/// All Pods of a node. Without `resourceVersion=0` each would cost the server a walk through all Pods of the cluster.
+async fn pods_of(client: &Client, node: &str) -> Result<Page<PodObject>, ApiError> {
+    let node = format!("spec.nodeName={node}");
+    let parameters = [("fieldSelector", node.as_str()), ("resourceVersion", "0")];
+    client.list(&Kind::POD, None, &parameters, LIST_BYTES).await
 }

@@ -56,12 +56,6 @@ pub(super) struct PodObject {
 }
 
 #[derive(Deserialize)]
-pub(super) struct PodList {
-    #[serde(default)]
-    pub(super) items: Vec<PodObject>,
-}
-
-#[derive(Deserialize)]
 struct Metadata {
     namespace: String,
     name: String,

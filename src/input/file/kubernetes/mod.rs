@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! path          namespace, pod, uid, container      [pod]: at once, for each file
-//! API server    node, image, labels                 [pods]: asked for once for each Pod, by the [asker] and its [client]
+//! API server    node, image, labels                 [pods]: asked for once for each Pod, by the [asker] by [crate::cluster]
 //! ```
 //!
 //! * A file that is no Pod's is read like any other.
@@ -16,7 +16,6 @@
 //! takes note.
 
 mod asker;
-mod client;
 mod facts;
 mod pods;
 

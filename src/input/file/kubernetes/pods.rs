@@ -19,10 +19,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::asker::Asker;
-use super::client::{ApiError, Client};
-use super::facts::{Facts, PodList, PodObject};
+use super::facts::{Facts, PodObject};
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, counter};
+use crate::cluster::{Access, ApiError, Client, Page};
 use crate::config::plan::KubernetesApiPlan;
 use crate::input::file::pod::PodPath;
 
@@ -150,7 +150,7 @@ impl Pods {
     pub(super) fn new(input: &str, plan: &KubernetesApiPlan, manners: Manners) -> Pods {
         let inner = Arc::new(Inner {
             input: input.into(),
-            client: Client::new(plan, manners.timeout),
+            client: Client::new(Access::from(plan), manners.timeout),
             manners,
             known: Mutex::default(),
             news: Notify::new(),
@@ -281,7 +281,7 @@ impl Inner {
         });
     }
 
-    pub(super) fn publish_all(&self, list: PodList) {
+    pub(super) fn publish_all(&self, list: Page<PodObject>) {
         for pod in list.items {
             let (namespace, name) = pod.name();
             let key = |uid: &str| {

@@ -14,9 +14,27 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Release.Name }}-sluicegate
 {{- end }}
 
+{{- define "sluicegate.project" -}}
+{{- if .Values.project -}}
+{{ .Values.project }}
+{{- else -}}
+k8s-log-{{ required "clusterId is missing: --set clusterId=ID, or --set project=NAME to send the logs of all Pods there" .Values.clusterId }}
+{{- end -}}
+{{- end }}
+
+{{- define "sluicegate.group" -}}
+{{- if .Values.machineGroup -}}
+{{ .Values.machineGroup }}
+{{- else -}}
+k8s-group-{{ .Values.clusterId }}
+{{- end -}}
+{{- end }}
+
 {{- define "sluicegate.configuration" -}}
 {{- if .Values.configuration -}}
 {{ .Values.configuration }}
+{{- else if .Values.clusterId -}}
+{{ include "sluicegate.cluster" . }}
 {{- else -}}
 inputs:
   pods:
@@ -44,12 +62,26 @@ inputs:
 destinations:
   cloud:
     endpoint: {{ .Values.endpoint | quote }}
-    project: {{ required "project is missing: the Log Service project, --set project=NAME" .Values.project | quote }}
+    project: {{ include "sluicegate.project" . | quote }}
     logstore: {{ .Values.logstore | quote }}
     access_key_id: ${file:/etc/sluicegate-credentials/access-key-id}
     access_key_secret: ${file:/etc/sluicegate-credentials/access-key-secret}
     tags:
       _node_ip_: ${env:NODE_IP}
       _node_name_: ${env:NODE_NAME}
+{{- if .Values.customResources.enabled }}
+collection:
+  destination:
+    endpoint: {{ .Values.endpoint | quote }}
+    # Of resources that name none.
+    project: {{ include "sluicegate.project" . | quote }}
+    access_key_id: ${file:/etc/sluicegate-credentials/access-key-id}
+    access_key_secret: ${file:/etc/sluicegate-credentials/access-key-secret}
+    tags:
+      _node_ip_: ${env:NODE_IP}
+      _node_name_: ${env:NODE_NAME}
+  machine_groups: false
+  kubernetes: {}
+{{- end }}
 {{- end }}
 {{- end }}
