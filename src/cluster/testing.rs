@@ -370,16 +370,27 @@ async fn answer(State(house): State<Arc<House>>, request: Request) -> Response {
     (StatusCode::from_u16(code).unwrap(), text).into_response()
 }
 
+/// RFC 7396.
+fn merge(target: &mut Value, patch: &Value) {
+    let Some(patch) = patch.as_object() else { return *target = patch.clone() };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let target = target.as_object_mut().unwrap();
+    for (key, value) in patch {
+        match value {
+            Value::Null => drop(target.remove(key)),
+            value => merge(target.entry(key.clone()).or_default(), value),
+        }
+    }
+}
+
 fn patch(objects: &mut Objects, path: &str, kind: &str, body: &[u8]) -> Fault {
     let body: Value = serde_json::from_slice(body).unwrap();
     if let Some(path) = path.strip_suffix("/status") {
         assert_eq!(kind, "application/merge-patch+json");
         let Some(mut object) = objects.find(path) else { return status(404, "NotFound", "not found") };
-        if object["status"].is_null() {
-            object["status"] = json!({});
-        }
-        let target = object["status"].as_object_mut().unwrap();
-        target.extend(body["status"].as_object().unwrap().clone());
+        merge(&mut object["status"], &body["status"]);
         objects.write(path, object, true);
         return (200, objects.find(path).unwrap());
     }
@@ -411,14 +422,16 @@ impl hyper::body::Body for Lines {
 fn watched(house: &Arc<House>, path: String, mut from: u64) -> Response {
     let (lines, body) = mpsc::channel(16);
     let house = house.clone();
+    let mut news = house.news.subscribe();
+    let (cuts, mut said) = (news.borrow().1, house.raw.lock().unwrap().len());
+    let bookmark = *house.bookmark.lock().unwrap();
     tokio::spawn(async move {
-        let mut news = house.news.subscribe();
-        let (cuts, mut said) = (news.borrow().1, house.raw.lock().unwrap().len());
-        let bookmark = *house.bookmark.lock().unwrap();
         loop {
             let mut text = String::new();
+            let is_outdated;
             {
                 let objects = house.objects.lock().unwrap();
+                is_outdated = from < objects.compacted;
                 let known = objects.collections.keys().find(|known| **known == path).cloned();
                 let mine = |event: &(u64, String, Value)| {
                     event.0 > from
@@ -439,12 +452,19 @@ fn watched(house: &Arc<House>, path: String, mut from: u64) -> Response {
                 raw[said..].iter().for_each(|line| text.push_str(line));
                 said = raw.len();
             }
+            if is_outdated {
+                let (_, gone) = status(410, "Expired", "too old resource version");
+                text = format!("{}\n", json!({ "type": "ERROR", "object": gone }));
+            }
             // In two pieces, as networks cut them.
             let middle = text.floor_char_boundary(text.len() / 2);
             for piece in [&text[..middle], &text[middle..]] {
                 if !piece.is_empty() && lines.send(Bytes::copy_from_slice(piece.as_bytes())).await.is_err() {
                     return;
                 }
+            }
+            if is_outdated {
+                return;
             }
             tokio::select! {
                 changed = news.changed() => if changed.is_err() || news.borrow().1 > cuts { return },

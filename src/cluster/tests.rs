@@ -67,6 +67,13 @@ fn count(server: &ApiServer, start: &str) -> usize {
     server.requests().iter().filter(|request| request.starts_with(start)).count()
 }
 
+/// Waits until what was listed is watched.
+async fn watched(server: &ApiServer) {
+    while server.requests().last().is_none_or(|request| !request.starts_with(WATCH)) {
+        tokio::task::yield_now().await;
+    }
+}
+
 const LIST: &str = "GET /apis/log.alibabacloud.com/v1alpha1/aliyunlogconfigs?limit";
 const WATCH: &str = "GET /apis/log.alibabacloud.com/v1alpha1/aliyunlogconfigs?watch";
 
@@ -128,9 +135,7 @@ async fn what_is_forgotten_is_listed_again() {
     put(&server, "x", 1);
     let mut listener = Listener::start(&server, LOG, None, manners());
     listener.expect(&["all x=1"]).await;
-    while count(&server, WATCH) == 0 {
-        tokio::task::yield_now().await;
-    }
+    watched(&server).await;
     // By a status instead of an answer.
     server.fail(WATCH, status(503, "ServiceUnavailable", "starts"));
     server.cut();
@@ -150,6 +155,7 @@ async fn what_is_forgotten_is_listed_again() {
         "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":500,\"message\":\"etcd\"}}\n",
         "{\"type\":\n",
     ] {
+        watched(&server).await;
         let lists = count(&server, LIST);
         server.say(line);
         let mut told = listener.next().await;
@@ -159,6 +165,7 @@ async fn what_is_forgotten_is_listed_again() {
         }
         assert_eq!((told.as_str(), count(&server, LIST)), ("all y=2", lists + 1));
     }
+    watched(&server).await;
     put(&server, "z", 3);
     listener.expect(&["put z=3"]).await;
 }
@@ -210,6 +217,7 @@ async fn what_is_not_there_or_forbidden_is_said_and_looked_for_again() {
     server.heal();
     put(&server, "x", 1);
     while listener.next().await != "all x=1" {}
+    watched(&server).await;
     server.say(&format!("{{\"type\":\"ADDED\",\"object\":\"{}", "x".repeat(4 << 20)));
     listener
         .expect(&["failed ...`watch` of aliyunlogconfigs with more than 4194304 bytes...", "all x=1"])

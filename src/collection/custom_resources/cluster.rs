@@ -213,7 +213,9 @@ impl Follower {
                     }
                     return false;
                 }
-                return known.objects.insert(name, object).is_none_or(|_| true);
+                // Nobody needs to hear of what is in the status.
+                let spec = object["spec"].clone();
+                return known.objects.insert(name, object).is_none_or(|before| before["spec"] != spec);
             }
             Change::Gone(object) => {
                 return name(&object).is_some_and(|name| known.objects.remove(&name).is_some());
