@@ -11,7 +11,7 @@ use crate::config::names::is_project_name;
 use crate::config::plan::{CollectionPlan, DestinationPlan, Plan};
 
 /// Configurations of all sources together.
-const CONFIGS: usize = 1_000;
+pub(super) const CONFIGS: usize = 1_000;
 const NAME_BYTES: usize = 128;
 /// As Logtail calls it.
 const USER_DEFINED_ID: &str = "__user_defined_id__";

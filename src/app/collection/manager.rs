@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::changes::{self, Changes};
-use super::judge::{Facts, Verdict, judge, merge};
+use super::judge::{CONFIGS, Facts, Verdict, judge, merge};
 use super::running::{Marks, Ready, Running};
 use super::{CHANGES, House, LongestDelay, place_of};
 use crate::base::log_limit::LogLimit;
