@@ -380,7 +380,7 @@ fn merge(target: &mut Value, patch: &Value) {
     for (key, value) in patch {
         match value {
             Value::Null => drop(target.remove(key)),
-            value => merge(target.entry(key.clone()).or_default(), value),
+            value => merge(target.entry(key.clone()).or_insert(Value::Null), value),
         }
     }
 }
