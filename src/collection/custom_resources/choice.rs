@@ -59,8 +59,8 @@ pub(super) fn choose(
     ids: &[String],
     project: Option<&str>,
 ) -> Chosen {
-    let (mut wanted, mut refused): (BTreeMap<String, Wanted>, Vec<(String, Vec<String>)>) =
-        Default::default();
+    let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
+    let mut refused = Vec::new();
     let mut places: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
     for Met { place, resource } in met {
         let (id, reasons) = match resource {
