@@ -65,7 +65,7 @@ impl TestGateway {
         let context = self.gateway.collection().unwrap();
         let wanted: Vec<Wanted> = wanted.iter().map(|one| (*one).clone()).collect();
         let ids: HashSet<String> = wanted.iter().map(Wanted::id).collect();
-        context.found.send(Found { source: Source::Kubernetes, wanted }).await.unwrap();
+        context.found.send(Found { refused: Vec::new(), source: Source::Kubernetes, wanted }).await.unwrap();
         let outcomes = context.outcomes;
         until("the outcomes", async || {
             let now: HashSet<String> = outcomes.borrow().keys().map(|(_, id)| id.clone()).collect();
