@@ -49,6 +49,9 @@ pub(super) struct Shipping {
     /// Of the destinations that have one, by their names in the configuration.
     rates: Mutex<HashMap<String, (u64, Arc<Rate>)>>,
     outlets: Mutex<HashMap<QueueId, Outlet>>,
+    /// Where the next sender of a retired queue begins: configurations come and go under ever new names, so that is all
+    /// that is remembered of theirs.
+    left: Mutex<HashMap<QueueId, u64>>,
     stop: CancellationToken,
     /// The deadline has passed: senders end where they are.
     abort: CancellationToken,
@@ -64,6 +67,7 @@ struct Outlet {
     retired: CancellationToken,
     /// It ends when it has delivered what it holds.
     replaced: CancellationToken,
+    ended: CancellationToken,
 }
 
 /// Whether a sender that was started for the one also serves the other.
@@ -95,6 +99,7 @@ impl Shipping {
             concurrency: Arc::default(),
             rates: Mutex::default(),
             outlets: Mutex::default(),
+            left: Mutex::default(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -105,10 +110,21 @@ impl Shipping {
         self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn left(&self) -> MutexGuard<'_, HashMap<QueueId, u64>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many queues have a sender, or had one that was not retired.
+    #[cfg(test)]
+    pub(super) fn served(&self) -> usize {
+        self.outlets().len()
+    }
+
     /// Starts the sender of a destination, in a task of its own, behind the one that serves its queue already. Nothing is
     /// done when that one serves it as well.
     pub(super) fn start(self: &Arc<Self>, destination: Arc<Destination>) {
         let (retired, replaced) = (self.stop.child_token(), CancellationToken::new());
+        let ended = CancellationToken::new();
         let mut outlets = self.outlets();
         let turn = match outlets.get(&destination.queue) {
             Some(before) => {
@@ -119,18 +135,23 @@ impl Shipping {
                 before.replaced.cancel();
                 before.turn.clone()
             }
-            None => Arc::default(),
+            None => {
+                let left = self.left().remove(&destination.queue);
+                Arc::new(tokio::sync::Mutex::new(left))
+            }
         };
         let outlet = Outlet {
             turn: turn.clone(),
             destination: destination.clone(),
             retired: retired.clone(),
             replaced: replaced.clone(),
+            ended: ended.clone(),
         };
         outlets.insert(destination.queue, outlet);
         drop(outlets);
         let shipping = self.clone();
         self.tasks.spawn(async move {
+            let _ended = ended.drop_guard();
             let shipped = async {
                 let mut turn = turn.lock().await;
                 // Who was replaced while it waited has nothing to do.
@@ -158,15 +179,22 @@ impl Shipping {
         });
         for (queue, outlet) in retired {
             outlet.retired.cancel();
-            let (shipping, queue, turn) = (self.clone(), *queue, outlet.turn.clone());
+            let (shipping, queue) = (self.clone(), *queue);
+            let (turn, ended, destination) =
+                (outlet.turn.clone(), outlet.ended.clone(), outlet.destination.clone());
             self.tasks.spawn(async move {
-                let _turn = turn.lock().await;
-                let outlets = shipping.outlets();
-                if let Some(outlet) = outlets.get(&queue).filter(|outlet| outlet.retired.is_cancelled())
-                    && !shipping.stop.is_cancelled()
-                {
-                    shipping.status.retire_destination(&outlet.destination.label());
-                    // Where the next sender begins is in its turn, which stays.
+                ended.cancelled().await;
+                let floor = *turn.lock().await;
+                let mut outlets = shipping.outlets();
+                // Another one may have been started behind it.
+                let is_last =
+                    outlets.get(&queue).is_some_and(|outlet| Arc::ptr_eq(&outlet.destination, &destination));
+                if is_last && !shipping.stop.is_cancelled() {
+                    shipping.status.retire_destination(&destination.label());
+                    outlets.remove(&queue);
+                    if let Some(floor) = floor {
+                        shipping.left().insert(queue, floor);
+                    }
                 }
             });
         }
@@ -180,7 +208,7 @@ impl Shipping {
         replaced: CancellationToken,
     ) -> Option<u64> {
         let label = destination.label();
-        let client = self.connect(destination, &label).await?;
+        let client = self.connect(destination, &label, &retired, &replaced).await?;
         let delivery = Arc::new(self.delivery(destination, client));
         self.status.add_destination(&label, delivery.clone());
         let plan = &destination.plan;
@@ -202,8 +230,15 @@ impl Shipping {
         Some(sender.run(retired, replaced, floor.is_none()).await)
     }
 
-    /// Makes the client, however often it takes. `None` when the gateway stops before.
-    async fn connect(&self, destination: &Destination, label: &str) -> Option<Client> {
+    /// Makes the client, however often it takes. `None` when the gateway stops before, when another sender is to take over,
+    /// or when nothing waits and nothing will.
+    async fn connect(
+        &self,
+        destination: &Destination,
+        label: &str,
+        retired: &CancellationToken,
+        replaced: &CancellationToken,
+    ) -> Option<Client> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut failed = false;
         loop {
@@ -224,11 +259,21 @@ impl Shipping {
                     }
                 }
             }
+            if retired.is_cancelled() && !self.holds_any(destination.queue) {
+                self.status.set_broken(label, None);
+                return None;
+            }
             tokio::select! {
                 () = self.stop.cancelled() => return None,
+                () = replaced.cancelled() => return None,
+                () = retired.cancelled(), if !retired.is_cancelled() => {}
                 () = tokio::time::sleep(backoff.next_wait()) => {}
             }
         }
+    }
+
+    fn holds_any(&self, queue: QueueId) -> bool {
+        self.journal.stats().queues.iter().any(|known| known.id == queue && known.entries > 0)
     }
 
     fn delivery(&self, destination: &Destination, client: Client) -> Delivery {

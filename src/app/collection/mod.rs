@@ -17,6 +17,8 @@ mod judge;
 mod manager;
 mod running;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -101,8 +103,9 @@ impl Collection {
         let delay = Arc::<LongestDelay>::default();
         let mut manager = Manager::new(house.clone(), collection.clone(), board, identity, delay.clone());
         manager.begin(&enabled, queues).await;
+        let kept = manager.kept(Source::MachineGroups);
         house.inputs.tasks.spawn(manager.run(finds));
-        for source in sources::all(&house, &collection, &context) {
+        for source in sources::all(&house, &collection, &context, kept) {
             let stop = house.inputs.draining.clone();
             house.ticks.tasks.spawn(async move {
                 tokio::select! {
@@ -160,22 +163,5 @@ fn plan_to(main: &Plan, destination: DestinationPlan) -> Plan {
         destinations: vec![destination],
         default_destination: 0,
         ..main.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queues_say_where_their_records_belong() {
-        assert_eq!(
-            place_of("my-project.web.nginx/access"),
-            Some(("my-project.web.nginx", "my-project", "access"))
-        );
-        assert_eq!(place_of("my-project:changes/config-operation-log").unwrap().1, "my-project");
-        for other in ["local/default", "pending", "P.x/access", "my-project.web", "my-project.web/A"] {
-            assert_eq!(place_of(other), None, "{other}");
-        }
     }
 }
