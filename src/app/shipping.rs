@@ -37,6 +37,8 @@ use crate::wire::compress::Kind;
 /// Waiting times between tries to make a client.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Projects whose destinations share connections; beyond, all of them begin anew.
+const SHARED_CLIENTS: usize = 100;
 
 pub(super) struct Shipping {
     journal: Journal,
@@ -48,6 +50,9 @@ pub(super) struct Shipping {
     concurrency: Arc<Concurrency>,
     /// Of the destinations that have one, by their names in the configuration.
     rates: Mutex<HashMap<String, (u64, Arc<Rate>)>>,
+    /// Of what is collected, by project and how it is reached: a thousand destinations share some connections, of which
+    /// the embedded service takes 512.
+    clients: Mutex<HashMap<String, Arc<Client>>>,
     outlets: Mutex<HashMap<QueueId, Outlet>>,
     /// Where the next sender of a retired queue begins: configurations come and go under ever new names, so that is all
     /// that is remembered of theirs.
@@ -98,6 +103,7 @@ impl Shipping {
             out_of_range,
             concurrency: Arc::default(),
             rates: Mutex::default(),
+            clients: Mutex::default(),
             outlets: Mutex::default(),
             left: Mutex::default(),
             stop: CancellationToken::new(),
@@ -351,23 +357,49 @@ impl Shipping {
     async fn client(&self, destination: &Destination) -> anyhow::Result<Client> {
         let plan = &destination.plan;
         let timeout = plan.request_timeout;
-        match (&plan.target, &self.store) {
+        // Each configuration has a destination of its own, and all of them are reached alike.
+        let shared = super::collection::is_collected(&plan.name).then(|| match &plan.target {
+            Target::Cloud(cloud) => {
+                format!("{} {timeout:?} {:?}", plan.project, (&cloud.connect, &cloud.endpoint))
+            }
+            Target::Embedded => format!("{} {timeout:?}", plan.project),
+        });
+        let known = shared.as_ref().and_then(|key| self.clients().get(key).cloned());
+        let client = match (&plan.target, &self.store) {
             (Target::Cloud(cloud), _) => {
                 let credentials = self.keyring.of(&plan.name, &cloud.credentials, &cloud.transport);
+                if let Some(known) = known {
+                    return Ok(known.twin(credentials));
+                }
                 let (cloud, project) = (cloud.clone(), plan.project.clone());
                 // Looking up a name and reading certificates may take long.
                 let make = move || Client::with_credentials(&cloud, &project, credentials, timeout);
-                Ok(tokio::task::spawn_blocking(make).await??)
+                tokio::task::spawn_blocking(make).await??
             }
             (Target::Embedded, Some((store, address))) => {
                 store.ensure(&plan.project, &destination.logstore).await?;
                 let own = store.access_key();
                 let key = AccessKey { id: own.id.clone(), secret: own.secret.clone(), security_token: None };
                 let credentials = Credentials::Static(Arc::new(key));
-                Ok(Client::new(&format!("http://{address}"), &plan.project, credentials, timeout)?)
+                if let Some(known) = known {
+                    return Ok(known.twin(credentials));
+                }
+                Client::new(&format!("http://{address}"), &plan.project, credentials, timeout)?
             }
             (Target::Embedded, None) => anyhow::bail!("the embedded Log Service is off"),
+        };
+        let Some(key) = shared else { return Ok(client) };
+        let mut clients = self.clients();
+        if clients.len() >= SHARED_CLIENTS {
+            clients.clear();
         }
+        let credentials = client.credentials();
+        let shared = clients.entry(key).or_insert_with(|| Arc::new(client));
+        Ok(shared.twin(credentials))
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<String, Arc<Client>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets every sender deliver what is stored until `deadline`, then ends them.

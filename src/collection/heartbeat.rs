@@ -289,7 +289,7 @@ mod tests {
             let all = infos(&Arc::new((0..count).map(refused).collect()));
             let request = HeartbeatRequest { pipeline_configs: all.clone(), ..HeartbeatRequest::default() };
             assert!(request.encode().len() < 200 << 10, "{count}");
-            assert_eq!(all.len(), count.min(3_276), "{count}");
+            assert_eq!(all.len(), count.min(3_343), "{count}");
         }
         assert_eq!(infos(&Arc::new((0..1).map(refused).collect()))[0].message.len(), 498);
     }

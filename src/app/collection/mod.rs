@@ -144,6 +144,11 @@ pub(super) fn take_queues(plan: &Plan, queues: &mut Vec<String>) -> Vec<String> 
     queues.extract_if(.., |queue| place_of(queue).is_some()).collect()
 }
 
+/// Whether a destination is of something that is collected. None of the configuration has such a name.
+pub(super) fn is_collected(destination: &str) -> bool {
+    destination.ends_with(CHANGES) || destination.contains('.')
+}
+
 /// Name of the destination, project and logstore of a queue of something that is, or was, collected.
 fn place_of(queue: &str) -> Option<(&str, &str, &str)> {
     let (name, logstore) = queue.split_once('/')?;

@@ -7,16 +7,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rustix::fs::inotify::{self, WatchFlags};
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Notify;
 
 use super::watches::{self, Happening};
-use crate::base::log_limit::LogLimit;
-
-static NO_NOTICE: LogLimit = LogLimit::new(Duration::from_secs(600));
 
 /// What one read of events may bring.
 const EVENT_BYTES: usize = 16 * 1024;
@@ -37,10 +33,7 @@ impl Hints {
     pub fn new() -> Hints {
         let events = watches::source()
             .inspect_err(|error| {
-                // There may be a thousand inputs, and the kernel gives 128 of them to a user, as a rule.
-                if let Some(suppressed) = NO_NOTICE.allow() {
-                    tracing::warn!(%error, suppressed, "the kernel gives no notice of changed files; new lines are found by                          scanning alone; raise fs.inotify.max_user_instances");
-                }
+                tracing::warn!(%error, "the kernel gives no notice of changed files; new lines are found by scanning alone")
             })
             .ok();
         Hints { events, watches: Mutex::default() }
