@@ -37,6 +37,8 @@ use crate::wire::compress::Kind;
 /// Waiting times between tries to make a client.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Projects whose destinations share connections; beyond, all of them begin anew.
+const SHARED_CLIENTS: usize = 100;
 
 pub(super) struct Shipping {
     journal: Journal,
@@ -48,7 +50,13 @@ pub(super) struct Shipping {
     concurrency: Arc<Concurrency>,
     /// Of the destinations that have one, by their names in the configuration.
     rates: Mutex<HashMap<String, (u64, Arc<Rate>)>>,
+    /// Of what is collected, by project and how it is reached: a thousand destinations share some connections, of which
+    /// the embedded service takes 512.
+    clients: Mutex<HashMap<String, Arc<Client>>>,
     outlets: Mutex<HashMap<QueueId, Outlet>>,
+    /// Where the next sender of a retired queue begins: configurations come and go under ever new names, so that is all
+    /// that is remembered of theirs.
+    left: Mutex<HashMap<QueueId, u64>>,
     stop: CancellationToken,
     /// The deadline has passed: senders end where they are.
     abort: CancellationToken,
@@ -64,6 +72,7 @@ struct Outlet {
     retired: CancellationToken,
     /// It ends when it has delivered what it holds.
     replaced: CancellationToken,
+    ended: CancellationToken,
 }
 
 /// Whether a sender that was started for the one also serves the other.
@@ -94,7 +103,9 @@ impl Shipping {
             out_of_range,
             concurrency: Arc::default(),
             rates: Mutex::default(),
+            clients: Mutex::default(),
             outlets: Mutex::default(),
+            left: Mutex::default(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -105,10 +116,21 @@ impl Shipping {
         self.outlets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn left(&self) -> MutexGuard<'_, HashMap<QueueId, u64>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many queues have a sender, or had one that was not retired.
+    #[cfg(test)]
+    pub(super) fn served(&self) -> usize {
+        self.outlets().len()
+    }
+
     /// Starts the sender of a destination, in a task of its own, behind the one that serves its queue already. Nothing is
     /// done when that one serves it as well.
     pub(super) fn start(self: &Arc<Self>, destination: Arc<Destination>) {
         let (retired, replaced) = (self.stop.child_token(), CancellationToken::new());
+        let ended = CancellationToken::new();
         let mut outlets = self.outlets();
         let turn = match outlets.get(&destination.queue) {
             Some(before) => {
@@ -119,18 +141,23 @@ impl Shipping {
                 before.replaced.cancel();
                 before.turn.clone()
             }
-            None => Arc::default(),
+            None => {
+                let left = self.left().remove(&destination.queue);
+                Arc::new(tokio::sync::Mutex::new(left))
+            }
         };
         let outlet = Outlet {
             turn: turn.clone(),
             destination: destination.clone(),
             retired: retired.clone(),
             replaced: replaced.clone(),
+            ended: ended.clone(),
         };
         outlets.insert(destination.queue, outlet);
         drop(outlets);
         let shipping = self.clone();
         self.tasks.spawn(async move {
+            let _ended = ended.drop_guard();
             let shipped = async {
                 let mut turn = turn.lock().await;
                 // Who was replaced while it waited has nothing to do.
@@ -158,15 +185,22 @@ impl Shipping {
         });
         for (queue, outlet) in retired {
             outlet.retired.cancel();
-            let (shipping, queue, turn) = (self.clone(), *queue, outlet.turn.clone());
+            let (shipping, queue) = (self.clone(), *queue);
+            let (turn, ended, destination) =
+                (outlet.turn.clone(), outlet.ended.clone(), outlet.destination.clone());
             self.tasks.spawn(async move {
-                let _turn = turn.lock().await;
-                let outlets = shipping.outlets();
-                if let Some(outlet) = outlets.get(&queue).filter(|outlet| outlet.retired.is_cancelled())
-                    && !shipping.stop.is_cancelled()
-                {
-                    shipping.status.retire_destination(&outlet.destination.label());
-                    // Where the next sender begins is in its turn, which stays.
+                ended.cancelled().await;
+                let floor = *turn.lock().await;
+                let mut outlets = shipping.outlets();
+                // Another one may have been started behind it.
+                let is_last =
+                    outlets.get(&queue).is_some_and(|outlet| Arc::ptr_eq(&outlet.destination, &destination));
+                if is_last && !shipping.stop.is_cancelled() {
+                    shipping.status.retire_destination(&destination.label());
+                    outlets.remove(&queue);
+                    if let Some(floor) = floor {
+                        shipping.left().insert(queue, floor);
+                    }
                 }
             });
         }
@@ -180,7 +214,7 @@ impl Shipping {
         replaced: CancellationToken,
     ) -> Option<u64> {
         let label = destination.label();
-        let client = self.connect(destination, &label).await?;
+        let client = self.connect(destination, &label, &retired, &replaced).await?;
         let delivery = Arc::new(self.delivery(destination, client));
         self.status.add_destination(&label, delivery.clone());
         let plan = &destination.plan;
@@ -202,8 +236,15 @@ impl Shipping {
         Some(sender.run(retired, replaced, floor.is_none()).await)
     }
 
-    /// Makes the client, however often it takes. `None` when the gateway stops before.
-    async fn connect(&self, destination: &Destination, label: &str) -> Option<Client> {
+    /// Makes the client, however often it takes. `None` when the gateway stops before, when another sender is to take over,
+    /// or when nothing waits and nothing will.
+    async fn connect(
+        &self,
+        destination: &Destination,
+        label: &str,
+        retired: &CancellationToken,
+        replaced: &CancellationToken,
+    ) -> Option<Client> {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut failed = false;
         loop {
@@ -224,11 +265,21 @@ impl Shipping {
                     }
                 }
             }
+            if retired.is_cancelled() && !self.holds_any(destination.queue) {
+                self.status.set_broken(label, None);
+                return None;
+            }
             tokio::select! {
                 () = self.stop.cancelled() => return None,
+                () = replaced.cancelled() => return None,
+                () = retired.cancelled(), if !retired.is_cancelled() => {}
                 () = tokio::time::sleep(backoff.next_wait()) => {}
             }
         }
+    }
+
+    fn holds_any(&self, queue: QueueId) -> bool {
+        self.journal.stats().queues.iter().any(|known| known.id == queue && known.entries > 0)
     }
 
     fn delivery(&self, destination: &Destination, client: Client) -> Delivery {
@@ -306,23 +357,49 @@ impl Shipping {
     async fn client(&self, destination: &Destination) -> anyhow::Result<Client> {
         let plan = &destination.plan;
         let timeout = plan.request_timeout;
-        match (&plan.target, &self.store) {
+        // Each configuration has a destination of its own, and all of them are reached alike.
+        let shared = super::collection::is_collected(&plan.name).then(|| match &plan.target {
+            Target::Cloud(cloud) => {
+                format!("{} {timeout:?} {:?}", plan.project, (&cloud.connect, &cloud.endpoint))
+            }
+            Target::Embedded => format!("{} {timeout:?}", plan.project),
+        });
+        let known = shared.as_ref().and_then(|key| self.clients().get(key).cloned());
+        let client = match (&plan.target, &self.store) {
             (Target::Cloud(cloud), _) => {
                 let credentials = self.keyring.of(&plan.name, &cloud.credentials, &cloud.transport);
+                if let Some(known) = known {
+                    return Ok(known.twin(credentials));
+                }
                 let (cloud, project) = (cloud.clone(), plan.project.clone());
                 // Looking up a name and reading certificates may take long.
                 let make = move || Client::with_credentials(&cloud, &project, credentials, timeout);
-                Ok(tokio::task::spawn_blocking(make).await??)
+                tokio::task::spawn_blocking(make).await??
             }
             (Target::Embedded, Some((store, address))) => {
                 store.ensure(&plan.project, &destination.logstore).await?;
                 let own = store.access_key();
                 let key = AccessKey { id: own.id.clone(), secret: own.secret.clone(), security_token: None };
                 let credentials = Credentials::Static(Arc::new(key));
-                Ok(Client::new(&format!("http://{address}"), &plan.project, credentials, timeout)?)
+                if let Some(known) = known {
+                    return Ok(known.twin(credentials));
+                }
+                Client::new(&format!("http://{address}"), &plan.project, credentials, timeout)?
             }
             (Target::Embedded, None) => anyhow::bail!("the embedded Log Service is off"),
+        };
+        let Some(key) = shared else { return Ok(client) };
+        let mut clients = self.clients();
+        if clients.len() >= SHARED_CLIENTS {
+            clients.clear();
         }
+        let credentials = client.credentials();
+        let shared = clients.entry(key).or_insert_with(|| Arc::new(client));
+        Ok(shared.twin(credentials))
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<String, Arc<Client>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets every sender deliver what is stored until `deadline`, then ends them.

@@ -33,8 +33,12 @@ const ANSWER_BYTES: usize = 1 << 20;
 const SAID_AGAIN: Duration = Duration::from_secs(3_600);
 /// The request has all that its sender knows of itself.
 const FULL_STATE: u64 = 1;
-/// Of a reason.
-const MESSAGE_CHARS: usize = 500;
+/// Of a reason, where there is room for all of it.
+const MESSAGE_BYTES: usize = 500;
+/// All configurations with their reasons: the embedded service takes 256 KiB.
+const CONFIGS_BYTES: usize = 160 << 10;
+/// Of one of them beside its name and message.
+const FRAME_BYTES: usize = 16;
 /// A server may have rows of agents of several kinds.
 const AGENT_TYPE: &str = "Sluicegate";
 /// The tag that carries a user-defined id.
@@ -126,11 +130,7 @@ impl Heart {
             tags: who.ids.iter().map(tag).collect(),
             running_status: "running".to_owned(),
             startup_time: self.started,
-            pipeline_configs: outcomes
-                .iter()
-                .take(MOST_CONFIGS)
-                .map(|((_, id), outcome)| info(id, outcome))
-                .collect(),
+            pipeline_configs: infos(outcomes),
             flags: FULL_STATE,
             ..HeartbeatRequest::default()
         }
@@ -162,21 +162,36 @@ impl Heart {
         let answer = HeartbeatResponse::decode(&body).map_err(|why| format!("{url}: {why}"))?;
         match answer.common.status {
             0 => Ok(()),
-            status => Err(format!("{url}: status {status}: {}", short(&answer.common.error_message))),
+            status => Err(format!(
+                "{url}: status {status}: {}",
+                first_bytes(&answer.common.error_message, MESSAGE_BYTES)
+            )),
         }
     }
 }
 
-fn info(id: &str, outcome: &Outcome) -> ConfigInfo {
-    let (status, message) = match outcome {
-        Outcome::Applied { notes } => (ConfigStatus::Applied, notes.join("; ")),
-        Outcome::Refused { reasons } => (ConfigStatus::Failed, reasons.join("; ")),
-    };
-    ConfigInfo { name: id.to_owned(), status, message: short(&message), ..ConfigInfo::default() }
+/// As many as fit, each with as much of its message as leaves room for the others.
+fn infos(outcomes: &Outcomes) -> Vec<ConfigInfo> {
+    let share = CONFIGS_BYTES / outcomes.len().max(1);
+    let mut left = CONFIGS_BYTES;
+    let all = outcomes.iter().take(MOST_CONFIGS).map_while(|((_, id), outcome)| {
+        let (status, message) = match outcome {
+            Outcome::Applied { notes } => (ConfigStatus::Applied, notes.join("; ")),
+            Outcome::Refused { reasons } => (ConfigStatus::Failed, reasons.join("; ")),
+        };
+        let message = first_bytes(&message, share.saturating_sub(id.len() + FRAME_BYTES).min(MESSAGE_BYTES));
+        left = left.checked_sub(id.len() + message.len() + FRAME_BYTES)?;
+        Some(ConfigInfo { name: id.clone(), status, message, ..ConfigInfo::default() })
+    });
+    all.collect()
 }
 
-fn short(text: &str) -> String {
-    text.chars().take(MESSAGE_CHARS).collect()
+fn first_bytes(text: &str, most: usize) -> String {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 fn root_cause(error: &reqwest::Error) -> String {
@@ -261,5 +276,21 @@ mod tests {
             first.pipeline_configs.iter().map(|one| (one.name.as_str(), one.message.as_str())).collect();
         assert_eq!(configs, [("demo.access", ""), ("demo.odd", "a; b")]);
         assert_eq!(first.pipeline_configs[1].status, ConfigStatus::Failed);
+    }
+
+    #[test]
+    fn however_many_there_are_a_server_takes_the_request() {
+        let refused = |number: usize| {
+            let id = format!("demo.a-configuration-of-many-{number:04}");
+            let reasons = vec!["\u{65e5}".repeat(400)];
+            ((Source::MachineGroups, id), Outcome::Refused { reasons })
+        };
+        for count in [1, 300, 1_000, 5_000] {
+            let all = infos(&Arc::new((0..count).map(refused).collect()));
+            let request = HeartbeatRequest { pipeline_configs: all.clone(), ..HeartbeatRequest::default() };
+            assert!(request.encode().len() < 200 << 10, "{count}");
+            assert_eq!(all.len(), count.min(3_343), "{count}");
+        }
+        assert_eq!(infos(&Arc::new((0..1).map(refused).collect()))[0].message.len(), 498);
     }
 }

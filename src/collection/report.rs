@@ -70,6 +70,8 @@ pub struct Board {
 struct Parts {
     sources: BTreeMap<Source, Health>,
     configs: Vec<ConfigReport>,
+    /// Configurations that read the files of another one, which comes behind.
+    overlaps: BTreeMap<String, String>,
 }
 
 impl Board {
@@ -88,6 +90,7 @@ impl Board {
             parts: Mutex::new(Parts {
                 sources: sources.iter().map(|source| (*source, Health::default())).collect(),
                 configs: Vec::new(),
+                overlaps: BTreeMap::new(),
             }),
             outcomes: watch::channel(Outcomes::default()).0,
             states: State::ALL.map(state),
@@ -160,6 +163,11 @@ impl Board {
         (changed, gone)
     }
 
+    /// Configurations that read files of another one, each with that one.
+    pub fn set_overlaps(&self, overlaps: BTreeMap<String, String>) {
+        self.parts().overlaps = overlaps;
+    }
+
     pub fn outcomes(&self) -> watch::Receiver<Outcomes> {
         self.outcomes.subscribe()
     }
@@ -222,6 +230,15 @@ impl Board {
         if beyond > 0 {
             problems.push(format!("{beyond} more configurations are refused (status --json has them all)"));
         }
+        for (id, other) in parts.overlaps.iter().take(PROBLEMS) {
+            problems.push(format!(
+                "{id} reads the same files as {other}, and both deliver them; take one of them off, or say force_multiconfig \
+                 (AllowingIncludedByMultiConfigs) where that is meant"
+            ));
+        }
+        if let Some(beyond) = parts.overlaps.len().checked_sub(PROBLEMS).filter(|beyond| *beyond > 0) {
+            problems.push(format!("{beyond} more configurations read the same files as another one"));
+        }
         problems
     }
 }
@@ -279,6 +296,18 @@ mod tests {
         let refused = Outcome::Refused { reasons: vec!["z".to_owned()] };
         assert_eq!(outcomes.borrow()[&(Source::MachineGroups, "p.a".to_owned())], refused);
         assert_eq!(board.problems(), ["p.a is refused, its last good version runs: z"]);
+    }
+
+    #[test]
+    fn files_of_two_are_a_problem() {
+        let board = Board::new(&BTreeSet::new());
+        let overlaps = (0..22).map(|at| (format!("p.b{at:02}"), "p.a".to_owned()));
+        board.set_overlaps(overlaps.collect());
+        let problems = board.problems();
+        assert!(problems[0].starts_with("p.b00 reads the same files as p.a, and both deliver them"));
+        assert_eq!((problems.len(), problems[20].starts_with("2 more ")), (21, true));
+        board.set_overlaps(BTreeMap::new());
+        assert!(board.problems().is_empty());
     }
 
     #[test]

@@ -101,6 +101,8 @@ impl Client {
                 self.ask(path, &[("offset", &offset), ("size", &size)]).await?;
             let strange = || CallError::Foreign { base: self.base().to_owned(), status: 200 };
             let found: Vec<T> = match page.remove(items) {
+                // Who has no word for what was asked for is somebody else, and must not be taken for an empty list.
+                None | Some(Value::Null) if !says_none(&page) => return Err(strange()),
                 None | Some(Value::Null) => Vec::new(),
                 Some(found) => serde_json::from_value(found).map_err(|_| strange())?,
             };
@@ -133,6 +135,10 @@ impl Client {
             request_id: quoted(answer.request_id.as_deref().unwrap_or("unknown")),
         })
     }
+}
+
+fn says_none(page: &Map<String, Value>) -> bool {
+    ["total", "count"].into_iter().any(|key| page.get(key).and_then(Value::as_u64) == Some(0))
 }
 
 fn quoted(text: &str) -> String {
@@ -170,6 +176,8 @@ mod tests {
             let names: Vec<String> = match seen.target.split('?').next() {
                 // Pages that are smaller than they may be, of a known total.
                 Some("/small") => (before * 2..(before * 2 + 2).min(5)).map(|n| n.to_string()).collect(),
+                Some("/stranger") => return Said::new(200, json!({ "status": "up" }).to_string()),
+                Some("/nothing") => return Said::new(200, json!({ "total": 0, "names": null }).to_string()),
                 _ => Vec::new(),
             };
             Said::new(200, json!({ "total": 5, "count": names.len(), "names": names }).to_string())
@@ -184,6 +192,8 @@ mod tests {
         );
         // A total that is never reached ends with an empty page.
         assert_eq!(client(&server).list::<String>("/none", "names").await.unwrap().len(), 0);
+        assert_eq!(client(&server).list::<String>("/nothing", "names").await.unwrap().len(), 0);
+        assert!(client(&server).list::<String>("/stranger", "names").await.is_err(), "that is no list");
     }
 
     #[tokio::test]

@@ -222,10 +222,33 @@ impl Client {
         })
     }
 
+    /// A client of the same project with credentials of its own, which uses the connections of this one.
+    pub fn twin(&self, credentials: Credentials) -> Client {
+        Client {
+            http: self.http.clone(),
+            base: self.base.clone(),
+            url: self.url.clone(),
+            host: self.host.clone(),
+            project_header: self.project_header.clone(),
+            credentials,
+            signer: match &self.signer {
+                Signer::V1 => Signer::V1,
+                Signer::V4 { region, .. } => Signer::v4(region),
+            },
+            skew: AtomicI64::new(self.skew.load(std::sync::atomic::Ordering::Relaxed)),
+            refused: Mutex::default(),
+            answer_bytes: self.answer_bytes,
+        }
+    }
+
     /// Takes no answer that is longer.
     pub fn with_longest_answer(mut self, bytes: usize) -> Client {
         self.answer_bytes = bytes.min(ANSWER_BYTES);
         self
+    }
+
+    pub fn credentials(&self) -> Credentials {
+        self.credentials.clone()
     }
 
     pub fn base(&self) -> &str {

@@ -33,7 +33,14 @@ const REASON_BYTES: usize = 4096;
 pub(super) struct Changes {
     house: House,
     collection: Arc<CollectionPlan>,
-    projects: HashMap<String, (Arc<Pipeline>, Lane)>,
+    projects: HashMap<String, Told>,
+}
+
+/// A project's way to its logstore, and who we were when it was made.
+struct Told {
+    pipeline: Arc<Pipeline>,
+    lane: Lane,
+    marks: Marks,
 }
 
 impl Changes {
@@ -55,10 +62,12 @@ impl Changes {
             return;
         }
         let (house, collection) = (&self.house, &self.collection);
-        let (pipeline, lane) = self.projects.entry(project.to_owned()).or_insert_with(|| {
+        self.projects.retain(|known, told| known != project || told.marks == *marks);
+        let Told { pipeline, lane, .. } = self.projects.entry(project.to_owned()).or_insert_with(|| {
             let plan = plan_of(&house.plan, collection, project);
             let origin = Origin::new(CHANGES.trim_start_matches(':'), marks.hostname.as_str());
-            (house.pipeline(&plan, marks.clone(), &[]).0, Lane::new(origin))
+            let pipeline = house.pipeline(&plan, marks.clone(), &[]).0;
+            Told { pipeline, lane: Lane::new(origin), marks: marks.clone() }
         });
         let mut reason = report.reasons.join("; ");
         if state == "running" {

@@ -9,10 +9,15 @@ use crate::collection::{Source, Wanted};
 use crate::config::collected::{Surroundings, translate};
 use crate::config::names::is_project_name;
 use crate::config::plan::{CollectionPlan, DestinationPlan, Plan};
+use serde_json::Value;
 
 /// Configurations of all sources together.
 pub(super) const CONFIGS: usize = 1_000;
 const NAME_BYTES: usize = 128;
+/// Of a body, in memory and on the disk: there may be a thousand of them.
+const BODY_BYTES: usize = 256 << 10;
+/// Lists and objects in each other. What is kept stands in some more, and is not read back when there are more than 128.
+const BODY_DEPTH: usize = 64;
 /// As Logtail calls it.
 const USER_DEFINED_ID: &str = "__user_defined_id__";
 
@@ -61,6 +66,36 @@ pub(super) fn merge(sets: &Sets) -> (BTreeMap<String, Wanted>, Vec<ConfigReport>
         }
     }
     (all, refused.into_values().collect())
+}
+
+/// Why a body is not even kept.
+pub(super) fn body_fault(body: &Value) -> Option<String> {
+    let mut left = BODY_BYTES;
+    match weigh(body, BODY_DEPTH, &mut left) {
+        Some(()) => None,
+        None if left == 0 => Some(format!("is larger than {} KiB", BODY_BYTES >> 10)),
+        None => Some(format!("has more than {BODY_DEPTH} lists and objects in each other")),
+    }
+}
+
+/// `None`: it is deeper, or larger and nothing is left.
+fn weigh(value: &Value, depth: usize, left: &mut usize) -> Option<()> {
+    let own = match value {
+        Value::String(text) => text.len(),
+        Value::Object(fields) => fields.keys().map(String::len).sum(),
+        _ => 0,
+    };
+    *left = left.saturating_sub(own + 8);
+    if *left == 0 {
+        return None;
+    }
+    match value {
+        Value::Array(items) => items.iter().try_for_each(|item| weigh(item, depth.checked_sub(1)?, left)),
+        Value::Object(fields) => {
+            fields.values().try_for_each(|item| weigh(item, depth.checked_sub(1)?, left))
+        }
+        _ => Some(()),
+    }
 }
 
 /// Names become those of queues, metrics and positions.
@@ -159,6 +194,17 @@ mod tests {
         );
         assert!(refused.iter().any(|(id, why)| *id == "ppp.a/b" && why.starts_with("configName: ")));
         assert!(refused.iter().any(|(id, why)| *id == "P.x" && why.starts_with("project: ")));
+    }
+
+    #[test]
+    fn a_body_is_what_people_write() {
+        let deep = |levels: usize| (0..levels).fold(json!("x"), |inner, _| json!([inner]));
+        assert_eq!(body_fault(&json!({ "inputDetail": { "plugin": deep(50) }, "n": 1.5 })), None);
+        assert_eq!(body_fault(&deep(BODY_DEPTH)), None);
+        assert!(body_fault(&deep(BODY_DEPTH + 1)).unwrap().starts_with("has more than 64 lists"));
+        assert_eq!(body_fault(&json!({ "k": "x".repeat(255 << 10) })), None);
+        assert_eq!(body_fault(&json!({ "k": "x".repeat(256 << 10) })).unwrap(), "is larger than 256 KiB");
+        assert_eq!(body_fault(&json!(vec![0; 40_000])).unwrap(), "is larger than 256 KiB");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //!
 //! An input that does not end, for its buffer is full, holds up its own next version and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::changes::{self, Changes};
-use super::judge::{CONFIGS, Facts, Verdict, judge, merge};
+use super::judge::{CONFIGS, Facts, Verdict, body_fault, judge, merge};
 use super::running::{Marks, Ready, Running};
 use super::{CHANGES, House, LongestDelay, place_of};
 use crate::base::log_limit::LogLimit;
 use crate::collection::identity::Identity;
 use crate::collection::kept::{self, Sets};
 use crate::collection::report::{Board, ConfigReport, State};
-use crate::collection::{Found, Source, Wanted};
+use crate::collection::{Form, Found, Source, Wanted};
 use crate::config::plan::{CollectionPlan, DestinationPlan};
 
 pub(super) struct Manager {
@@ -113,6 +113,11 @@ impl Manager {
         }
     }
 
+    /// What a source said last.
+    pub(super) fn kept(&self, source: Source) -> Vec<Wanted> {
+        self.sets.get(&source).cloned().unwrap_or_default()
+    }
+
     /// Follows the sources until the gateway stops.
     pub(super) async fn run(mut self, mut finds: mpsc::Receiver<Found>) {
         let stop = self.house.inputs.draining.clone();
@@ -134,12 +139,17 @@ impl Manager {
 
     async fn take(&mut self, found: Found) {
         self.board.heard(found.source);
-        let Found { source, mut wanted, refused } = found;
+        let Found { source, wanted, mut refused } = found;
         let Some(set) = self.sets.get_mut(&source) else { return };
+        let (mut wanted, faulty) = fit(wanted);
+        refused.extend(faulty);
         // What it was before goes on.
-        let is_refused = |before: &&Wanted| refused.iter().any(|(id, _)| *id == before.id());
-        let is_new = |before: &&Wanted| !wanted.iter().any(|other| other.id() == before.id());
-        let stays: Vec<Wanted> = set.iter().filter(is_refused).filter(is_new).cloned().collect();
+        let stays: Vec<Wanted> = {
+            let without: HashSet<&str> = refused.iter().map(|(id, _)| id.as_str()).collect();
+            let there: HashSet<String> = wanted.iter().map(Wanted::id).collect();
+            let stays = |id: &str| without.contains(id) && !there.contains(id);
+            set.iter().filter(|before| stays(&before.id())).cloned().collect()
+        };
         wanted.extend(stays);
         let was_refused = self.refused.insert(source, refused.clone()).unwrap_or_default();
         if *set == wanted {
@@ -292,6 +302,7 @@ impl Manager {
                 }
             }
         }
+        self.board.set_overlaps(self.overlaps());
         self.measure();
     }
 
@@ -314,6 +325,7 @@ impl Manager {
                 notes: part.notes.clone(),
             });
         }
+        self.board.set_overlaps(self.overlaps());
         let (changed, gone) = self.board.set(reports);
         for report in changed {
             match report.state {
@@ -333,6 +345,26 @@ impl Manager {
         }
     }
 
+    /// Configurations that read the same files, by id, with the one that comes before them. Logtail lets the first alone have
+    /// a file, unless the other one is made for that.
+    fn overlaps(&self) -> BTreeMap<String, String> {
+        let mut first: HashMap<&str, &str> = HashMap::new();
+        let mut overlaps = BTreeMap::new();
+        for (id, part) in &self.parts {
+            let (Doing::Running(running), Some((wanted, _))) = (&part.doing, &part.judged) else { continue };
+            if shares_files(wanted) {
+                continue;
+            }
+            for pattern in &running.patterns {
+                let before = first.entry(pattern).or_insert(id);
+                if *before != id {
+                    overlaps.insert(id.clone(), (*before).to_owned());
+                }
+            }
+        }
+        overlaps
+    }
+
     fn measure(&self) {
         let delays = self.parts.values().map(|part| match &part.doing {
             Doing::Running(running) => running.stop_delay.as_millis(),
@@ -348,4 +380,25 @@ impl Manager {
         let marks = Marks { hostname: identity.hostname.clone(), source };
         Facts { marks, ids: identity.ids.clone() }
     }
+}
+
+/// Takes out what is not even kept, with the reasons.
+fn fit(wanted: Vec<Wanted>) -> (Vec<Wanted>, Vec<(String, Vec<String>)>) {
+    let mut faulty = Vec::new();
+    let fits = |one: &Wanted| {
+        let fault = body_fault(&one.body);
+        faulty.extend(fault.iter().map(|fault| (one.id(), vec![fault.clone()])));
+        fault.is_none()
+    };
+    let fit = wanted.into_iter().filter(fits).collect();
+    (fit, faulty)
+}
+
+/// Its author says that others may have its files, too.
+fn shares_files(wanted: &Wanted) -> bool {
+    let said = match wanted.form {
+        Form::Classic => &wanted.body["inputDetail"]["advanced"]["force_multiconfig"],
+        Form::Pipeline => &wanted.body["inputs"][0]["AllowingIncludedByMultiConfigs"],
+    };
+    said == true
 }

@@ -17,6 +17,8 @@ mod judge;
 mod manager;
 mod running;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -101,8 +103,9 @@ impl Collection {
         let delay = Arc::<LongestDelay>::default();
         let mut manager = Manager::new(house.clone(), collection.clone(), board, identity, delay.clone());
         manager.begin(&enabled, queues).await;
+        let kept = manager.kept(Source::MachineGroups);
         house.inputs.tasks.spawn(manager.run(finds));
-        for source in sources::all(&house, &collection, &context) {
+        for source in sources::all(&house, &collection, &context, kept) {
             let stop = house.inputs.draining.clone();
             house.ticks.tasks.spawn(async move {
                 tokio::select! {
@@ -141,6 +144,11 @@ pub(super) fn take_queues(plan: &Plan, queues: &mut Vec<String>) -> Vec<String> 
     queues.extract_if(.., |queue| place_of(queue).is_some()).collect()
 }
 
+/// Whether a destination is of something that is collected. None of the configuration has such a name.
+pub(super) fn is_collected(destination: &str) -> bool {
+    destination.ends_with(CHANGES) || destination.contains('.')
+}
+
 /// Name of the destination, project and logstore of a queue of something that is, or was, collected.
 fn place_of(queue: &str) -> Option<(&str, &str, &str)> {
     let (name, logstore) = queue.split_once('/')?;
@@ -160,22 +168,5 @@ fn plan_to(main: &Plan, destination: DestinationPlan) -> Plan {
         destinations: vec![destination],
         default_destination: 0,
         ..main.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queues_say_where_their_records_belong() {
-        assert_eq!(
-            place_of("my-project.web.nginx/access"),
-            Some(("my-project.web.nginx", "my-project", "access"))
-        );
-        assert_eq!(place_of("my-project:changes/config-operation-log").unwrap().1, "my-project");
-        for other in ["local/default", "pending", "P.x/access", "my-project.web", "my-project.web/A"] {
-            assert_eq!(place_of(other), None, "{other}");
-        }
     }
 }

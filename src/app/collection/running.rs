@@ -41,6 +41,8 @@ pub(super) struct Running {
     pub(super) stop_delay: Duration,
     /// Where its records go.
     pub(super) logstore: String,
+    /// Of the files that it reads, unless what is in them is chosen by more than their names.
+    pub(super) patterns: Vec<String>,
     /// What it was made of; one that comes out the same need not be started again.
     pub(super) made_of: String,
 }
@@ -82,6 +84,10 @@ impl House {
         let Ready { file, plan, marks, made_of } = ready;
         let (pipeline, starter) = self.pipeline(&plan, marks, queues);
         let intake = Intake::new(pipeline, self.budget.clone()).with_duplicates(self.duplicates.clone());
+        let patterns = match &file.kubernetes {
+            Some(_) => Vec::new(),
+            None => file.paths.iter().map(|pattern| pattern.text().to_owned()).collect(),
+        };
         let open = (descriptors::for_files(descriptors::raise()) / OPEN_SHARE).max(OPEN_LEAST);
         let steps = Steps::new(&file.processors, self.plan.records.nil);
         let files = Arc::new(Files::new(id, *file, steps, Arc::new(intake), self.positions.clone(), open));
@@ -106,6 +112,7 @@ impl House {
             starter,
             stop_delay: longest_delay(&plan.inputs),
             logstore: logstore.unwrap_or_default(),
+            patterns,
             made_of,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::House;
 use crate::cluster::{Access, Client};
+use crate::collection::Wanted;
 use crate::collection::context::SourceContext;
 use crate::collection::custom_resources::{cluster, directory};
 use crate::collection::heartbeat;
@@ -19,9 +20,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A look at a directory is cheap, and who edits a file waits for what becomes of it.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Each runs until the gateway stops.
-pub(super) fn all(house: &House, collection: &CollectionPlan, context: &SourceContext) -> Vec<Task> {
-    let mut tasks = of_log_service(house, collection, context);
+/// Each runs until the gateway stops. `kept` is what the machine groups said last.
+pub(super) fn all(
+    house: &House,
+    collection: &CollectionPlan,
+    context: &SourceContext,
+    kept: Vec<Wanted>,
+) -> Vec<Task> {
+    let mut tasks = of_log_service(house, collection, context, kept);
     let project = &collection.destination.project;
     let project = (!project.is_empty()).then(|| project.clone());
     if let Some(path) = collection.directory.clone() {
@@ -41,7 +47,12 @@ pub(super) fn all(house: &House, collection: &CollectionPlan, context: &SourceCo
 }
 
 /// Machine groups, and heartbeats to whoever shows them.
-fn of_log_service(house: &House, collection: &CollectionPlan, context: &SourceContext) -> Vec<Task> {
+fn of_log_service(
+    house: &House,
+    collection: &CollectionPlan,
+    context: &SourceContext,
+    kept: Vec<Wanted>,
+) -> Vec<Task> {
     let mut tasks: Vec<Task> = Vec::new();
     let destination = &collection.destination;
     let service = house.shipping.service(destination);
@@ -57,6 +68,7 @@ fn of_log_service(house: &House, collection: &CollectionPlan, context: &SourceCo
             project: destination.project.clone(),
             interval: collection.interval,
             timeout: destination.request_timeout,
+            kept,
         };
         tasks.push(Box::pin(machine_groups::run(settings, context.clone())));
     }

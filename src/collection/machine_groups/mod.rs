@@ -8,12 +8,15 @@
 //! ```
 //!
 //! A round costs one request for the list, two for each own group, one for each own configuration, and as many for the groups
-//! of others that each of them is asked for once within [`survey::FOREIGN`]: somebody may have made them ours. Where no
+//! of others that each of them is asked for once within [`memory::FOREIGN`]: somebody may have made them ours. Where no
 //! project is named, all projects of the region are asked, which costs one request more, and one for each of them.
 //!
 //! Any failure but a group or a configuration that goes away between two requests ends the round without a word: what was
-//! found last stays. A service that wants rest gets more and more of it.
+//! found last stays. A service that wants rest gets more and more of it. What is refused for one configuration, or for one
+//! project of several, is told and holds up none of the others: what that had before goes on.
 
+mod answers;
+mod memory;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -21,13 +24,13 @@ mod tests;
 use std::time::Duration;
 
 use super::context::{self, SourceContext};
-use super::{Found, Source};
+use super::{Found, Source, Wanted};
 use crate::base::backoff::Backoff;
 use crate::config::plan::CloudPlan;
 use crate::output::Client;
 use crate::output::client::ClientError;
 use crate::output::credentials::Credentials;
-use survey::Survey;
+use survey::{Round, Survey};
 
 /// After a failure nobody waits longer than this, as what was changed shall be known within a minute.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -45,6 +48,8 @@ pub struct Settings {
     pub interval: Duration,
     /// Of one request.
     pub timeout: Duration,
+    /// What an earlier run found last: it goes on where the service does not let us look now.
+    pub kept: Vec<Wanted>,
 }
 
 /// A Log Service.
@@ -106,10 +111,11 @@ pub async fn run(settings: Settings, context: SourceContext) {
             round = survey.round(&who) => round,
         };
         let wait = match round {
-            Ok(wanted) => {
+            Ok(Round { wanted, refused, warning }) => {
                 retry.reset();
                 rest.reset();
-                let all = Found { source: Source::MachineGroups, wanted, refused: Vec::new() };
+                context.warned(Source::MachineGroups, warning.as_deref());
+                let all = Found { source: Source::MachineGroups, wanted, refused };
                 let sent = tokio::select! {
                     () = stop.cancelled() => return,
                     sent = found.send(all) => sent,

@@ -1,18 +1,17 @@
-//! One look at everything that machine groups hold for us, and what is remembered between two looks.
-//!
-//! Remembered per project: when a group of others was last asked for, and in which language a configuration is written. Both
-//! languages share one name space and each has a call of its own, which refuses the other's.
+//! One look at everything that machine groups hold for us. Both languages of configurations share one name space, and each
+//! has a call of its own, which refuses the other's.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Settings;
+use super::answers::{Applied, Group, Project, is_forbidden, is_gone, is_of, is_of_this_config};
+use super::memory::Memory;
 use crate::base::log_limit::LogLimit;
 use crate::base::metrics::{Counter, counter};
 use crate::collection::identity::Identity;
@@ -20,8 +19,6 @@ use crate::collection::{Form, Source, Wanted};
 use crate::output::Client;
 use crate::output::calls::{CallError, is_askable};
 
-/// Within this time each group of others is asked for again.
-pub(super) const FOREIGN: Duration = Duration::from_secs(40);
 /// Configurations of one gateway; Log Service has room for fewer in a project.
 const CONFIGS: usize = 1_000;
 const SAID_AGAIN: Duration = Duration::from_secs(3_600);
@@ -36,15 +33,21 @@ pub(super) struct Survey {
     closed_projects: LogLimit,
 }
 
-/// What is remembered of a project.
-#[derive(Default)]
-struct Memory {
-    /// Groups of others, and when they were asked for.
-    foreign: HashMap<String, Instant>,
-    looked: Option<Instant>,
-    pipelines: HashSet<String>,
-    /// It let us look once.
-    is_open: bool,
+/// What a look found.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) wanted: Vec<Wanted>,
+    /// Configurations that cannot be read, by id, with the reason.
+    pub(super) refused: Vec<(String, Vec<String>)>,
+    /// A project does not let us look any more; what it had goes on.
+    pub(super) warning: Option<String>,
+}
+
+/// What asking for a configuration gives.
+enum Config {
+    There(Form, Value),
+    Gone,
+    Refused(String),
 }
 
 struct Counts {
@@ -59,35 +62,6 @@ pub(super) struct Trouble {
     why: CallError,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct Group {
-    machine_identify_type: String,
-    machine_list: Option<Vec<String>>,
-    group_attribute: Option<Attribute>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Attribute {
-    group_topic: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Applied {
-    #[serde(default)]
-    configs: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Project {
-    project_name: String,
-    #[serde(default)]
-    region: Option<String>,
-}
-
 impl Survey {
     pub(super) fn new(settings: Settings) -> Survey {
         let count = |outcome| {
@@ -97,10 +71,14 @@ impl Survey {
                 &[("outcome", outcome)],
             )
         };
+        let mut projects: HashMap<String, Memory> = HashMap::new();
+        for wanted in &settings.kept {
+            projects.entry(wanted.project.clone()).or_default().last.push(wanted.clone());
+        }
         Survey {
             settings,
             clients: HashMap::new(),
-            projects: HashMap::new(),
+            projects,
             counts: Counts { ok: count("ok"), failed: count("failed") },
             odd_names: LogLimit::new(SAID_AGAIN),
             closed_projects: LogLimit::new(SAID_AGAIN),
@@ -113,23 +91,30 @@ impl Survey {
     }
 
     /// Everything, or why it is not known.
-    pub(super) async fn round(&mut self, who: &Identity) -> Result<Vec<Wanted>, Trouble> {
+    pub(super) async fn round(&mut self, who: &Identity) -> Result<Round, Trouble> {
         let named = self.settings.project.clone();
-        if who.ids.is_empty() && who.addresses.is_empty() {
-            return Ok(Vec::new());
-        }
         if !named.is_empty() {
             return self.project(&named, who).await;
         }
-        let projects = self.list_projects().await?;
-        self.clients.retain(|name, _| name.is_empty() || projects.contains(name));
-        self.projects.retain(|name, _| projects.contains(name));
-        let mut all = Vec::new();
+        let mut projects = self.list_projects().await?;
+        // One that we collect from and that is not listed any more has gone, or our right to see it: it says so itself.
+        let ours = self.projects.iter().filter(|(_, memory)| !memory.last.is_empty());
+        projects.extend(ours.map(|(project, _)| project.clone()));
+        projects.sort_unstable();
+        projects.dedup();
+        self.clients.retain(|name, _| name.is_empty() || projects.binary_search(name).is_ok());
+        self.projects.retain(|name, _| projects.binary_search(name).is_ok());
+        let mut all = Round::default();
         for project in projects {
             match self.project(&project, who).await {
-                Ok(wanted) => all.extend(wanted),
-                Err(trouble) if trouble.why.code() == "ProjectNotExist" => {}
-                Err(trouble) if self.is_closed(&project, &trouble) => {}
+                Ok(Round { wanted, refused, .. }) => {
+                    all.wanted.extend(wanted);
+                    all.refused.extend(refused);
+                }
+                Err(trouble) if trouble.why.code() == "ProjectNotExist" => {
+                    self.projects.remove(&project);
+                }
+                Err(trouble) if is_forbidden(&trouble.why) => self.go_on(&project, trouble, &mut all),
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -137,13 +122,14 @@ impl Survey {
     }
 
     /// A key may list all projects and be let into some: one that never let it in has nothing that could be kept.
-    fn is_closed(&self, project: &str, trouble: &Trouble) -> bool {
-        let refused = matches!(trouble.why.status(), Some(401 | 403)) && !trouble.wants_rest();
-        let was_open = self.projects.get(project).is_some_and(|memory| memory.is_open);
-        if refused && !was_open && self.closed_projects.allow().is_some() {
+    fn go_on(&self, project: &str, trouble: Trouble, all: &mut Round) {
+        let last = self.projects.get(project).map(|memory| memory.last.clone()).unwrap_or_default();
+        if !last.is_empty() {
+            all.warning.get_or_insert_with(|| format!("{trouble}; what it said last stands"));
+        } else if self.closed_projects.allow().is_some() {
             tracing::warn!("machine groups of a project are left out: {trouble}");
         }
-        refused && !was_open
+        all.wanted.extend(last);
     }
 
     async fn list_projects(&mut self) -> Result<Vec<String>, Trouble> {
@@ -163,11 +149,15 @@ impl Survey {
         Ok(names)
     }
 
-    async fn project(&mut self, project: &str, who: &Identity) -> Result<Vec<Wanted>, Trouble> {
+    async fn project(&mut self, project: &str, who: &Identity) -> Result<Round, Trouble> {
         let client = self.client(project).await.map_err(|why| trouble_of(project, "", why))?;
         let mut memory = self.projects.remove(project).unwrap_or_default();
         let looked = self.look(&client, project, who, &mut memory).await;
-        memory.is_open |= looked.is_ok();
+        if let Ok(round) = &looked {
+            let is_refused = |one: &&Wanted| round.refused.iter().any(|(id, _)| *id == one.id());
+            let stays: Vec<Wanted> = memory.last.iter().filter(is_refused).cloned().collect();
+            memory.last = round.wanted.iter().cloned().chain(stays).collect();
+        }
         self.projects.insert(project.to_owned(), memory);
         looked
     }
@@ -178,7 +168,7 @@ impl Survey {
         project: &str,
         who: &Identity,
         memory: &mut Memory,
-    ) -> Result<Vec<Wanted>, Trouble> {
+    ) -> Result<Round, Trouble> {
         let listed = client.list::<String>("/machinegroups", "machinegroups").await;
         let listed = self.counts.note(listed).map_err(|why| trouble_of(project, "", why))?;
         let mut groups = self.askable(listed, project, "machine group");
@@ -186,6 +176,7 @@ impl Survey {
         groups.dedup();
         memory.choose(&mut groups, Instant::now());
         let mut wanted: BTreeMap<String, Wanted> = BTreeMap::new();
+        let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for group in groups {
             let of_group = |why| trouble_of(project, &format!("machine group {group} of "), why);
             let path = format!("/machinegroups/{group}");
@@ -198,18 +189,24 @@ impl Survey {
             memory.foreign.remove(&group);
             let applied = client.ask::<Applied>(&format!("{path}/configs"), &[]).await;
             let Some(applied) = self.counts.there(applied).map_err(of_group)? else { continue };
-            let topic = found.group_attribute.and_then(|attribute| attribute.group_topic);
-            let topic = topic.filter(|topic| !topic.is_empty());
-            for name in self.askable(applied.configs.unwrap_or_default(), project, "configuration") {
+            let topic = found.topic();
+            for name in self.askable(applied.configs, project, "configuration") {
                 // Of several groups the first gives the topic.
-                if wanted.contains_key(&name) {
+                if wanted.contains_key(&name) || refused.contains_key(&name) {
                     continue;
                 }
-                if wanted.len() == CONFIGS {
+                if wanted.len() + refused.len() >= CONFIGS {
                     let path = format!("{path}/configs");
                     return Err(of_group(CallError::Endless { path }));
                 }
-                let Some((form, body)) = self.config(client, project, &name, memory).await? else { continue };
+                let (form, body) = match self.config(client, project, &name, memory).await? {
+                    Config::There(form, body) => (form, body),
+                    Config::Gone => continue,
+                    Config::Refused(reason) => {
+                        refused.insert(name, vec![reason]);
+                        continue;
+                    }
+                };
                 let config = Wanted {
                     source: Source::MachineGroups,
                     project: project.to_owned(),
@@ -222,22 +219,27 @@ impl Survey {
             }
         }
         memory.pipelines.retain(|name| wanted.contains_key(name));
-        Ok(wanted.into_values().collect())
+        let id = |(name, reasons)| (format!("{project}.{name}"), reasons);
+        Ok(Round {
+            wanted: wanted.into_values().collect(),
+            refused: refused.into_iter().map(id).collect(),
+            warning: None,
+        })
     }
 
-    /// A configuration, in the language that it is written in. `None`: it has gone.
+    /// A configuration, in the language that it is written in.
     async fn config(
         &self,
         client: &Client,
         project: &str,
         name: &str,
         memory: &mut Memory,
-    ) -> Result<Option<(Form, Value)>, Trouble> {
+    ) -> Result<Config, Trouble> {
         let mut forms = [Form::Classic, Form::Pipeline];
         if memory.pipelines.contains(name) {
             forms.reverse();
         }
-        let (mut refusal, mut strange, mut gone) = (None, None, false);
+        let (mut refusal, mut strange, mut forbidden, mut gone) = (None, None, None, 0);
         for form in forms {
             let path = match form {
                 Form::Classic => format!("/configs/{name}"),
@@ -249,23 +251,31 @@ impl Survey {
                         Form::Classic => memory.pipelines.remove(name),
                         Form::Pipeline => memory.pipelines.insert(name.to_owned()),
                     };
-                    return Ok(Some((form, body)));
+                    return Ok(Config::There(form, body));
                 }
                 Ok(body) => strange = Some((form, body)),
                 // Refused, as one of the other language is.
                 Err(why) if is_of_this_config(&why) => {
-                    gone |= why.is_absent();
+                    gone += usize::from(is_gone(&why));
                     refusal.get_or_insert(why);
+                }
+                // Who may not read it cannot say that it has gone, and all others are none the worse.
+                Err(why) if is_forbidden(&why) => {
+                    let reason = trouble_of(project, &format!("configuration {name} of "), why).to_string();
+                    forbidden.get_or_insert(reason);
                 }
                 Err(why) => return Err(trouble_of(project, &format!("configuration {name} of "), why)),
             }
         }
-        // What is neither is refused by name where it is translated.
-        match (strange, refusal) {
-            (Some(strange), _) => Ok(Some(strange)),
-            (None, Some(why)) if !gone => Err(trouble_of(project, &format!("configuration {name} of "), why)),
-            _ => Ok(None),
-        }
+        Ok(match (strange, forbidden, refusal) {
+            // What is neither is refused by name where it is translated.
+            (Some((form, body)), ..) => Config::There(form, body),
+            (None, Some(reason), _) => Config::Refused(reason),
+            (None, None, Some(why)) if gone == 0 => {
+                Config::Refused(trouble_of(project, &format!("configuration {name} of "), why).to_string())
+            }
+            _ => Config::Gone,
+        })
     }
 
     fn askable(&self, names: Vec<String>, project: &str, what: &str) -> Vec<String> {
@@ -289,20 +299,6 @@ impl Survey {
     }
 }
 
-impl Memory {
-    /// Takes those out that are known to be others', but for as many as makes each of them be asked for within [`FOREIGN`].
-    fn choose(&mut self, groups: &mut Vec<String>, now: Instant) {
-        self.foreign.retain(|name, _| groups.binary_search(name).is_ok());
-        let since = self.looked.replace(now).map_or(FOREIGN, |looked| now.duration_since(looked));
-        let share = since.as_secs_f64() / FOREIGN.as_secs_f64();
-        let due = (self.foreign.len() as f64 * share.min(1.0)).ceil() as usize;
-        let mut oldest: Vec<(Instant, &String)> = self.foreign.iter().map(|(name, at)| (*at, name)).collect();
-        oldest.sort_unstable();
-        let rest: HashSet<&String> = oldest.iter().skip(due).map(|(_, name)| *name).collect();
-        groups.retain(|name| !rest.contains(name));
-    }
-}
-
 impl Counts {
     fn note<T>(&self, outcome: Result<T, CallError>) -> Result<T, CallError> {
         match &outcome {
@@ -318,36 +314,10 @@ impl Counts {
     fn there<T>(&self, outcome: Result<T, CallError>) -> Result<Option<T>, CallError> {
         match self.note(outcome) {
             Ok(found) => Ok(Some(found)),
-            Err(why) if why.is_absent() && why.code() != "ProjectNotExist" => Ok(None),
+            Err(why) if is_gone(&why) => Ok(None),
             Err(why) => Err(why),
         }
     }
-}
-
-impl Group {
-    fn has(&self, who: &Identity) -> bool {
-        let ours = match self.machine_identify_type.as_str() {
-            "userdefined" => &who.ids,
-            "ip" => &who.addresses,
-            _ => return false,
-        };
-        self.machine_list.iter().flatten().any(|member| ours.iter().any(|own| own == member.trim()))
-    }
-}
-
-fn is_of(form: Form, body: &Value) -> bool {
-    match form {
-        Form::Classic => body["inputType"].is_string() && body["inputDetail"].is_object(),
-        Form::Pipeline => body["inputs"].is_array(),
-    }
-}
-
-/// A refusal that concerns the one thing that was asked for, and neither us nor the service.
-fn is_of_this_config(why: &CallError) -> bool {
-    why.code() != "ProjectNotExist"
-        && (why.is_absent()
-            || why.code() == "ParameterInvalid"
-            || (why.status() == Some(400) && why.code().contains("Config")))
 }
 
 fn trouble_of(project: &str, what: &str, why: CallError) -> Trouble {
@@ -382,39 +352,5 @@ impl fmt::Display for Trouble {
             _ => return Ok(()),
         };
         write!(f, "; {help}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_of_others_come_up_one_by_one_and_all_of_them_in_time() {
-        let names: Vec<String> = (0..10).map(|n| format!("other-{n}")).collect();
-        let mut memory = Memory::default();
-        let mut now = Instant::now();
-        let mut round = |after: Duration| {
-            now += after;
-            let mut groups = names.clone();
-            memory.choose(&mut groups, now);
-            // All of them are asked for, and none is ours.
-            memory.foreign.extend(groups.iter().map(|name| (name.clone(), now)));
-            groups
-        };
-        assert_eq!(round(Duration::ZERO).len(), 10, "nothing is known");
-        let mut asked = Vec::new();
-        for _ in 0..4 {
-            let now = round(FOREIGN / 4);
-            assert!((2..=3).contains(&now.len()), "{now:?}");
-            asked.extend(now);
-        }
-        asked.sort_unstable();
-        asked.dedup();
-        assert_eq!(asked.len(), 10);
-        assert_eq!(round(FOREIGN * 3).len(), 10, "who looks seldom asks for all of them");
-        let mut groups = vec!["new".to_owned()];
-        memory.choose(&mut groups, now);
-        assert_eq!((groups.len(), memory.foreign.len()), (1, 0));
     }
 }

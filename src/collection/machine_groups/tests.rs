@@ -82,6 +82,7 @@ impl House {
             project: project.to_owned(),
             interval: Duration::from_secs(3_600),
             timeout: Duration::from_secs(20),
+            kept: Vec::new(),
         }
     }
 
@@ -127,7 +128,7 @@ async fn a_round_costs_what_is_ours_and_a_share_of_the_others() {
     let mut survey = Survey::new(house.settings("demo"));
     let me = who(&["web-id", "else"], &["10.0.0.9"]);
 
-    let found = survey.round(&me).await.unwrap();
+    let found = survey.round(&me).await.unwrap().wanted;
     assert_eq!(
         shown(&found),
         [r#"demo.access Classic Some("topic-web")"#, r#"demo.errors Classic Some("topic-web")"#]
@@ -138,7 +139,7 @@ async fn a_round_costs_what_is_ours_and_a_share_of_the_others() {
     assert_eq!(house.asked(&mut before).len(), 1 + 52 + 2 + 2 + 2);
 
     // Soon after, hardly one of the others.
-    assert_eq!(survey.round(&me).await.unwrap().len(), 2);
+    assert_eq!(survey.round(&me).await.unwrap().wanted.len(), 2);
     let asked = house.asked(&mut before);
     let of_others = asked.iter().filter(|path| path.contains("other")).count();
     assert!(of_others <= 2, "{asked:?}");
@@ -146,9 +147,12 @@ async fn a_round_costs_what_is_ours_and_a_share_of_the_others() {
 
     // Who has another address asks for all of them again.
     survey.forget();
-    let found = survey.round(&who(&[], &["10.0.0.7"])).await.unwrap();
+    let found = survey.round(&who(&[], &["10.0.0.7"])).await.unwrap().wanted;
     assert_eq!(shown(&found), [r#"demo.secret Classic Some("topic-other-00")"#]);
-    assert!(survey.round(&who(&[], &[])).await.unwrap().is_empty());
+    // Who has no address any more has to be answered to know that nothing is its own: a machine without network is not.
+    assert!(survey.round(&who(&[], &[])).await.unwrap().wanted.is_empty());
+    house.say("/machinegroups", json!("503 ServerBusy"));
+    assert!(survey.round(&who(&[], &[])).await.is_err());
 }
 
 #[tokio::test]
@@ -160,7 +164,7 @@ async fn both_languages_share_one_name_space() {
     let mut survey = Survey::new(house.settings("demo"));
     let (me, mut before) = (who(&["web-id"], &[]), 0);
     for round in 0..2 {
-        let found = survey.round(&me).await.unwrap();
+        let found = survey.round(&me).await.unwrap().wanted;
         let forms: Vec<(&str, Form)> = found.iter().map(|one| (one.name.as_str(), one.form)).collect();
         assert_eq!(forms, [("new", Form::Pipeline), ("odd", Form::Classic), ("old", Form::Classic)]);
         let asked = house.asked(&mut before);
@@ -169,11 +173,20 @@ async fn both_languages_share_one_name_space() {
     // Somebody replaces it by one of the other language.
     house.say("/configs/new", classic("new"));
     house.say("/pipelineconfigs/new", json!("400 ParameterInvalid"));
-    assert_eq!(survey.round(&me).await.unwrap()[0].form, Form::Classic);
-    // Who is refused in both knows nothing.
-    house.say("/configs/new", json!("400 ParameterInvalid"));
-    let trouble = survey.round(&me).await.unwrap_err().to_string();
-    assert!(trouble.starts_with("configuration new of project demo: ParameterInvalid: m"), "{trouble}");
+    assert_eq!(survey.round(&me).await.unwrap().wanted[0].form, Form::Classic);
+    // One that is refused in both, or that the key may not read, is told and holds up none of the others.
+    for (classic, pipeline, said) in [
+        ("400 ParameterInvalid", "400 ParameterInvalid", "ParameterInvalid: m"),
+        ("403 Unauthorized", "404 ConfigNotExist", "Unauthorized: m"),
+        ("404 ConfigNotExist", "403 Unauthorized", "Unauthorized: m"),
+    ] {
+        house.say("/configs/new", json!(classic));
+        house.say("/pipelineconfigs/new", json!(pipeline));
+        let Round { wanted, refused, .. } = survey.round(&me).await.unwrap();
+        assert_eq!((wanted.len(), refused.len(), refused[0].0.as_str()), (2, 1, "demo.new"));
+        let reason = refused[0].1[0].as_str();
+        assert!(reason.starts_with(&format!("configuration new of project demo: {said}")), "{reason}");
+    }
 }
 
 #[tokio::test]
@@ -184,6 +197,7 @@ async fn a_failure_is_no_answer_and_says_what_to_do() {
         ("/machinegroups", "404 ProjectNotExist", "sluicegate deploy", false),
         ("/machinegroups", "401 Unauthorized", "access key of collection.destination", false),
         ("/machinegroups/web", "403 Unauthorized", "log:GetMachineGroup", false),
+        ("/machinegroups/web", "404 NoSuchRoute", "NoSuchRoute", false),
         ("/machinegroups/web/configs", "503 ServerBusy", "asked less often", true),
         ("/configs/access", "403 ReadQuotaExceed", "asked less often", true),
         ("/configs/access", "500 InternalServerError", "asked less often", true),
@@ -195,10 +209,20 @@ async fn a_failure_is_no_answer_and_says_what_to_do() {
         assert_eq!(trouble.wants_rest(), rests, "{answer}");
         *house.table.lock().unwrap() = before;
     }
+    // An answer of somebody else is none.
+    for path in ["/machinegroups", "/machinegroups/web", "/machinegroups/web/configs"] {
+        for answer in [json!({}), json!({ "status": "up", "total": 1 }), json!([])] {
+            let before = house.table.lock().unwrap().clone();
+            house.say(path, answer.clone());
+            let round = Survey::new(house.settings("demo")).round(&me).await;
+            assert!(round.is_err(), "{path} {answer}");
+            *house.table.lock().unwrap() = before;
+        }
+    }
     // What goes away between two requests is no failure.
     house.say("/machinegroups", names("machinegroups", ["gone", "web", "not/a/name"].into_iter()));
     house.say("/machinegroups/gone", json!("404 GroupNotExist"));
-    assert_eq!(Survey::new(house.settings("demo")).round(&me).await.unwrap().len(), 1);
+    assert_eq!(Survey::new(house.settings("demo")).round(&me).await.unwrap().wanted.len(), 1);
 }
 
 #[tokio::test]
@@ -215,11 +239,27 @@ async fn without_a_project_all_that_let_us_in_are_asked() {
     house.table.lock().unwrap().extend([deleted]);
     let mut survey = Survey::new(house.settings(""));
     let me = who(&["web-id"], &[]);
-    assert_eq!(shown(&survey.round(&me).await.unwrap()), [r#"demo.access Classic Some("topic-web")"#]);
-    // What let us in once is missed when it does not any more.
+    let all = survey.round(&me).await.unwrap();
+    assert_eq!(shown(&all.wanted), [r#"demo.access Classic Some("topic-web")"#]);
+    assert_eq!(all.warning, None);
+    // What let us in once goes on when it does not any more, is not even listed, or did so before a restart.
+    let alone = json!({ "total": 1, "projects": [project("closed")] });
+    let mut settings = house.settings("");
+    settings.kept = all.wanted;
+    let mut later = Survey::new(settings);
     house.say("/machinegroups", json!("403 Unauthorized"));
-    assert!(survey.round(&me).await.is_err());
-    house.say("/machinegroups", names("machinegroups", ["web"].into_iter()));
+    for survey in [&mut survey, &mut later] {
+        for _ in 0..2 {
+            let all = survey.round(&me).await.unwrap();
+            assert_eq!(shown(&all.wanted), [r#"demo.access Classic Some("topic-web")"#]);
+            let warning = all.warning.unwrap();
+            assert!(warning.starts_with("project demo: Unauthorized"), "{warning}");
+        }
+        house.table.lock().unwrap().insert("/".to_owned(), alone.clone());
+    }
+    // It says itself that it is no more.
+    house.say("/machinegroups", json!("404 ProjectNotExist"));
+    assert!(survey.round(&me).await.unwrap().wanted.is_empty());
     closed("503 ServerBusy");
     assert!(survey.round(&me).await.unwrap_err().wants_rest());
 }

@@ -24,6 +24,8 @@ use rustix::io::Errno;
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::sleep;
 
+use crate::base::log_limit::LogLimit;
+
 const EVENT_HEAD: usize = 16;
 /// What one read of events may bring.
 const EVENT_BYTES: usize = 64 * 1024;
@@ -45,6 +47,8 @@ pub enum Event {
     Overflow,
 }
 
+static NO_NOTICE: LogLimit = LogLimit::new(Duration::from_secs(600));
+
 pub struct Watches {
     /// Absent when the kernel has no more of them.
     events: Option<Receiver>,
@@ -64,7 +68,11 @@ impl Watches {
     pub fn new() -> Watches {
         let events = source()
             .inspect_err(|error| {
-                tracing::warn!(%error, "the kernel gives no notice of changed files; files and lines are found by scanning alone")
+                // There may be a thousand inputs, and the kernel gives 128 instances to a user, as a rule.
+                if let Some(suppressed) = NO_NOTICE.allow() {
+                    tracing::warn!(%error, suppressed, "the kernel gives no notice of changed files; files and lines are found \
+                         by scanning alone; fs.inotify.max_user_instances is how many inputs may have it");
+                }
             })
             .ok();
         Watches { events, known: Mutex::default() }
