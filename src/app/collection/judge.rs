@@ -8,7 +8,7 @@ use crate::collection::report::{ConfigReport, State};
 use crate::collection::{Source, Wanted};
 use crate::config::collected::{Surroundings, translate};
 use crate::config::names::is_project_name;
-use crate::config::plan::{CollectionPlan, DestinationPlan, Plan, Target};
+use crate::config::plan::{AutoCreate, CollectionPlan, DestinationPlan, Plan, Target};
 
 /// Configurations of all sources together.
 pub(super) const CONFIGS: usize = 1_000;
@@ -118,7 +118,9 @@ fn said_by_resource(destination: &mut DestinationPlan, wanted: &Wanted) {
     if let Some(said) = said
         && (is_embedded || destination.auto_create.is_some())
     {
-        let general = destination.auto_create.take().unwrap_or_default();
+        // The embedded service searches all fields of a logstore without an index.
+        let general = destination.auto_create.take();
+        let general = general.unwrap_or(AutoCreate { index: false, ..AutoCreate::default() });
         destination.auto_create = Some(said.made(&general));
     }
 }
@@ -200,7 +202,8 @@ spec:
             Wanted { source, project, name, form, body, group_topic: None, logstores }
         };
         let made = |destination: &str, wanted: &Wanted| {
-            let text = format!("log_service: {{ enabled: true }}\ncollection: {{ directory: /x, {destination} }}");
+            let text =
+                format!("log_service: {{ enabled: true }}\ncollection: {{ directory: /x, {destination} }}");
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), text).unwrap();
             let home = [("HOME".to_owned(), "/nonexistent".to_owned())];
@@ -223,9 +226,10 @@ spec:
         assert_eq!(made("", &directory), Some((4, 7)), "the embedded service makes as it is told, too");
         let applied = Wanted { logstores: Vec::new(), ..resource(Source::MachineGroups) };
         assert_eq!((made(&cloud(""), &applied), made("", &applied)), (None, None));
-        let before: Wanted = serde_json::from_value(json!({ "source": "directory", "project": "ppp", "name": "n",
+        let before: Wanted =
+            serde_json::from_value(json!({ "source": "directory", "project": "ppp", "name": "n",
             "form": "classic", "body": {}, "group_topic": null }))
-        .unwrap();
+            .unwrap();
         assert!(before.logstores.is_empty(), "a set that was kept before");
         assert_eq!(serde_json::from_value::<Wanted>(json!(directory)).unwrap(), directory);
     }

@@ -115,7 +115,10 @@ mod tests {
         let count = all.len();
         assert_eq!(told.len(), count - 1, "{told:?}");
         assert!(told.iter().all(|line| line.ends_with(" made")), "{told:?}");
-        assert!(why.starts_with(&format!("manifest {count} of {count}, DaemonSet sluicegate, failed; ")), "{why}");
+        assert!(
+            why.starts_with(&format!("manifest {count} of {count}, DaemonSet sluicegate, failed; ")),
+            "{why}"
+        );
         assert!(why.contains("may not patch daemonsets"), "{why}");
 
         server.heal();

@@ -31,7 +31,9 @@ impl Names {
         }
         // Machine groups take 128 characters, user-defined ids and labels less.
         if id.len() > MOST_ID {
-            bail!("--cluster-id {cluster_id:?}: is longer than {MOST_ID} characters; it becomes a part of names");
+            bail!(
+                "--cluster-id {cluster_id:?}: is longer than {MOST_ID} characters; it becomes a part of names"
+            );
         }
         let project = project.map_or_else(|| format!("k8s-log-{cluster_id}"), str::to_owned);
         if !is_project_name(&project) {

@@ -223,7 +223,8 @@ fn first_of(item: &Item<'_>, text: &str) -> Option<Option<String>> {
 
 /// Without the `$` that it ends in: LoongCollector takes it away, and so any rest of the line may follow.
 fn without_end(text: &str) -> &str {
-    let head = text.strip_suffix('$').filter(|head| (head.len() - head.trim_end_matches('\\').len()) % 2 == 0);
+    let head =
+        text.strip_suffix('$').filter(|head| (head.len() - head.trim_end_matches('\\').len()) % 2 == 0);
     head.filter(|head| LinearRegex::parse(head).is_ok()).unwrap_or(text)
 }
 

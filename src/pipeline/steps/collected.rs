@@ -114,11 +114,7 @@ fn lines_become_what_logtail_makes_of_them() {
             "at=2024-01-02T00:00:01Z|content=inner @1704153601",
         ),
         // Its own field may be one of those that it becomes.
-        (
-            reg(r"(\S+) (.*)", json!(["time", "content"])),
-            "1 rest of it",
-            "time=1|content=rest of it",
-        ),
+        (reg(r"(\S+) (.*)", json!(["time", "content"])), "1 rest of it", "time=1|content=rest of it"),
         (
             with(reg("(a)(.*)", json!(["k", "content"])), json!({ "discardUnmatch": false })),
             "x",
@@ -230,7 +226,10 @@ fn a_pipelines_processors_follow_one_another() {
         (
             json!([
                 regex(json!({})),
-                with(inner(json!({ "KeepingSourceWhenParseFail": true })), json!({ "RenamedSourceKey": "raw" }))
+                with(
+                    inner(json!({ "KeepingSourceWhenParseFail": true })),
+                    json!({ "RenamedSourceKey": "raw" })
+                )
             ]),
             r#"a {"rest":"inner"}"#,
             "level=a|rest=inner",

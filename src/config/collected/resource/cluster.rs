@@ -73,10 +73,15 @@ pub(super) fn read(spec: &mut Object<'_>, name: &Item<'_>, resource: &mut Resour
     if flushers.list().len() > FLUSHERS {
         flushers.fault(format!("has more than {FLUSHERS} flushers"));
     }
-    let named = |store: &LogstoreSpec| flushers.list().iter().any(|one| one.object().take("Logstore").text() == Some(&store.name));
+    let named = |store: &LogstoreSpec| {
+        flushers.list().iter().any(|one| one.object().take("Logstore").text() == Some(&store.name))
+    };
     let unused = resource.logstores.iter().filter(|store| !named(store));
     for store in unused {
-        stores.note(format!("{} is made by nobody here: the configuration sends nothing there", shown(&store.name)));
+        stores.note(format!(
+            "{} is made by nobody here: the configuration sends nothing there",
+            shown(&store.name)
+        ));
     }
     resource.form = Form::Pipeline;
     resource.body = Value::Object(body(typed.clone(), resource, endpoint.some_text()));

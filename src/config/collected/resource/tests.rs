@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::config::plan::AutoCreate;
 use crate::config::collected::tests::translated;
+use crate::config::plan::AutoCreate;
 
 const BOTH: &str = r#"# two in one file
 apiVersion: log.alibabacloud.com/v1alpha1
