@@ -140,6 +140,33 @@ def kinds():
     return ["aliyunlogconfigs", "clusteraliyunpipelineconfigs"]
 
 
+def test_a_logstore_is_made_as_its_resource_says(case):
+    """And the project of the embedded service is that of a resource that names none."""
+    house = House(case)
+    gateway = house.gateway()
+    old, new = log_config("web", house.write("web.log", "web 1"), "web-log", shardCount=4, lifeCycle=7), None
+    del old["spec"]["project"]
+    index = {"line": {"token": [","], "caseSensitive": True}}
+    store = {"name": "app-log", "ttl": 14, "shardCount": 3, "queryMode": "query", "index": index}
+    new = pipeline_config("app", house.write("app.log", "app 1"), "app-log", logstores=[store])
+    house.api.apply(old)
+    house.api.apply(new)
+    holds(gateway, "web 1", logstore="web-log")
+    holds(gateway, "app 1", logstore="app-log")
+    service = gateway.log_service()
+    for logstore, days, shards in (("web-log", 7, 4), ("app-log", 14, 3)):
+        made = service.client.get_logstore(PROJECT, logstore)
+        equal(f"{logstore}: days and shards", (made.ttl, made.shard_count), (days, shards))
+    equal("its index", service.client.get_index_config(PROJECT, "app-log").get_index_config().line_config.case_sensitive, True)
+    # What is there stays as it is, and what was collected is not collected again.
+    old["spec"]["lifeCycle"] = 30
+    house.api.apply(old)
+    house.write("web.log", "web 2")
+    holds(gateway, "web 1", "web 2", logstore="web-log")
+    equal("days", service.client.get_logstore(PROJECT, "web-log").ttl, 7)
+    becomes(gateway, web="running", app="running")
+
+
 def test_server_away(case):
     house = House(case)
     gateway = house.gateway(fixed_ports=True)
@@ -212,16 +239,17 @@ def test_refused_by_name(case):
     web = house.write("web.log", "1")
     good, bad = log_config("web", web), log_config("bad", web)
     bad["spec"]["logtailConfig"]["inputType"] = "syslog"
-    unnamed = log_config("unnamed", web)
+    unnamed = log_config("unnamed", house.write("unnamed.log", "unnamed"), "unnamed-log")
     del unnamed["spec"]["project"]
     for config in (good, bad, unnamed):
         house.api.apply(config)
     holds(gateway, "1")
     wait_until("status of a refused one", lambda: house.api.status(bad).get("statusCode") == 400, SOON)
-    wait_until("status of one without a project", lambda: "project" in house.api.status(unnamed).get("status", ""), SOON)
+    # One without a project is of the embedded service's own.
+    wait_until("status of one without a project", lambda: house.api.status(unnamed).get("statusCode") == 200, SOON)
     equal("reason", "inputType" in house.api.status(bad)["status"], True)
-    for name in ("bad", "unnamed"):
-        equal(f"status names {name}", name in said(gateway), True)
+    holds(gateway, "unnamed", logstore="unnamed-log")
+    equal("status names it", "bad" in said(gateway), True)
     # A newer version that makes no sense: the last good one runs on, over a restart, too.
     worse = copy.deepcopy(good)
     worse["spec"]["logtailConfig"]["configName"] = "another"

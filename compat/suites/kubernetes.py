@@ -70,9 +70,22 @@ def every(case):
         "image": {"tag": "1.2.3"},
     }
     own = {"configuration": "inputs: { forward: {} }\nlog_service: { enabled: true }"}
+    yield "chart of a cluster", chart_documents(case, clusterId="c1")
+    yield "deploy", deployed(case)
     yield from ((name, manifest(name)) for name in MANIFESTS)
     for what, values in (("chart", {}), ("chart with all values", full), ("chart with its own configuration", own)):
         yield what, chart_documents(case, project="my-project", **values)
+
+
+def deployed(case, *more):
+    """What `sluicegate deploy` prints for a cluster, key included."""
+    secret = case.directory / "secret"
+    secret.write_text("hunter2")
+    place = ["--endpoint", "https://cn-hangzhou.log.aliyuncs.com", "--access-key-id", "id", "--access-key-file", str(secret)]
+    words = [case.gateway(start=False).binary, "deploy", "--cluster-id", "c1", "--manifests-only", *place]
+    done = subprocess.run([*words, *(more or ["--include-key"])], capture_output=True, text=True, timeout=30)
+    equal(f"deploy, which said {done.stderr!r}", done.returncode, 0)
+    return documents(done.stdout)
 
 
 def of_kind(found, *kinds):
@@ -186,6 +199,9 @@ def test_rights(case):
             pods_rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
             wants_pods = where != "chart" and "own" not in where
             equal(f"{where}: rules", role["rules"], [pods_rule] * wants_pods + CUSTOM_RESOURCES)
+        (configuration,) = of_kind(found, "ConfigMap")
+        asks = "collection:" in configuration["data"]["sluicegate.yaml"]
+        equal(f"{where}: who reads custom resources has a role", asks and not of_kind(found, "ClusterRole"), False)
         equal(f"{where}: roles of a namespace", of_kind(found, "Role", "RoleBinding"), [])
 
 
@@ -262,18 +278,28 @@ def test_chart_of_a_cluster(case):
 
 def test_deploy_prints_what_the_chart_makes(case):
     """The manifests of `sluicegate deploy` fit the schemas, and the configuration in them is the chart's of the same value."""
-    secret = case.directory / "secret"
-    secret.write_text("secret")
-    place = ["--endpoint", "https://cn-hangzhou.log.aliyuncs.com", "--access-key-id", "id", "--access-key-file", str(secret)]
-    words = [case.gateway(start=False).binary, "deploy", "--cluster-id", "c1", "--manifests-only", "--include-key", *place]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
-    equal(f"deploy, which said {done.stderr!r}", done.returncode, 0)
-    printed = documents(done.stdout)
+    printed = deployed(case)
     for document in printed:
         for version in VERSIONS:
             kubernetes_validate.validate(document, version, strict=True)
+    (agents,) = of_kind(printed, "DaemonSet")
+    (mounted,) = [volume for volume in agents["spec"]["template"]["spec"]["volumes"] if "configMap" in volume]
     (ours,), (charts,) = (of_kind(found, "ConfigMap") for found in (printed, chart_documents(case, clusterId="c1")))
+    equal("the DaemonSet's configuration", mounted["configMap"]["name"], ours["metadata"]["name"])
+    equal("the DaemonSet's id", yaml.safe_load(ours["data"]["sluicegate.yaml"])["agent"]["user_defined_ids"], ["k8s-group-c1"])
     equal("configuration", *(yaml.safe_load(one["data"]["sluicegate.yaml"]) for one in (ours, charts)))
+
+
+def test_deploy_keeps_the_key_to_itself(case):
+    """A key is written only where that is asked for, and only its owner reads the file, which may have been there before."""
+    file = case.directory / "manifests.yaml"
+    file.write_text("old")
+    file.chmod(0o644)
+    equal("printed", deployed(case, "--output", str(file)), [])
+    equal("without a key", "hunter2" in file.read_text(), False)
+    deployed(case, "--output", str(file), "--include-key")
+    (secret,) = of_kind(documents(file.read_text()), "Secret")
+    equal("with it", (secret["stringData"]["access-key-secret"], file.stat().st_mode & 0o777), ("hunter2", 0o600))
 
 
 def test_chart_notes_and_names(case):

@@ -81,7 +81,7 @@ fn serve_alike(one: &DestinationPlan, other: &DestinationPlan) -> bool {
         let sent =
             (plan.compression, plan.batch_group, plan.batch_bytes, plan.batch_age, plan.shard_key.clone());
         let paced = (plan.in_flight, plan.max_rate, plan.request_timeout);
-        (sent, paced, plan.auto_create, plan.hostname_tag, plan.tags.clone())
+        (sent, paced, plan.auto_create.clone(), plan.hostname_tag, plan.tags.clone())
     };
     of(one) == of(other)
 }
@@ -302,7 +302,7 @@ impl Shipping {
                 BatchGroup::On => true,
                 BatchGroup::Off => false,
             }),
-            ensure: plan.auto_create.map(|settings| {
+            ensure: plan.auto_create.clone().map(|settings| {
                 let host = plan.hostname_tag.then(|| "__hostname__".to_owned());
                 let tags = host.into_iter().chain(plan.tags.iter().map(|(key, _)| key.clone())).collect();
                 let metrics = destination.logstore == plan.signal_logstores.metrics;
@@ -377,7 +377,10 @@ impl Shipping {
                 tokio::task::spawn_blocking(make).await??
             }
             (Target::Embedded, Some((store, address))) => {
-                store.ensure(&plan.project, &destination.logstore).await?;
+                // Who says how it is to be made has it made over the API, when it is missed.
+                if plan.auto_create.is_none() {
+                    store.ensure(&plan.project, &destination.logstore).await?;
+                }
                 let own = store.access_key();
                 let key = AccessKey { id: own.id.clone(), secret: own.secret.clone(), security_token: None };
                 let credentials = Credentials::Static(Arc::new(key));

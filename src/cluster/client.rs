@@ -37,7 +37,8 @@ pub(super) const OBJECT_BYTES: usize = 4 * limits::MIB;
 const ERROR_BYTES: usize = 64 * limits::KIB;
 const TOKEN_BYTES: u64 = 64 * limits::KIB as u64;
 /// Who owns the fields that we apply.
-const FIELD_MANAGER: &str = "sluicegate";
+/// What we apply is ours by this name.
+pub const FIELD_MANAGER: &str = "sluicegate";
 /// A connection that says nothing may be one whose other end is gone: the kernel asks.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 

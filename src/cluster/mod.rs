@@ -21,7 +21,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Access, Client, Page};
+pub use client::{Access, Client, FIELD_MANAGER, Page};
 pub use error::ApiError;
 pub use follow::{Change, Manners, follow};
 pub use kind::{Kind, Unknown};

@@ -222,6 +222,10 @@ fn place(path: &str) -> Option<(String, String)> {
         ["", "apis", group, version, plural, name] => {
             Some((format!("/apis/{group}/{version}/{plural}"), name.to_owned()))
         }
+        ["", "api", version, "namespaces", namespace, plural, name] => {
+            Some((format!("/api/{version}/{plural}"), format!("{namespace}/{name}")))
+        }
+        ["", "api", version, plural, name] => Some((format!("/api/{version}/{plural}"), name.to_owned())),
         _ => None,
     }
 }
@@ -386,7 +390,7 @@ fn merge(target: &mut Value, patch: &Value) {
 }
 
 fn patch(objects: &mut Objects, path: &str, kind: &str, body: &[u8]) -> Fault {
-    let body: Value = serde_json::from_slice(body).unwrap();
+    let mut body: Value = serde_json::from_slice(body).unwrap();
     if let Some(path) = path.strip_suffix("/status") {
         assert_eq!(kind, "application/merge-patch+json");
         let Some(mut object) = objects.find(path) else { return status(404, "NotFound", "not found") };
@@ -400,6 +404,7 @@ fn patch(objects: &mut Objects, path: &str, kind: &str, body: &[u8]) -> Fault {
         return (404, json!("404 page not found"));
     }
     let is_new = objects.find(path).is_none();
+    body["metadata"]["managedFields"] = json!([{ "manager": super::FIELD_MANAGER }]);
     objects.write(path, body, false);
     (if is_new { 201 } else { 200 }, objects.find(path).unwrap())
 }

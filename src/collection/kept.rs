@@ -104,6 +104,7 @@ mod tests {
             form: Form::Classic,
             body: json!({ "inputType": "file", "n": 1.5 }),
             group_topic: Some("web".to_owned()),
+            logstores: Vec::new(),
         };
         let sets = Sets::from([(Source::MachineGroups, vec![wanted]), (Source::Kubernetes, Vec::new())]);
         write(dir.path(), &sets).unwrap();

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::config::collected::Form;
+use crate::config::collected::resource::LogstoreSpec;
 
 /// Who says that something is to be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,6 +48,9 @@ pub struct Wanted {
     pub body: Value,
     /// The topic of the machine group it came through.
     pub group_topic: Option<String>,
+    /// How logstores are made that are missing, where a custom resource says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logstores: Vec<LogstoreSpec>,
 }
 
 /// All that a source knows at the moment; what it no longer names is to end.

@@ -217,7 +217,7 @@ impl Page {
                 BatchGroup::Off => "off",
             },
         );
-        if let Some(AutoCreate { shards, ttl, mode, index }) = destination.auto_create {
+        if let Some(AutoCreate { shards, ttl, mode, index, .. }) = &destination.auto_create {
             self.heading(2, "auto_create");
             self.line(3, "shards", shards);
             self.line(3, "ttl", ttl);

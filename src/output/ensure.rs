@@ -74,25 +74,29 @@ impl Ensure {
                 tracing::info!(project = %self.project, "made the project, which did not exist");
             }
         }
-        let AutoCreate { shards, ttl, mode, index } = self.settings;
-        let body = json!({
+        let AutoCreate { shards, ttl, mode, index, auto_split, max_split_shards, append_meta, .. } =
+            &self.settings;
+        let mut body = json!({
             "logstoreName": self.logstore,
             "ttl": ttl,
             "shardCount": shards,
-            "autoSplit": true,
-            "maxSplitShard": 64,
-            "appendMeta": false,
+            "autoSplit": auto_split,
+            "maxSplitShard": max_split_shards,
+            "appendMeta": append_meta,
             "enable_tracking": false,
             "mode": mode.name(),
             "telemetryType": if self.metrics { "Metrics" } else { "" },
         });
+        if let Some(days) = self.settings.hot_ttl {
+            body["hot_ttl"] = days.into();
+        }
         let what = format!("logstore {}/{}", self.project, self.logstore);
         if self.step(client, "/logstores", &body, &what).await? {
             tracing::info!(project = %self.project, logstore = %self.logstore, "made the logstore, which did not exist");
             if self.metrics {
                 let path = format!("/logstores/{}/substores", self.logstore);
                 self.step(client, &path, &self.substore(), &format!("the metrics of {what}")).await?;
-            } else if index {
+            } else if *index {
                 let path = format!("/logstores/{}/index", self.logstore);
                 self.step(client, &path, &self.index(), &format!("the index of {what}")).await?;
             }
@@ -131,6 +135,9 @@ impl Ensure {
     }
 
     fn index(&self) -> Value {
+        if let Some(own) = &self.settings.own_index {
+            return own.clone();
+        }
         let tokens: Vec<String> = TOKENS.chars().map(String::from).collect();
         let text = json!({ "type": "text", "token": tokens, "caseSensitive": false, "chn": false, "doc_value": true });
         let keys: Map<String, Value> =

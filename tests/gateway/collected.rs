@@ -49,6 +49,7 @@ fn config(volume: &Volume, name: &str, pattern: &str, logstore: &str) -> Wanted 
             "outputDetail": { "logstoreName": logstore },
         }),
         group_topic: None,
+        logstores: Vec::new(),
     }
 }
 

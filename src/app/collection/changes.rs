@@ -99,7 +99,7 @@ pub(super) fn destination(collection: &CollectionPlan, project: &str, logstore: 
         logstore: logstore.to_owned(),
         topic: Template::constant(""),
         source: SourceAddress::Host,
-        auto_create: collection.made_for_resources,
+        auto_create: collection.made_for_resources.clone(),
         buffer: 0,
         ..collection.destination.clone()
     }

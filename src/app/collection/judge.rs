@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::running::{Marks, Ready};
 use crate::collection::kept::Sets;
 use crate::collection::report::{ConfigReport, State};
 use crate::collection::{Source, Wanted};
 use crate::config::collected::{Surroundings, translate};
 use crate::config::names::is_project_name;
-use crate::config::plan::{CollectionPlan, DestinationPlan, Plan};
-use serde_json::Value;
+use crate::config::plan::{AutoCreate, CollectionPlan, DestinationPlan, Plan, Target};
 
 /// Configurations of all sources together.
 pub(super) const CONFIGS: usize = 1_000;
@@ -128,7 +129,7 @@ pub(super) fn judge(
         ..collection.destination.clone()
     };
     if wanted.source != Source::MachineGroups {
-        destination.auto_create = collection.made_for_resources;
+        destination.auto_create = collection.made_for_resources.clone();
     }
     tag(&mut destination.tags, main, &facts.ids);
     let around = Surroundings {
@@ -138,9 +139,26 @@ pub(super) fn judge(
         destination: &destination,
         main,
     };
-    let collected = translate(wanted.form, &wanted.body, &around)?;
+    let mut collected = translate(wanted.form, &wanted.body, &around)?;
+    for made in &mut collected.plan.destinations {
+        said_by_resource(made, wanted);
+    }
     let ready = Ready::new(id, collected.plan, facts.marks.clone()).map_err(|reason| vec![reason])?;
     Ok((ready, collected.notes))
+}
+
+/// A resource says how its logstore is made; the embedded service makes one in any case.
+fn said_by_resource(destination: &mut DestinationPlan, wanted: &Wanted) {
+    let said = wanted.logstores.iter().find(|said| said.name == destination.logstore);
+    let is_embedded = matches!(destination.target, Target::Embedded);
+    if let Some(said) = said
+        && (is_embedded || destination.auto_create.is_some())
+    {
+        // The embedded service searches all fields of a logstore without an index.
+        let general = destination.auto_create.take();
+        let general = general.unwrap_or(AutoCreate { index: false, ..AutoCreate::default() });
+        destination.auto_create = Some(said.made(&general));
+    }
 }
 
 /// The ids that a file added are among those of the tag, unless the configuration says what the tag is.
@@ -161,11 +179,14 @@ fn tag(tags: &mut Vec<(String, String)>, main: &Plan, ids: &[String]) {
 mod tests {
     use super::*;
     use crate::collection::Form;
+    use crate::config::collected::resource::read_yaml;
+    use crate::config::{self, Flags};
     use serde_json::json;
 
     fn wanted(source: Source, project: &str, name: &str) -> Wanted {
         let (project, name) = (project.to_owned(), name.to_owned());
-        Wanted { source, project, name, form: Form::Classic, body: json!({}), group_topic: None }
+        let (form, body, group_topic, logstores) = (Form::Classic, json!({}), None, Vec::new());
+        Wanted { source, project, name, form, body, group_topic, logstores }
     }
 
     #[test]
@@ -205,6 +226,59 @@ mod tests {
         assert_eq!(body_fault(&json!({ "k": "x".repeat(255 << 10) })), None);
         assert_eq!(body_fault(&json!({ "k": "x".repeat(256 << 10) })).unwrap(), "is larger than 256 KiB");
         assert_eq!(body_fault(&json!(vec![0; 40_000])).unwrap(), "is larger than 256 KiB");
+    }
+
+    #[test]
+    fn a_logstore_is_made_as_its_resource_says() {
+        let text = r#"
+apiVersion: log.alibabacloud.com/v1alpha1
+kind: AliyunLogConfig
+metadata: { name: web }
+spec:
+  logstore: app-log
+  shardCount: 4
+  lifeCycle: 7
+  logtailConfig:
+    configName: web
+    inputDetail: { logType: json_log, logPath: /var/log, filePattern: a.log }
+"#;
+        let resource = read_yaml(text).unwrap().remove(0).unwrap();
+        let resource = |source: Source| {
+            let (project, name) = ("ppp".to_owned(), "web".to_owned());
+            let (form, body, logstores) = (resource.form, resource.body.clone(), resource.logstores.clone());
+            Wanted { source, project, name, form, body, group_topic: None, logstores }
+        };
+        let made = |destination: &str, wanted: &Wanted| {
+            let text =
+                format!("log_service: {{ enabled: true }}\ncollection: {{ directory: /x, {destination} }}");
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let home = [("HOME".to_owned(), "/nonexistent".to_owned())];
+            let main = config::load(Some(file.path()), home.into_iter(), &Flags { data_dir: None });
+            let main = main.unwrap_or_else(|errors| panic!("{errors}"));
+            let marks = Marks { hostname: "h".to_owned(), source: None };
+            let facts = Facts { marks, ids: Vec::new() };
+            let collection = main.collection.clone().unwrap();
+            let (ready, _) = judge(&main, &collection, "ppp.web", wanted, &facts).ok().unwrap();
+            ready.destination().auto_create.as_ref().map(|made| (made.shards, made.ttl))
+        };
+        let cloud = |more: &str| {
+            format!(
+                "destination: {{ region: cn-hangzhou, project: ppp, access_key_id: i, access_key_secret: s{more} }}"
+            )
+        };
+        let directory = resource(Source::Directory);
+        assert_eq!(made(&cloud(""), &directory), Some((4, 7)));
+        assert_eq!(made(&cloud(", auto_create: false"), &directory), None);
+        assert_eq!(made("", &directory), Some((4, 7)), "the embedded service makes as it is told, too");
+        let applied = Wanted { logstores: Vec::new(), ..resource(Source::MachineGroups) };
+        assert_eq!((made(&cloud(""), &applied), made("", &applied)), (None, None));
+        let before: Wanted =
+            serde_json::from_value(json!({ "source": "directory", "project": "ppp", "name": "n",
+            "form": "classic", "body": {}, "group_topic": null }))
+            .unwrap();
+        assert!(before.logstores.is_empty(), "a set that was kept before");
+        assert_eq!(serde_json::from_value::<Wanted>(json!(directory)).unwrap(), directory);
     }
 
     #[test]

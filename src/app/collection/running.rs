@@ -68,13 +68,23 @@ impl Ready {
         // The queue's name has to say where its records belong.
         let own_project = id.split_once('.').is_some_and(|(project, _)| project == destination.project);
         if !own_project {
-            return Err(format!("sends to another project, {}", destination.project));
+            let own = id.split_once('.').map_or(id, |(project, _)| project);
+            return Err(format!(
+                "sends to another project, {}, than the one it is of; leave that out to send to {own}, or make the \
+                 configuration in project {} instead",
+                destination.project, destination.project
+            ));
         }
         if input.name != id || destination.name != id || plan.buffer_of(destination).is_none() {
             return Err("cannot be given its own input and destination".to_owned());
         }
         let made_of = format!("{:?} {:?} {:?} {marks:?}", plan.inputs, plan.routes, plan.destinations);
         Ok(Ready { file: file.clone(), marks, made_of, plan })
+    }
+
+    #[cfg(test)]
+    pub(super) fn destination(&self) -> &DestinationPlan {
+        &self.plan.destinations[0]
     }
 }
 

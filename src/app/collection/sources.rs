@@ -11,7 +11,7 @@ use crate::collection::context::SourceContext;
 use crate::collection::custom_resources::{cluster, directory};
 use crate::collection::heartbeat;
 use crate::collection::machine_groups::{self, Service};
-use crate::config::plan::CollectionPlan;
+use crate::config::plan::{CollectionPlan, Plan, Target};
 
 pub(super) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -28,8 +28,7 @@ pub(super) fn all(
     kept: Vec<Wanted>,
 ) -> Vec<Task> {
     let mut tasks = of_log_service(house, collection, context, kept);
-    let project = &collection.destination.project;
-    let project = (!project.is_empty()).then(|| project.clone());
+    let project = project_of_resources(&house.plan, collection);
     if let Some(path) = collection.directory.clone() {
         let settings = directory::Settings { path, project: project.clone(), interval: LOOK };
         tasks.push(Box::pin(directory::run(settings, context.clone())));
@@ -44,6 +43,15 @@ pub(super) fn all(
         tasks.push(Box::pin(cluster::run(settings, context.clone())));
     }
     tasks
+}
+
+/// The project of resources that name none.
+fn project_of_resources(main: &Plan, collection: &CollectionPlan) -> Option<String> {
+    let own = match (&collection.destination.target, &main.log_service) {
+        (Target::Embedded, Some(embedded)) => &embedded.project,
+        _ => &collection.destination.project,
+    };
+    Some(own.clone()).filter(|own| !own.is_empty())
 }
 
 /// Machine groups, and heartbeats to whoever shows them.

@@ -59,7 +59,15 @@ fn wanted(dir: &Path, name: &str, pattern: &str) -> Wanted {
         "outputDetail": { "logstoreName": "app-log" },
     });
     let (name, project) = (name.to_owned(), "demo".to_owned());
-    Wanted { source: Source::Directory, project, name, form: Form::Classic, body, group_topic: None }
+    Wanted {
+        source: Source::Directory,
+        project,
+        name,
+        form: Form::Classic,
+        body,
+        group_topic: None,
+        logstores: Vec::new(),
+    }
 }
 
 /// Of each record that came: host name, `__source__`, text.

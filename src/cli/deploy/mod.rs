@@ -149,10 +149,16 @@ impl Deploy {
 /// A file with a key in it is for its owner alone.
 fn write(path: &std::path::Path, text: &str, has_key: bool) -> Result<()> {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(if has_key { 0o600 } else { 0o644 });
-    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = options.open(path).and_then(|mut file| {
+        // One that was there keeps its mode otherwise.
+        if has_key && file.metadata()?.is_file() {
+            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        }
+        file.write_all(text.as_bytes())
+    });
     written.with_context(|| format!("--output {}", path.display()))
 }
 

@@ -9,6 +9,8 @@ pub(super) const CHANGES: &str = "config-operation-log";
 /// A machine group for each way in which agents run in a cluster.
 const KINDS: [&str; 3] = ["", "-statefulset", "-singleton"];
 
+const MOST_ID: usize = 63;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Names {
     pub(super) cluster_id: String,
@@ -25,6 +27,12 @@ impl Names {
         if !id.iter().all(plain) || !ends.iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric)) {
             bail!(
                 "--cluster-id {cluster_id:?}: write a-z, 0-9 and -, as in c1b2c3; it becomes a part of names"
+            );
+        }
+        // Machine groups take 128 characters, user-defined ids and labels less.
+        if id.len() > MOST_ID {
+            bail!(
+                "--cluster-id {cluster_id:?}: is longer than {MOST_ID} characters; it becomes a part of names"
             );
         }
         let project = project.map_or_else(|| format!("k8s-log-{cluster_id}"), str::to_owned);
@@ -56,6 +64,8 @@ mod tests {
         for (id, project) in [("", None), ("C1", None), ("-c", None), ("a/b", None), ("c1", Some("No"))] {
             assert!(Names::of(id, project).is_err(), "{id} {project:?}");
         }
+        let error = Names::of(&"c".repeat(64), Some("shared")).unwrap_err().to_string();
+        assert!(error.contains("longer than 63"), "{error}");
         let error = Names::of(&"c".repeat(60), None).unwrap_err().to_string();
         assert!(error.contains("choose one with --project"), "{error}");
     }

@@ -21,6 +21,9 @@ const CHANGES_DAYS: u32 = 90;
 /// Their fields, each with an index of its own.
 const CHANGES_FIELDS: [&str; 4] = ["config", "source", "state", "reason"];
 
+/// The description of projects that are made here. Only these are deleted.
+const ABOUT: &str = "logs of a Kubernetes cluster, made by sluicegate deploy";
+
 enum Step<'a> {
     Project(&'a str),
     Logstore,
@@ -102,8 +105,7 @@ impl Step<'_> {
     async fn make(&self, client: &Client, is_new: bool) -> Result<bool> {
         let (path, body) = match self {
             Step::Project(project) => {
-                let about = "logs of a Kubernetes cluster, made by sluicegate deploy";
-                ("/".to_owned(), json!({ "projectName": project, "description": about }))
+                ("/".to_owned(), json!({ "projectName": project, "description": ABOUT }))
             }
             Step::Logstore => {
                 let body = json!({
@@ -195,6 +197,14 @@ pub(super) async fn doomed(client: &Client, names: &Names, logs: bool) -> Result
             names.project,
             names.cluster_id,
             others.join(", ")
+        );
+    }
+    let project: Value = client.ask("/", &[]).await?;
+    if project["description"] != ABOUT {
+        bail!(
+            "--delete-logs: project {} was not made by sluicegate deploy, as its description says; delete it in the console, if \
+             nobody else uses it",
+            names.project
         );
     }
     Ok(Doomed { groups, logs: Some(client.list("/logstores", "logstores").await?) })

@@ -59,10 +59,12 @@ impl Undeploy {
         if doomed.logs.is_none() {
             complain(&format!("project {} and its logs stay; --delete-logs deletes them", names.project));
         }
-        complain(&format!(
-            "the gateways themselves: sluicegate deploy --cluster-id {} --manifests-only ... | kubectl delete -f -",
-            names.cluster_id
-        ));
+        // Deleting the definitions of the kinds would delete all resources of these kinds, whoever made them.
+        complain(
+            "the gateways themselves, in the namespace they were made in: kubectl -n kube-system delete daemonset/sluicegate \
+             configmap/sluicegate serviceaccount/sluicegate, and: kubectl delete clusterrole/sluicegate \
+             clusterrolebinding/sluicegate",
+        );
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -89,9 +89,11 @@ pub(super) fn choose(
                         format!("there are {MOST} others, and a gateway takes no more")
                     }
                     (Some(project), None) => {
-                        let Resource { name, form, body, notes, .. } = resource;
+                        let Resource { name, form, body, notes, logstores, .. } = resource;
                         places.insert(id.clone(), (place, notes));
-                        wanted.insert(id, Wanted { source, project, name, form, body, group_topic: None });
+                        let group_topic = None;
+                        let one = Wanted { source, project, name, form, body, group_topic, logstores };
+                        wanted.insert(id, one);
                         continue;
                     }
                 };

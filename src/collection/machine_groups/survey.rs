@@ -214,6 +214,7 @@ impl Survey {
                     form,
                     body,
                     group_topic: topic.clone(),
+                    logstores: Vec::new(),
                 };
                 wanted.insert(name, config);
             }

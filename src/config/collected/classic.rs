@@ -114,9 +114,11 @@ fn file(detail: &mut Object<'_>, draft: &mut Draft, around: &Surroundings<'_>) {
     if raw.boolean() == Some(true) {
         steps::copy(draft, CONTENT, raw_tag.some_text().unwrap_or(RAW), &raw);
     }
+    let kind = detail.take("logType").some_text();
     let partial = advanced.take("extract_partial_fields").boolean().unwrap_or(false);
     parse(detail, draft, failed, partial);
-    time(detail, draft, &advanced.take("specified_year"));
+    let names_time = kind == Some("common_reg_log");
+    time(detail, draft, &advanced.take("specified_year"), names_time);
     advanced_keys(advanced, draft);
     steps::filters(draft, &detail.take("filterKey"), &detail.take("filterRegex"));
     for secret in detail.take("sensitive_keys").list() {
@@ -239,7 +241,8 @@ fn plain(draft: &mut Draft, key: &Item<'_>) {
     }
 }
 
-fn time(detail: &mut Object<'_>, draft: &mut Draft, year: &Item<'_>) {
+/// `names_time`: the field `time` is meant where none is named.
+fn time(detail: &mut Object<'_>, draft: &mut Draft, year: &Item<'_>, names_time: bool) {
     let (format, key) = (detail.take("timeFormat"), detail.take("timeKey"));
     let (adjust, zone) = (detail.take("adjustTimezone"), detail.take("logTimezone"));
     let adjusts = adjust.boolean().unwrap_or(false);
@@ -248,6 +251,9 @@ fn time(detail: &mut Object<'_>, draft: &mut Draft, year: &Item<'_>) {
         adjust.note("has no effect here: logTimezone names no zone");
     }
     let Some(text) = format.some_text() else { return };
+    if !names_time && key.some_text().is_none() {
+        return format.note("has no effect here: timeKey names no field, so the time is that of reading");
+    }
     let theirs = if key.some_text().is_some() { key.path() } else { format.path() }.to_owned();
     let key = key.some_text().unwrap_or(TIME);
     let zone = zone.as_ref().map(|(text, theirs)| (*text, theirs.as_str()));

@@ -10,8 +10,7 @@ use super::draft::{Draft, map, text, texts};
 use super::reading::{Item, Object, shown};
 
 /// Aggregators that group as LogGroups are grouped here anyway.
-const AGGREGATORS: [&str; 4] =
-    ["aggregator_context", "aggregator_default", "aggregator_base", "aggregator_logstore_router"];
+const AGGREGATORS: [&str; 3] = ["aggregator_context", "aggregator_default", "aggregator_base"];
 
 /// `processors`, and what a classic configuration has beside them.
 pub(super) fn list(plugin: &mut Object<'_>, draft: &mut Draft) {
@@ -47,7 +46,7 @@ pub(super) fn aggregators(item: &Item<'_>, key: &'static str) {
     for item in item.list() {
         let kind = item.object().take(key);
         match kind.some_text() {
-            Some(name) if AGGREGATORS[..3].contains(&name) => {}
+            Some(name) if AGGREGATORS.contains(&name) => {}
             Some(name) => kind.fault(format!(
                 "{} is no aggregator of this gateway; records are grouped by their file",
                 shown(name)

@@ -19,6 +19,7 @@ use super::files;
 use super::output::{self, Place};
 use super::reading::{Item, Object, shown};
 use super::whole::begin;
+use crate::config::linear_regex::LinearRegex;
 
 pub(super) fn translate(body: &mut Object<'_>, draft: &mut Draft, around: &Surroundings<'_>) {
     for told in ["configName", "logSample", "sample", "createTime", "lastModifyTime", "enable"] {
@@ -217,7 +218,14 @@ fn first_of(item: &Item<'_>, text: &str) -> Option<Option<String>> {
     if begin(item, text)?.is_none() {
         return Some(None);
     }
-    Some(Some(format!("/{text}/")))
+    Some(Some(format!("/{}/", without_end(text))))
+}
+
+/// Without the `$` that it ends in: LoongCollector takes it away, and so any rest of the line may follow.
+fn without_end(text: &str) -> &str {
+    let head =
+        text.strip_suffix('$').filter(|head| (head.len() - head.trim_end_matches('\\').len()) % 2 == 0);
+    head.filter(|head| LinearRegex::parse(head).is_ok()).unwrap_or(text)
 }
 
 fn flusher(item: &Item<'_>, draft: &mut Draft, around: &Surroundings<'_>) {

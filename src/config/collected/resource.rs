@@ -14,12 +14,16 @@ mod yaml;
 
 pub use yaml::documents;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Form;
 use super::reading::{Item, Object, Report, shown};
 use crate::config::names::{is_logstore_name, is_project_name};
-use crate::config::plan::LogstoreMode;
+use crate::config::plan::{AutoCreate, LogstoreMode};
+
+/// Days that Log Service's API takes for a logstore that keeps all; the resource may say more.
+const FOR_EVER: usize = 3_650;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResourceKind {
@@ -48,10 +52,10 @@ pub struct Resource {
 }
 
 /// How a logstore is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogstoreSpec {
     pub name: String,
-    /// Days; 3650 is for ever.
+    /// Days; 3650 and more are for ever.
     pub ttl: usize,
     pub shards: usize,
     pub auto_split: bool,
@@ -60,6 +64,8 @@ pub struct LogstoreSpec {
     pub append_meta: bool,
     /// Days of the hot tier.
     pub hot_ttl: Option<usize>,
+    /// The body of CreateIndex; absent: an index over all text.
+    pub index: Option<Value>,
 }
 
 /// A resource that cannot be used.
@@ -103,6 +109,22 @@ impl LogstoreSpec {
             mode: LogstoreMode::Standard,
             append_meta: true,
             hot_ttl: None,
+            index: None,
+        }
+    }
+
+    /// As it is to be made; `general` says whether with an index.
+    pub fn made(&self, general: &AutoCreate) -> AutoCreate {
+        AutoCreate {
+            shards: self.shards,
+            ttl: self.ttl.min(FOR_EVER),
+            mode: self.mode,
+            index: general.index || self.index.is_some(),
+            auto_split: self.auto_split,
+            max_split_shards: self.max_split_shards,
+            append_meta: self.append_meta,
+            hot_ttl: self.hot_ttl,
+            own_index: self.index.clone(),
         }
     }
 }

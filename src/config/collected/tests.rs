@@ -348,12 +348,19 @@ fn a_parsers_source_is_kept_renamed_or_dropped() {
 
 #[test]
 fn a_records_first_line_is_matched_as_a_whole() {
+    let is = |text: &str| Some(text.to_owned());
     let start = |text: &str| {
         let file = file_of(Form::Classic, &simple(json!({ "logBeginRegex": text })));
         file.multiline.and_then(|plan| plan.start).map(|regex| regex.as_str().to_owned())
     };
-    let is = |text: &str| Some(text.to_owned());
     assert_eq!((start(".*"), start("(.*)"), start("")), (None, None, None));
+    let end = |text: &str| {
+        let lines = json!({ "Multiline": { "StartPattern": "S", "EndPattern": text } });
+        let plan = file_of(Form::Pipeline, &pipeline(lines, json!([]))).multiline.unwrap();
+        plan.end.map(|regex| regex.as_str().to_owned())
+    };
+    // LoongCollector takes the `$` away.
+    assert_eq!((end("E$"), end(r"E\\$"), end(r"E\$")), (is("E"), is(r"E\\"), is(r"E\$")));
     assert_eq!(start(r"\d+-\d+ .*"), is(r"(?s-u:\d+-\d+ )"));
     assert_eq!(start(r"\d+"), is(r"(?s-u)^(?:\d+)$"));
     assert_eq!(start(r"a|b.*"), is(r"(?s-u)^(?:a|b.*)$"));

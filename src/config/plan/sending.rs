@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 /// What of a LogGroup takes part in the key that chooses its shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardKeyPart {
@@ -47,22 +50,42 @@ pub enum BatchGroup {
 }
 
 /// Project, logstore and index that are made when the service says that they are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AutoCreate {
     pub shards: usize,
     /// Days; 3650 is for ever.
     pub ttl: usize,
     pub mode: LogstoreMode,
     pub index: bool,
+    /// Only custom resources say the rest. Busy shards become two, until there are so many.
+    pub auto_split: bool,
+    pub max_split_shards: usize,
+    /// Whether the service keeps who sent a record, and when it came.
+    pub append_meta: bool,
+    /// Days of the hot tier; absent: all.
+    pub hot_ttl: Option<usize>,
+    /// The body of CreateIndex, where it is not ours.
+    pub own_index: Option<Value>,
 }
 
 impl Default for AutoCreate {
     fn default() -> AutoCreate {
-        AutoCreate { shards: 2, ttl: 30, mode: LogstoreMode::Standard, index: true }
+        AutoCreate {
+            shards: 2,
+            ttl: 30,
+            mode: LogstoreMode::Standard,
+            index: true,
+            auto_split: true,
+            max_split_shards: 64,
+            append_meta: false,
+            hot_ttl: None,
+            own_index: None,
+        }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogstoreMode {
     /// Search and analytics.
     Standard,

@@ -139,6 +139,7 @@ fn auto_create(leaf: Leaf<'_>) -> Option<AutoCreate> {
             .choice(&[("standard", LogstoreMode::Standard), ("query", LogstoreMode::Query)])
             .unwrap_or(default.mode),
         index: table.take("index").boolean().unwrap_or(default.index),
+        ..default
     };
     table.finish();
     Some(typed)

@@ -48,7 +48,7 @@ pub(super) fn collection(
         destination.project.clear();
         destination.logstore.clear();
     }
-    let made_for_resources = match destination.auto_create {
+    let made_for_resources = match destination.auto_create.clone() {
         // It makes what it needs.
         _ if is_embedded || raw.makes_nothing => None,
         Some(typed) => Some(typed),

@@ -42,7 +42,7 @@ fn resources_may_be_made_or_not() {
         plan(&format!("collection: {{ directory: /crd, {CLOUD}, {more} }} }}")).collection.unwrap()
     };
     let made = of("auto_create: { ttl: 7 }");
-    assert_eq!(made.destination.auto_create.unwrap().ttl, 7);
+    assert_eq!(made.destination.auto_create.as_ref().unwrap().ttl, 7);
     assert_eq!(made.made_for_resources, made.destination.auto_create);
     let not = of("auto_create: false, project: ppp");
     assert_eq!((not.destination.auto_create, not.made_for_resources), (None, None));

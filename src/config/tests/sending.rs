@@ -30,7 +30,8 @@ fn what_is_typed_is_used() {
     assert_eq!(destination("shard_key: __topic__").shard_key, [ShardKeyPart::Topic]);
     let made = |typed: &str| destination(&format!("auto_create: {typed}")).auto_create;
     assert_eq!((made("true"), made("false")), (Some(AutoCreate::default()), None));
-    let all = AutoCreate { shards: 4, ttl: 3650, mode: LogstoreMode::Query, index: false };
+    let all =
+        AutoCreate { shards: 4, ttl: 3650, mode: LogstoreMode::Query, index: false, ..AutoCreate::default() };
     assert_eq!(made("{ shards: 4, ttl: 3650, mode: query, index: false }"), Some(all));
     assert_eq!(made("{ ttl: 1 }"), Some(AutoCreate { ttl: 1, ..AutoCreate::default() }));
 }

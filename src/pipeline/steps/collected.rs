@@ -113,6 +113,36 @@ fn lines_become_what_logtail_makes_of_them() {
             r#"{"at":"2024-01-02T00:00:01Z","content":"inner"}"#,
             "at=2024-01-02T00:00:01Z|content=inner @1704153601",
         ),
+        // Its own field may be one of those that it becomes.
+        (reg(r"(\S+) (.*)", json!(["time", "content"])), "1 rest of it", "time=1|content=rest of it"),
+        (
+            with(reg("(a)(.*)", json!(["k", "content"])), json!({ "discardUnmatch": false })),
+            "x",
+            "__raw_log__=x",
+        ),
+        // Each alternative is the whole text, whatever anchors it has of its own.
+        (reg("(a)|(ab)", json!(["p", "q"])), "ab", "p=|q=ab"),
+        (reg("^(a.*)$", json!(["p"])), "abc", "p=abc"),
+        (reg("(?i)(ERR.*)", json!(["p"])), "error", "p=error"),
+        (reg("(?x) (a) # note", json!(["p"])), "a", "p=a"),
+        // Only regular expressions have a field for the time without naming it.
+        (
+            with(json_log.clone(), json!({ "timeFormat": "%s" })),
+            r#"{"time":"1704153600"}"#,
+            "time=1704153600",
+        ),
+        // A copy is of the whole, though only a part is parsed; what fails goes as a whole.
+        (with(json_log.clone(), json!({ "enableRawLog": true })), "no json", "dropped"),
+        (
+            with(json_log.clone(), json!({ "enableRawLog": true, "advanced": { "raw_log_tag": "all" } })),
+            r#"{"a":1}"#,
+            r#"a=1|all={"a":1}"#,
+        ),
+        (
+            with(json_log.clone(), json!({ "filterKey": ["l"], "filterRegex": ["a|b.*"] })),
+            r#"{"l":"b\nc"}"#,
+            "l=b\nc",
+        ),
         // Columns.
         (columns.clone(), r#"1,"x ""y"", z",3"#, "a=1|c=3"),
         (columns.clone(), "1,2,3,4,5", "a=1|c=3|__column3__=4|__column4__=5"),
@@ -187,6 +217,23 @@ fn a_pipelines_processors_follow_one_another() {
         (json!([]), "x", "content=x"),
         (json!([regex(json!({}))]), "info x", "level=info|rest=x"),
         (json!([regex(json!({}))]), "info", "dropped"),
+        (json!([regex(json!({ "Keys": ["level", "content"] }))]), "a b", "level=a|content=b"),
+        (
+            json!([regex(json!({ "Keys": ["level", "content"], "KeepingSourceWhenParseFail": true }))]),
+            "a b",
+            "level=a|content=b",
+        ),
+        (
+            json!([
+                regex(json!({})),
+                with(
+                    inner(json!({ "KeepingSourceWhenParseFail": true })),
+                    json!({ "RenamedSourceKey": "raw" })
+                )
+            ]),
+            r#"a {"rest":"inner"}"#,
+            "level=a|rest=inner",
+        ),
         (json!([regex(kept.clone())]), "info", "content=info"),
         (json!([regex(with(kept.clone(), json!({ "RenamedSourceKey": "raw" })))]), "info", "raw=info"),
         (json!([regex(with(kept.clone(), json!({ "RenamedSourceKey": "raw" })))]), "a b", "level=a|rest=b"),

@@ -46,7 +46,8 @@ pub(super) fn read(spec: &mut Object<'_>, name: &Item<'_>, resource: &mut Resour
         }
         group.finish();
     }
-    resource.logstores = spec.take("logstores").list().iter().filter_map(store).collect();
+    let stores = spec.take("logstores");
+    resource.logstores = stores.list().iter().filter_map(store).collect();
     spec.no_effect(&[(
         "enableUpgradeOverride",
         json!(false),
@@ -71,6 +72,16 @@ pub(super) fn read(spec: &mut Object<'_>, name: &Item<'_>, resource: &mut Resour
     }
     if flushers.list().len() > FLUSHERS {
         flushers.fault(format!("has more than {FLUSHERS} flushers"));
+    }
+    let named = |store: &LogstoreSpec| {
+        flushers.list().iter().any(|one| one.object().take("Logstore").text() == Some(&store.name))
+    };
+    let unused = resource.logstores.iter().filter(|store| !named(store));
+    for store in unused {
+        stores.note(format!(
+            "{} is made by nobody here: the configuration sends nothing there",
+            shown(&store.name)
+        ));
     }
     resource.form = Form::Pipeline;
     resource.body = Value::Object(body(typed.clone(), resource, endpoint.some_text()));
@@ -97,6 +108,7 @@ fn store(item: &Item<'_>) -> Option<LogstoreSpec> {
     let mut keys = item.object();
     let spec = logstore(&keys.take("name"));
     let hot_ttl = keys.take("hotTtl");
+    let index = index(&keys.take("index"));
     let made = spec.map(|spec| LogstoreSpec {
         ttl: number(&keys.take("ttl"), TTL, 1, MOST_TTL),
         shards: number(&keys.take("shardCount"), spec.shards, 1, MOST_SHARDS),
@@ -104,7 +116,8 @@ fn store(item: &Item<'_>) -> Option<LogstoreSpec> {
         max_split_shards: number(&keys.take("maxSplitShard"), spec.max_split_shards, 1, MOST_SPLIT),
         mode: mode(&keys.take("queryMode")),
         append_meta: keys.take("appendMeta").boolean().unwrap_or(true),
-        hot_ttl: hot_ttl.is_present().then(|| number(&hot_ttl, 0, 1, MOST_TTL)).filter(|days| *days > 0),
+        hot_ttl: hot_ttl.is_present().then(|| number(&hot_ttl, 0, 0, MOST_TTL)).filter(|days| *days > 0),
+        index,
         ..spec
     });
     keys.no_effect(&[
@@ -113,10 +126,20 @@ fn store(item: &Item<'_>) -> Option<LogstoreSpec> {
         ("enableTracking", json!(false), "web tracking is a matter of the logstore"),
         ("encryptConf", Value::Null, "encryption is a matter of the logstore"),
         ("meteringMode", Value::Null, "how it is paid is a matter of the logstore"),
-        ("index", Value::Null, "a new logstore gets an index over all text"),
     ]);
     keys.finish();
     made
+}
+
+/// An index as CreateIndex takes it; what else is in it is the service's to judge.
+fn index(item: &Item<'_>) -> Option<Value> {
+    let value = item.value()?;
+    let has = |key: &str| value.get(key).is_some_and(Value::is_object);
+    if !has("line") && !has("keys") {
+        item.fault("is no index; write an object with line or keys, as CreateIndex of Log Service takes it");
+        return None;
+    }
+    Some(value.clone())
 }
 
 fn is_name(name: &str) -> bool {

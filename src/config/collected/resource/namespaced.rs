@@ -23,7 +23,7 @@ pub(super) fn read(spec: &mut Object<'_>, resource: &mut Resource) {
     let most = spec.take("logstoreMaxSplitShard");
     let append_meta = spec.take("logstoreAppendMeta").boolean().unwrap_or(true);
     let hot_ttl = spec.take("logstoreHotTTL");
-    let hot_ttl = hot_ttl.is_present().then(|| number(&hot_ttl, 0, 30, MOST_TTL)).filter(|days| *days > 0);
+    let hot_ttl = hot_ttl.is_present().then(|| number(&hot_ttl, 0, 0, MOST_TTL)).filter(|days| *days > 0);
     resource.machine_groups =
         spec.take("machineGroups").texts().into_iter().map(|(_, group)| group.to_owned()).collect();
     spec.no_effect(&[

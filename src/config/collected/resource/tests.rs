@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::config::collected::tests::translated;
+use crate::config::plan::AutoCreate;
 
 const BOTH: &str = r#"# two in one file
 apiVersion: log.alibabacloud.com/v1alpha1
@@ -81,6 +82,14 @@ fn both_kinds_of_one_file_are_read_and_honoured() {
         ..LogstoreSpec::named("app")
     };
     assert_eq!(new.logstores, [spec]);
+    let general = AutoCreate { index: false, ..AutoCreate::default() };
+    let made = new.logstores[0].made(&general);
+    let has = (made.shards, made.ttl, made.mode, made.hot_ttl, made.append_meta, made.index);
+    assert_eq!(has, (3, 7, LogstoreMode::Query, Some(7), true, false));
+    let own = json!({ "line": { "token": [","] } });
+    let long = LogstoreSpec { ttl: 7_300, index: Some(own.clone()), ..LogstoreSpec::named("app") };
+    let made = long.made(&general);
+    assert_eq!((made.ttl, made.index, made.own_index), (3_650, true, Some(own)));
     for resource in [old, new] {
         assert!(resource.notes.is_empty(), "{:?}", resource.notes);
         let collected =
@@ -150,6 +159,11 @@ fn each_fault_has_its_key() {
             "nn",
             json!({ "logstores": [{ "name": "abc", "shardCount": 101 }] }),
             "spec.logstores[0].shardCount: is 101",
+        ),
+        (
+            "nn",
+            json!({ "logstores": [{ "name": "abc", "index": { "lines": {} } }] }),
+            "spec.logstores[0].index: is no index",
         ),
         ("nn", json!({ "logstores": [{}] }), "spec.logstores[0].name: is missing"),
         ("nn", json!({ "machineGroups": [{}] }), "spec.machineGroups[0].name: is missing"),
