@@ -3,24 +3,33 @@
 //!
 //! `axum::serve` has neither the time-out nor the bound, hence a loop of our own. Dropping the future of [`serve`]
 //! closes all connections at once: that is the deadline of a stop.
+//!
+//! Clients keep connections for their next request. Where all are taken, the one that has rested the longest is ended in favour
+//! of who comes: a fleet of agents, each with some, would keep others waiting until they give up.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::{Extension, Router};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::http;
 use crate::base::log_limit::LogLimit;
 
-/// Connections of one port; more wait in the kernel's queue.
-const CONNECTIONS: usize = 512;
+/// Connections of one port; where all of them work, more wait in the kernel's queue.
+const CONNECTIONS: usize = 1_024;
+/// For one that was told to end.
+const ENDING: Duration = Duration::from_millis(50);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Request line and headers, and the buffer a connection reads into.
 const BUFFER_BYTES: usize = 128 * 1024;
@@ -31,21 +40,30 @@ pub struct Peer(pub SocketAddr);
 
 /// Serves the routes until `shutdown`, then ends keep-alive and returns when the running requests are answered.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    serve_some(listener, router, shutdown, CONNECTIONS).await
+}
+
+async fn serve_some(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+    most: usize,
+) -> io::Result<()> {
+    let (permits, resting) = (Arc::new(Semaphore::new(most)), Arc::new(Resting::default()));
     let failing = LogLimit::new(Duration::from_secs(30));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener, &permits, &resting) => accepted,
         };
         // Finished tasks are let go of here, so the set holds no more than the connections there are.
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, permit)) => {
-                let (router, shutdown) = (router.clone(), shutdown.clone());
+                let (router, place) = (router.clone(), Place::new(&resting, &shutdown));
                 connections.spawn(async move {
-                    connection(stream, router, shutdown).await;
+                    connection(stream, router, place).await;
                     drop(permit);
                 });
             }
@@ -66,13 +84,71 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+    resting: &Resting,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
+    loop {
+        if permits.available_permits() == 0 {
+            resting.end_one();
+        }
+        // Nobody may have been at rest just now.
+        if let Ok(permit) = tokio::time::timeout(ENDING, permits.clone().acquire_owned()).await {
+            return Ok((stream, permit.map_err(io::Error::other)?));
+        }
+    }
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+/// Connections without a request, by when that began: the first has rested the longest.
+#[derive(Default)]
+struct Resting {
+    began: AtomicU64,
+    ends: Mutex<BTreeMap<u64, CancellationToken>>,
+}
+
+impl Resting {
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<u64, CancellationToken>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end_one(&self) {
+        if let Some((_, end)) = self.ends().pop_first() {
+            end.cancel();
+        }
+    }
+}
+
+/// One connection's place among those at rest.
+struct Place {
+    resting: Arc<Resting>,
+    at: AtomicU64,
+    end: CancellationToken,
+}
+
+impl Place {
+    fn new(resting: &Arc<Resting>, shutdown: &CancellationToken) -> Arc<Place> {
+        let place = Place { resting: resting.clone(), at: AtomicU64::new(0), end: shutdown.child_token() };
+        place.rest();
+        Arc::new(place)
+    }
+
+    fn rest(&self) {
+        let at = self.resting.began.fetch_add(1, Ordering::Relaxed);
+        self.at.store(at, Ordering::Relaxed);
+        self.resting.ends().insert(at, self.end.clone());
+    }
+
+    fn work(&self) {
+        self.resting.ends().remove(&self.at.load(Ordering::Relaxed));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.work();
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, place: Arc<Place>) {
     // Answers are small and written at once: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let router = match stream.peer_addr() {
@@ -80,8 +156,19 @@ async fn connection(stream: TcpStream, router: Router, shutdown: CancellationTok
         // It is gone already.
         Err(_) => router,
     };
+    let of_requests = place.clone();
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        let place = of_requests.clone();
+        async move {
+            place.work();
+            let response = next.run(request).await;
+            // An end that comes now lets it be written.
+            place.rest();
+            response
+        }
+    }));
     let settings = http::Settings { header_timeout: Some(HEADER_TIMEOUT), buffer_bytes: BUFFER_BYTES };
-    let ended = http::serve(stream, TowerToHyperService::new(router), settings, &shutdown).await;
+    let ended = http::serve(stream, TowerToHyperService::new(router), settings, &place.end).await;
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP connection ended badly");
     }
@@ -118,5 +205,35 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
         server.await.unwrap().unwrap();
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_rests_the_longest_makes_room() {
+        async fn ask(client: &mut TcpStream) {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"done") {
+                assert!(client.read_buf(&mut answer).await.unwrap() > 0);
+            }
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { "done" }));
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(serve_some(listener, router, shutdown.clone(), 2));
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+            ask(clients.last_mut().unwrap()).await;
+        }
+        // The first goes on, so the second rests longer when the third comes.
+        ask(&mut clients[0]).await;
+        let mut third = TcpStream::connect(address).await.unwrap();
+        ask(&mut third).await;
+        assert_eq!(clients[1].read(&mut [0]).await.unwrap(), 0);
+        ask(&mut clients[0]).await;
+        ask(&mut third).await;
+        shutdown.cancel();
+        server.await.unwrap().unwrap();
     }
 }

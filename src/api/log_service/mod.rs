@@ -41,6 +41,7 @@ use axum::extract::State;
 use axum::http::Request;
 use axum::response::Response;
 
+use crate::base::metrics::{Counter, counter};
 use crate::store::Store;
 use answer::{Answer, Refusal};
 use body::Incoming;
@@ -56,7 +57,33 @@ struct Service {
     budget: body::Budget,
     /// Of bodies that need no signature.
     unsigned: body::Budget,
+    answered: Answered,
     clock: fn() -> i64,
+}
+
+/// Requests by what was answered.
+struct Answered {
+    ok: Counter,
+    refused: Counter,
+    failed: Counter,
+}
+
+impl Answered {
+    fn new() -> Answered {
+        let help = "Requests that the embedded Log Service answered";
+        let count = |outcome| counter("sluicegate_store_requests_total", help, &[("outcome", outcome)]);
+        Answered { ok: count("ok"), refused: count("refused"), failed: count("failed") }
+    }
+
+    fn note(&self, response: &Response) {
+        let status = response.status();
+        let counted = match (status.is_server_error(), status.is_client_error()) {
+            (true, _) => &self.failed,
+            (_, true) => &self.refused,
+            _ => &self.ok,
+        };
+        counted.increment(1);
+    }
 }
 
 impl Service {
@@ -73,7 +100,9 @@ pub fn router(store: Arc<Store>) -> Router {
 
 /// With a clock (seconds since 1970) of the caller's.
 fn router_at(store: Arc<Store>, clock: fn() -> i64) -> Router {
-    let service = Service { store, budget: body::Budget::new(), unsigned: body::Budget::unsigned(), clock };
+    let budget = body::Budget::new();
+    let service =
+        Service { store, budget, unsigned: body::Budget::unsigned(), answered: Answered::new(), clock };
     Router::new().fallback(handle).with_state(Arc::new(service))
 }
 
@@ -92,7 +121,9 @@ async fn handle(State(service): State<Arc<Service>>, request: Request<Body>) -> 
             refusal.into_answer()
         }
     };
-    answer.into_response((service.clock)())
+    let response = answer.into_response((service.clock)());
+    service.answered.note(&response);
+    response
 }
 
 async fn dispatch(
