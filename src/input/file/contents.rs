@@ -44,8 +44,8 @@ struct Known {
 /// Read so far, and not read on.
 struct Left {
     position: Bytes,
-    /// Everything before the position is in the journal, and the position is.
-    is_stored: bool,
+    /// The position that is in the journal, with everything before it. It may be an earlier one.
+    stored: Option<Bytes>,
     /// Walks that may still meet it.
     walks: u8,
 }
@@ -105,20 +105,23 @@ impl Contents {
         }
     }
 
-    /// Who followed it under `path` goes no further than this position. `is_stored`: everything before that is in the journal.
-    pub(super) fn leave(&self, path: &Path, position: Bytes, is_stored: bool) {
-        let Some(id) = Position::from_bytes(&position).map(|position| position.read.id) else { return };
+    /// Who followed it under `path` goes no further than this position. `stored`: what the journal has of it.
+    pub(super) fn leave(&self, path: &Path, position: Bytes, stored: Option<Bytes>) {
+        let id_of = |position: &Bytes| Position::from_bytes(position).map(|position| position.read.id);
+        let Some(id) = id_of(&position) else { return };
+        let stored = stored.filter(|stored| id_of(stored) == Some(id));
         let mut known = self.lock();
         if known.owners.get(&id).is_some_and(|owner| &**owner != path) {
             // Somebody goes on with it already.
             return;
         }
         known.owners.remove(&id);
-        if is_stored {
-            self.positions.store(&self.key(id), position.clone());
+        let is_stored = stored.is_some();
+        if let Some(stored) = &stored {
+            self.positions.store(&self.key(id), stored.clone());
         }
-        let left = Left { position, is_stored, walks: WALKS };
-        if known.left.insert(id, left).is_some_and(|former| former.is_stored) && !is_stored {
+        let left = Left { position, stored, walks: WALKS };
+        if known.left.insert(id, left).is_some_and(|former| former.stored.is_some()) && !is_stored {
             self.positions.forget(&self.key(id));
         }
     }
@@ -127,7 +130,8 @@ impl Contents {
     pub(super) fn restore(&self, key: &Bytes, position: Bytes, is_known: impl Fn(FileId) -> bool) {
         match Position::from_bytes(&position).map(|position| position.read.id) {
             Some(id) if !is_known(id) => {
-                self.lock().left.insert(id, Left { position, is_stored: true, walks: WALKS });
+                let stored = Some(position.clone());
+                self.lock().left.insert(id, Left { position, stored, walks: WALKS });
             }
             _ => self.positions.forget(key),
         }
@@ -136,8 +140,8 @@ impl Contents {
     /// The position of this content, which was met under another name and will be known by this key.
     pub(super) fn take(&self, id: FileId, key: &Bytes) -> Option<Bytes> {
         let left = self.lock().left.remove(&id)?;
-        if left.is_stored {
-            self.positions.store(key, left.position.clone());
+        if let Some(stored) = left.stored {
+            self.positions.store(key, stored);
             self.positions.forget(&self.key(id));
         }
         Some(left.position)
@@ -157,7 +161,7 @@ impl Contents {
         }
         left.retain(|id, left| {
             let is_kept = left.walks > 0 && !owners.contains_key(id);
-            if left.is_stored && !is_kept {
+            if left.stored.is_some() && !is_kept {
                 self.positions.forget(&self.key(*id));
             }
             is_kept

@@ -201,8 +201,7 @@ impl Shared {
     fn give_up(&self, path: &Path, position: Option<Bytes>) {
         let key = self.key(path);
         if let Some(position) = position {
-            let is_stored = self.positions.get(&key).as_ref() == Some(&position);
-            self.contents.leave(path, position, is_stored);
+            self.contents.leave(path, position, self.positions.get(&key));
         }
         self.positions.forget(&key);
     }

@@ -153,7 +153,8 @@ impl Reader {
             && resumed.read.is_none()
             && self.chain.contents().all(|id| id != position.read.id)
         {
-            self.shared.contents.leave(self.chain.base(), value.clone(), !self.is_passing());
+            let stored = self.stored(value);
+            self.shared.contents.leave(self.chain.base(), value.clone(), stored);
         }
         self.tell();
         Ok(())
@@ -252,6 +253,15 @@ impl Reader {
         })
     }
 
+    /// What the journal has of this position: itself, or an earlier one while records pass by the journal.
+    fn stored(&self, position: &Bytes) -> Option<Bytes> {
+        if self.is_passing() {
+            self.shared.positions.get(&self.shared.key(self.chain.base()))
+        } else {
+            Some(position.clone())
+        }
+    }
+
     /// Turns to the next content. This one may be met under another name, and is known there.
     fn leave(&mut self) {
         if !self.chain.is_replaced() {
@@ -260,7 +270,9 @@ impl Reader {
             if let Format::Lines(cutter) = &self.format {
                 position.within = cutter.state();
             }
-            self.shared.contents.leave(self.chain.base(), position.to_bytes(), !self.is_passing());
+            let position = position.to_bytes();
+            let stored = self.stored(&position);
+            self.shared.contents.leave(self.chain.base(), position, stored);
         }
         self.chain.leave();
     }

@@ -186,7 +186,7 @@ fn pass(
     let Some(names) = rotated_names(base, listings)? else {
         return Ok((!met.is_empty()).then_some((met, true)));
     };
-    let mut is_whole = true;
+    let (mut is_whole, has_rotated) = (true, names.iter().any(|name| name.is_listed));
     for name in names {
         let listed = name.is_listed.then(|| name.end.clone());
         let Some(next) = meet(base, name)? else {
@@ -201,7 +201,8 @@ fn pass(
         }
     }
     let stands = fs::metadata(base).ok().map(|metadata| FileId::of(&metadata));
-    Ok(Some((met, is_whole && stands == stood)))
+    // Without rotated files there is no order that a second look could tell.
+    Ok(Some((met, !has_rotated || is_whole && stands == stood)))
 }
 
 /// Where a log's file really stands, symbolic links followed. `None` when it does not exist.

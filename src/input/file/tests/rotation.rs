@@ -214,7 +214,7 @@ async fn files_that_shift_through_matching_names_are_read_once() {
 async fn files_that_shift_through_matching_names_are_read_once_over_restarts_and_kills() {
     for away in [false, true] {
         for is_kill in [false, true] {
-            let mut house = House::with(|_, _, how| how.patience.gone = Duration::from_millis(200));
+            let mut house = House::with(|_, _, how| how.patience.gone = Duration::from_secs(10));
             let mut log = house.log("a.log");
             house.start();
             let mut texts = Vec::new();
