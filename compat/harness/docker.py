@@ -116,6 +116,15 @@ class Engine:
         if code != "0":
             raise AssertionError(f"container {container[:12]} ended with {code}")
 
+    def panicked(self, module):
+        """Whether the daemon has ended by itself, by a panic in this module of its own; its last words take a moment."""
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            return False
+        said = pathlib.Path(self.log.name).read_text(errors="replace")
+        return module in said.partition("panic: ")[2]
+
     def remove(self, *containers):
         # `rm -f` may hang on a log driver whose receiver is gone; stopping the Engine ends such a one, too
         with contextlib.suppress(subprocess.TimeoutExpired):

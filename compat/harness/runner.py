@@ -203,6 +203,7 @@ def main():
     parser.add_argument("--only", action="append", default=[], metavar="SUITE[::TEST]")
     parser.add_argument("--row", action="append", default=[], metavar="NAME=ok|failed", help="a result to count in")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # gateways are told to reload by it, also in a run that nohup started
     unknown = [only for only in arguments.only if only.partition("::")[0] not in SUITES]
     if unknown:
         sys.exit(f"no suite {unknown[0]}; there are: {' '.join(SUITES)}")
