@@ -30,7 +30,7 @@ SUITES = [
     "forward_keys", "forward_send", "forward_faults",
     "fluent_bit_replay", "forward_fluent_bit", "docker_fluentd", "docker_native", "docker_plugin", "docker_files",
     "file_torture", "syslog_senders", "gelf_clients", "hec_clients", "take_over", "image", "packaging", "kubernetes", "custom_resources", "sidecar",
-    "collection_seed", "collection_agents", "daemonset", "backend_down", "output_faults", "crash", "store_crash", "store_ttl",
+    "collection_seed", "collection_agents", "daemonset", "backend_down", "output_faults", "crash", "store_crash", "store_ttl", "store_speed",
 ]
 
 
