@@ -26,7 +26,7 @@ import traceback
 from .gateway import Gateway
 
 SUITES = [
-    "operator", "sls_python", "sls_cli", "sls_consumer", "sls_node", "sls_rust", "sls_collection", "clients", "forward_clients", "forward_tls",
+    "operator", "query", "sls_python", "sls_cli", "sls_consumer", "sls_node", "sls_rust", "sls_collection", "clients", "forward_clients", "forward_tls",
     "forward_keys", "forward_send", "forward_faults",
     "fluent_bit_replay", "forward_fluent_bit", "docker_fluentd", "docker_native", "docker_plugin", "docker_files",
     "file_torture", "syslog_senders", "gelf_clients", "hec_clients", "take_over", "image", "packaging", "kubernetes", "custom_resources", "sidecar",

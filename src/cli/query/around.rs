@@ -41,12 +41,9 @@ impl Around<'_> {
         let mut hits = page.data;
         hits.reverse();
         let marked: HashSet<&str> = hits.iter().filter_map(|hit| text(hit, META)).collect();
-        let (mut shown, mut blocks, mut alone) = (HashSet::new(), 0, 0);
+        let (mut shown, mut last_sender, mut alone) = (HashSet::new(), None, 0);
         for hit in &hits {
             let meta = text(hit, META).unwrap_or("");
-            if shown.contains(meta) {
-                continue;
-            }
             let mut rows = match text(hit, PACK_ID) {
                 Some(id) if !meta.is_empty() => service.around(id, meta, self.lines).await?,
                 _ => Vec::new(),
@@ -55,18 +52,28 @@ impl Around<'_> {
                 rows = vec![hit.clone()];
                 alone += 1;
             }
-            if blocks > 0 && !self.json && !say("--") {
+            let is_new =
+                |row: &Record| text(row, META).is_none_or(|meta| meta.is_empty() || !shown.contains(meta));
+            if !rows.iter().any(is_new) {
+                continue;
+            }
+            let sender = text(hit, PACK_ID).and_then(|id| id.rsplit_once('-')).map(|(series, _)| series);
+            // The lines around this hit may begin among those around the last one, and go on from there.
+            let goes_on = sender.is_some()
+                && last_sender == Some(sender)
+                && rows.first().and_then(|row| text(row, META)).is_some_and(|meta| shown.contains(meta));
+            if last_sender.is_some() && !goes_on && !self.json && !say("--") {
                 return Ok(hits.len());
             }
-            blocks += 1;
+            last_sender = Some(sender);
             for row in &rows {
                 let meta = text(row, META).unwrap_or("").to_owned();
                 let is_hit = row == hit || marked.contains(meta.as_str());
+                if !meta.is_empty() && !shown.insert(meta) {
+                    continue;
+                }
                 if !self.print(row, is_hit) {
                     return Ok(hits.len());
-                }
-                if !meta.is_empty() {
-                    shown.insert(meta);
                 }
             }
         }
