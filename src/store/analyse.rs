@@ -148,8 +148,12 @@ impl Source for Logs<'_, '_, '_> {
             take,
             time: Vec::new(),
             nanoseconds: Vec::new(),
+            counted: 0,
         };
-        self.scan.in_order(&scope, false, &mut loader)
+        let done = self.scan.in_order(&scope, false, &mut loader);
+        let counted = loader.counted;
+        self.scan.scanned.logs += counted;
+        done
     }
 
     fn names(&mut self) -> Result<Vec<String>, StoreError> {
@@ -202,11 +206,23 @@ struct Loader<'l, 't> {
     /// Digits of the log's times.
     time: Vec<u8>,
     nanoseconds: Vec<u8>,
+    /// Logs that were handed on without being looked at.
+    counted: u64,
 }
 
 impl Visitor for Loader<'_, '_> {
-    fn before(&mut self, _: &PackMeta) -> Next {
-        until(self.until)
+    /// Where nothing but the number of logs is wanted, a pack that has no others need not be inflated.
+    fn before(&mut self, meta: &PackMeta) -> Next {
+        let analyse = self.analyse;
+        let is_within = meta.first_time >= analyse.from && meta.last_time < analyse.to;
+        if !(is_within && self.places.is_empty() && analyse.query.is_all()) {
+            return until(self.until);
+        }
+        self.counted += meta.logs;
+        match (self.take)(&[], meta.logs) {
+            ControlFlow::Continue(()) if until(self.until) == Next::Go => Next::Skip,
+            _ => Next::End,
+        }
     }
 
     fn is_worth(&mut self, raw: &[u8]) -> bool {
@@ -262,7 +278,7 @@ impl Visitor for Loader<'_, '_> {
                     *value = Some(made);
                 }
             }
-            if let ControlFlow::Break(()) = (self.take)(values) {
+            if let ControlFlow::Break(()) = (self.take)(values, 1) {
                 return Ok(Next::End);
             }
         }

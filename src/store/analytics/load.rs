@@ -97,20 +97,21 @@ pub(super) fn load(
     let mut outcome = Ok(());
     let mut counts = Counts::default();
     let (mut key, mut held) = (Vec::new(), 0);
-    source.load(&columns, &mut |values| {
+    source.load(&columns, &mut |values, logs| {
         seen += 1;
         let step = if seen.is_multiple_of(LOOK_EVERY) { deadline.check() } else { Ok(()) };
         outcome = step.and_then(|()| {
             if !is_weighted {
-                return table.add(values, 1);
+                return (0..logs).try_for_each(|_| table.add(values, 1));
             }
+            let logs = i64::try_from(logs).unwrap_or(i64::MAX);
             write_key(values, &mut key);
             if let Some(count) = counts.get_mut(key.as_slice()) {
-                *count += 1;
+                *count = count.saturating_add(logs);
                 return Ok(());
             }
             held += key.len() + ENTRY_BYTES;
-            counts.insert(key.as_slice().into(), 1);
+            counts.insert(key.as_slice().into(), logs);
             if held <= MAP_BYTES {
                 return Ok(());
             }

@@ -48,14 +48,14 @@ use super::StoreError;
 /// Where logs come from.
 pub trait Source {
     /// Calls `take` for each log that passed the search, with the values of these columns in this order, `None` where it
-    /// has none, until `take` breaks off.
+    /// has none, until `take` breaks off. Logs that are equal in them may come in one call, with their number.
     fn load(&mut self, columns: &[Column], take: &mut Take<'_>) -> Result<(), StoreError>;
 
     /// Names of the fields that the logs have, or some of them: what `SELECT *` means without an index.
     fn names(&mut self) -> Result<Vec<String>, StoreError>;
 }
 
-pub type Take<'a> = dyn FnMut(&[Option<&[u8]>]) -> ControlFlow<()> + 'a;
+pub type Take<'a> = dyn FnMut(&[Option<&[u8]>], u64) -> ControlFlow<()> + 'a;
 
 /// Bounds of one analysis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

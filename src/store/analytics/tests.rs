@@ -37,7 +37,7 @@ impl Source for Logs {
                 log.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_bytes())
             };
             let values: Vec<Option<&[u8]>> = columns.iter().map(value).collect();
-            if take(&values).is_break() {
+            if take(&values, 1).is_break() {
                 break;
             }
         }

@@ -166,3 +166,39 @@ async fn a_scan_ends_when_nobody_waits() {
     }
     ends.await.unwrap();
 }
+
+#[tokio::test]
+async fn logs_are_counted_without_being_inflated_where_a_pack_lies_within() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, logstore) = with_many_files(dir.path(), 60).await;
+    let times: Vec<i64> =
+        (0..60).flat_map(|label| [(label * 7919) % 1000, (label * 7919) % 1000 + 3]).collect();
+    for (from, to, sql) in
+        [(0, 2000, "SELECT count(*)"), (100, 921, "SELECT count(*)"), (0, 2000, "SELECT 1 FROM log")]
+    {
+        let analyse = Analyse {
+            logstore,
+            name: "app-log".to_owned(),
+            index: None,
+            from: from * 1_000_000_000,
+            to: to * 1_000_000_000,
+            topic: None,
+            query: everything().query,
+            sql: format!("{sql} LIMIT 1000"),
+            limits: analytics::Limits::default(),
+        };
+        let found = store.analyse(analyse).await.unwrap();
+        let expected = times.iter().filter(|time| (from..to).contains(time)).count();
+        if sql.ends_with("log") {
+            assert_eq!(found.table.rows.len(), expected, "{sql}");
+        } else {
+            assert_eq!(
+                found.table.rows[0][0].as_deref(),
+                Some(expected.to_string().as_str()),
+                "{from} to {to}"
+            );
+        }
+        assert_eq!(found.scanned_bytes == 0, to == 2000, "{sql}, {from} to {to}");
+        assert!(found.scanned_logs >= expected as u64);
+    }
+}

@@ -25,7 +25,7 @@ impl Source for Logs {
                 _ => None,
             };
             let values: Vec<Option<&[u8]>> = columns.iter().map(value).collect();
-            if let ControlFlow::Break(()) = take(&values) {
+            if let ControlFlow::Break(()) = take(&values, 1) {
                 break;
             }
         }
