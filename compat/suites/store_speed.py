@@ -27,6 +27,7 @@ from harness.service_logs import DAY, ServiceLogs
 from harness.victoria_logs import VictoriaLogs, program
 from harness.wait import equal, wait_until
 
+PEERS = ["debian"]
 TIME_LIMIT = 240
 HERTZ = os.sysconf("SC_CLK_TCK")
 MEGA = 1e6
