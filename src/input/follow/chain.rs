@@ -76,7 +76,8 @@ struct Left {
 
 impl From<&Found> for Left {
     fn from(found: &Found) -> Left {
-        Left { id: found.id, print: Fingerprint::of(&found.head), size: (!found.gzip).then_some(found.size) }
+        let size = if found.gzip { found.inflated_size() } else { Some(found.size) };
+        Left { id: found.id, print: Fingerprint::of(&found.head), size }
     }
 }
 

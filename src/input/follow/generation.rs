@@ -29,6 +29,8 @@ pub struct Generation {
     /// As it was last seen; of a compressed file it is not known.
     pub size: u64,
     pub gzip: bool,
+    /// What a file that was compressed when it was first met said of the size of its content.
+    inflated: Option<u64>,
     /// Made of the log before that was truncated: nobody writes to it.
     pub is_copy: bool,
     /// Its file has another content now: there is nothing of it but what was read.
@@ -100,6 +102,7 @@ impl Generation {
             offset: 0,
             size: if found.gzip { 0 } else { found.size },
             gzip: found.gzip,
+            inflated: if found.gzip { found.inflated_size() } else { None },
             is_copy: false,
             is_over: false,
             path: PathBuf::new(),
@@ -187,6 +190,7 @@ impl Generation {
             offset: self.offset,
             size: self.offset + ahead as u64,
             gzip: false,
+            inflated: None,
             is_copy: false,
             is_over: true,
             path: self.path.clone(),
@@ -206,7 +210,8 @@ impl Generation {
     pub fn complete_size(&self) -> Option<u64> {
         match &self.source {
             Some(Source::Plain(held)) => held.file.metadata().ok().map(|metadata| metadata.len()),
-            _ => None,
+            // Other compressed files may begin alike.
+            _ => self.inflated,
         }
     }
 

@@ -64,7 +64,10 @@ impl Found {
 
     /// Whether it is the content of a file that was met before.
     fn is_content_of(&self, other: &Found) -> bool {
-        let size = || other.file.metadata().ok().filter(|_| !other.gzip).map(|metadata| metadata.len());
+        let size = || match other.gzip {
+            false => other.file.metadata().ok().map(|metadata| metadata.len()),
+            true => other.inflated_size(),
+        };
         self.id == other.id || self.gzip && self.is(other.id, &Fingerprint::of(&other.head), size)
     }
 
@@ -112,20 +115,21 @@ impl Found {
 
     /// Whether a compressed file may hold so many bytes: its last four tell their number, modulo 2^32.
     fn may_have(&self, size: u64) -> bool {
-        self.inflated_size().is_none_or(|inflated| inflated == size as u32)
+        self.inflated_size().is_none_or(|inflated| inflated == u64::from(size as u32))
     }
 
     fn reaches(&self, offset: u64) -> bool {
         match self.gzip {
             false => self.size >= offset,
-            true => self.inflated_size().is_none_or(|size| u64::from(size) >= offset || self.size > offset),
+            true => self.inflated_size().is_none_or(|size| size >= offset || self.size > offset),
         }
     }
 
-    fn inflated_size(&self) -> Option<u32> {
+    /// What a compressed file says of the size of its content, modulo 2^32.
+    pub fn inflated_size(&self) -> Option<u64> {
         let mut last = [0; 4];
         self.file.read_exact_at(&mut last, self.size.checked_sub(4)?).ok()?;
-        Some(u32::from_le_bytes(last))
+        Some(u32::from_le_bytes(last).into())
     }
 }
 

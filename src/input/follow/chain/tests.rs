@@ -259,6 +259,30 @@ fn files_beyond_the_bound_are_found_when_their_turn_comes() {
 }
 
 #[test]
+fn compressed_files_that_begin_alike_are_all_read() {
+    let mut logger = Logger::new();
+    logger.write(1);
+    let mut chain = logger.chain(100);
+    chain.resume(None).unwrap();
+    assert_eq!(drain(&mut chain), [1]);
+    let (alike, mut lines) = (format!("0 {}\n", "x".repeat(2_000)), 0);
+    // The second time they begin as others did that were read already.
+    for _ in 0..2 {
+        let mut expected = Vec::new();
+        for _ in 0..3 {
+            logger.rotate(6);
+            logger.compress(1);
+            fs::write(logger.base(), &alike).unwrap();
+            lines += 1;
+            expected.push(0);
+            expected.extend(logger.written + 1..=logger.written + lines);
+            logger.write(lines);
+        }
+        assert_eq!(drain(&mut chain), expected);
+    }
+}
+
+#[test]
 fn a_damaged_compressed_file_costs_only_its_rest() {
     let mut logger = Logger::new();
     logger.write(500);
