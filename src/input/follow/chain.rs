@@ -246,7 +246,11 @@ impl Chain {
             if left.is_over {
                 return;
             }
-            self.recent.push_back(Left { id: left.id, print: left.print, size: left.complete_size() });
+            self.recent.push_back(Left {
+                id: left.id,
+                print: left.complete_print(),
+                size: left.complete_size(),
+            });
             if self.recent.len() > REMEMBERED {
                 self.recent.pop_front();
             }

@@ -203,7 +203,18 @@ impl Generation {
 
     /// Whether the file that was met has this content.
     pub fn is(&self, found: &Found) -> bool {
-        found.is(self.id, &self.print, || self.complete_size())
+        let print = if found.gzip { self.complete_print() } else { self.print };
+        found.is(self.id, &print, || self.complete_size())
+    }
+
+    /// How the content of a file begins that nobody writes to any more: it may have been empty when it was looked at.
+    pub fn complete_print(&self) -> Fingerprint {
+        match &self.source {
+            Some(Source::Plain(held)) if !self.print.is_full() => {
+                survey::head(&held.file).map_or(self.print, |head| Fingerprint::of(&head))
+            }
+            _ => self.print,
+        }
     }
 
     /// Bytes of the content, where they can be told, of a file that nobody writes to any more.

@@ -68,7 +68,12 @@ impl Found {
             false => other.file.metadata().ok().map(|metadata| metadata.len()),
             true => other.inflated_size(),
         };
-        self.id == other.id || self.gzip && self.is(other.id, &Fingerprint::of(&other.head), size)
+        // It may have been empty when it was met.
+        let print = || match other.gzip {
+            false => Fingerprint::of(&head(&other.file).unwrap_or_default()),
+            true => Fingerprint::of(&other.head),
+        };
+        self.id == other.id || self.gzip && self.is(other.id, &print(), size)
     }
 
     /// How surely it is the file in which a place was noted by an earlier run: 0 it is not, 3 for the same inode.
@@ -301,11 +306,26 @@ fn behind(base: &Path, end: &OsStr, more: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The plain file of this name, or else the compressed one. While there are both, the one is being made of the other and is
+/// not complete.
 fn meet(base: &Path, name: Behind) -> Result<Option<Found>, FileError> {
-    match open(behind(base, &name.end, ""), false)? {
-        Some(found) => Ok(Some(found)),
-        None => open(behind(base, &name.end, ".gz"), true),
+    let plain = behind(base, &name.end, "");
+    for _ in 0..2 {
+        if let Some(found) = open(plain.clone(), false)? {
+            return Ok(Some(found));
+        }
+        let Some(mut found) = open(behind(base, &name.end, ".gz"), true)? else { return Ok(None) };
+        // The plain one may have come and be compressed since it was looked for.
+        if plain.exists() {
+            continue;
+        }
+        let size = found.file.metadata().map_or(found.size, |metadata| metadata.len());
+        if size != found.size {
+            (found.size, found.head) = (size, inflated_head(&found.file));
+        }
+        return Ok(Some(found));
     }
+    Ok(None)
 }
 
 pub(super) fn is_packed(path: &Path) -> bool {

@@ -1,6 +1,10 @@
+use std::io::Write;
 use std::time::Duration;
 
+use super::super::OpenFiles;
+use super::super::generation::Generation;
 use super::*;
+use crate::base::metrics::gauge;
 
 fn heads(base: &Path, known: impl FnMut(&Found) -> bool) -> Vec<String> {
     let found = survey(base, &Listings::default(), known).unwrap().unwrap();
@@ -124,4 +128,21 @@ fn an_inode_of_another_moment_is_another_file() {
     assert!(found.lost(&Point { offset: 2_001, ..point }) && !found.lost(&point));
     let other = Point { tail: Tail::of(b"another text"), ..point };
     assert!(found.likeness(&other) == 0 && found.lost(&other));
+}
+
+#[test]
+fn a_file_that_was_empty_when_it_was_met_is_known_when_it_is_compressed() {
+    let (dir, base) = files(&[("", "")]);
+    let met = open(base.clone(), false).unwrap().unwrap();
+    let open_files = OpenFiles::new(1, gauge("test", "", &[]));
+    let generation = Generation::new(1, open(base.clone(), false).unwrap().unwrap(), &open_files);
+    fs::write(&base, "what was written since").unwrap();
+    let packed = dir.path().join("app.log.1.gz");
+    let mut gzip = flate2::write::GzEncoder::new(File::create(&packed).unwrap(), flate2::Compression::fast());
+    gzip.write_all(b"what was written since").unwrap();
+    gzip.finish().unwrap();
+    fs::remove_file(&base).unwrap();
+    let compressed = open(packed, true).unwrap().unwrap();
+    assert!(compressed.is_content_of(&met));
+    assert!(generation.is(&compressed));
 }
