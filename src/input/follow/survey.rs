@@ -316,7 +316,7 @@ fn meet(base: &Path, name: Behind) -> Result<Option<Found>, FileError> {
         }
         let Some(mut found) = open(behind(base, &name.end, ".gz"), true)? else { return Ok(None) };
         // The plain one may have come and be compressed since it was looked for.
-        if plain.exists() {
+        if plain.is_file() {
             continue;
         }
         let size = found.file.metadata().map_or(found.size, |metadata| metadata.len());
